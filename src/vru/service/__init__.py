@@ -1,0 +1,1 @@
+"""What every service shares: settings, app factory, health, metrics, errors, logging, database, HTTP clients."""

@@ -1,0 +1,196 @@
+"""Every table of the platform. Procrastinate keeps its own beside these; a migration creates both.
+
+Who writes what: the gateway writes users, projects, videos and ground truth; the validation engine and its workers
+write runs, shards, detections and results. Everyone may read everything.
+"""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, DateTime, Float, ForeignKey, Index, MetaData, Text, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from vru.domain import RunKind, RunState, ShardState, Verdict, VruClass
+
+Timestamp = DateTime(timezone=True)
+
+
+def _one_of(column: str, values: type[RunState | ShardState | RunKind | Verdict | VruClass]) -> CheckConstraint:
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({allowed})", name=column)
+
+
+class Table(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSONB, list[dict[str, Any]]: JSONB, datetime: Timestamp, str: Text}  # noqa: RUF012
+
+
+class User(Table):
+    """Someone who may log in."""
+
+    __tablename__ = "users"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    email: Mapped[str] = mapped_column(unique=True)
+    password_hash: Mapped[str]
+    role: Mapped[str]  # "admin" or "engineer"
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Project(Table):
+    """One model or camera under validation."""
+
+    __tablename__ = "projects"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str] = mapped_column(default="")
+    camera_model: Mapped[str | None]
+    lens: Mapped[str | None]
+    resolution: Mapped[str | None]  # "1920x1080"
+    frame_rate: Mapped[float | None]
+    signal_type: Mapped[str | None]
+    criteria: Mapped[list[dict[str, Any]]]
+    state: Mapped[str] = mapped_column(default="draft")
+    created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Video(Table):
+    """A recording with exact frame timestamps."""
+
+    __tablename__ = "videos"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    path: Mapped[str]  # below the media directory
+    sha256: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    codec: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    frame_count: Mapped[int]
+    duration_s: Mapped[float]
+    # Seconds of each frame, pts * time_base, in presentation order. Long videos make this large: loaded on demand.
+    frame_times: Mapped[list[float]] = mapped_column(ARRAY(Float(53)), deferred=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class GroundTruthSet(Table):
+    """One uploaded annotation file: tracks of boxes on a video."""
+
+    __tablename__ = "ground_truths"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    video_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("videos.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    format: Mapped[str]  # "coco" or "cvat"
+    sha256: Mapped[str]
+    source: Mapped[str]  # "manual", "synthetic" or "model:NAME"
+    track_count: Mapped[int]
+    box_count: Mapped[int]
+    approved_by: Mapped[str | None]
+    approved_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TruthBoxRow(Table):
+    """One box of one ground-truth track in one frame. Pixels."""
+
+    __tablename__ = "truth_boxes"
+    __table_args__ = (_one_of("road_user", VruClass),)
+    ground_truth_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("ground_truths.id", ondelete="CASCADE"), primary_key=True
+    )
+    track_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    frame_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    time_s: Mapped[float]
+    road_user: Mapped[str]
+    x: Mapped[float]
+    y: Mapped[float]
+    width: Mapped[float]
+    height: Mapped[float]
+    occluded: Mapped[bool] = mapped_column(default=False)
+    truncated: Mapped[bool] = mapped_column(default=False)
+    ignore: Mapped[bool] = mapped_column(default=False)
+
+
+class Run(Table):
+    """One evaluation, from its request to its verdict."""
+
+    __tablename__ = "runs"
+    __table_args__ = (_one_of("kind", RunKind), _one_of("state", RunState), _one_of("verdict", Verdict))
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(default=RunKind.MODEL)
+    video_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("videos.id", ondelete="RESTRICT"), index=True)
+    ground_truth_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("ground_truths.id", ondelete="RESTRICT"))
+    model: Mapped[str]
+    model_version: Mapped[str]
+    # score_threshold, iou_threshold, frame_stride, ... : everything that decides the outcome.
+    settings: Mapped[dict[str, Any]]
+    criteria: Mapped[list[dict[str, Any]]]
+    state: Mapped[str] = mapped_column(default=RunState.QUEUED, index=True)
+    error: Mapped[str | None]
+    frames_total: Mapped[int] = mapped_column(default=0)
+    frames_done: Mapped[int] = mapped_column(default=0)
+    metrics: Mapped[dict[str, Any] | None]
+    verdict: Mapped[str | None]
+    verdict_reasons: Mapped[list[dict[str, Any]] | None]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Shard(Table):
+    """A run's part that one worker takes: frames ``first_frame`` to ``last_frame``, both included.
+
+    Starting a shard increments ``token``. Finishing it is one transaction that updates the row where id, token and
+    ``state = 'running'`` still hold, and stores the results only if exactly one row changed: a worker that was
+    stopped, and whose shard went to another, can store nothing.
+    """
+
+    __tablename__ = "shards"
+    __table_args__ = (_one_of("state", ShardState), Index("ix_shards_run_id_number", "run_id", "number", unique=True))
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    first_frame: Mapped[int]
+    last_frame: Mapped[int]
+    state: Mapped[str] = mapped_column(default=ShardState.QUEUED)
+    token: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class DetectionRow(Table):
+    """One box that the model under test found. Pixels; score from the model."""
+
+    __tablename__ = "detections"
+    __table_args__ = (
+        Index("ix_detections_run_id_frame_index", "run_id", "frame_index"),
+        _one_of("road_user", VruClass),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    shard_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shards.id", ondelete="CASCADE"), index=True)
+    frame_index: Mapped[int]
+    time_s: Mapped[float]
+    road_user: Mapped[str]
+    score: Mapped[float]
+    x: Mapped[float]
+    y: Mapped[float]
+    width: Mapped[float]
+    height: Mapped[float]

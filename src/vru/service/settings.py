@@ -1,0 +1,51 @@
+"""Settings from the environment. Every variable is described in ``.env.production.example``."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads. A service subclasses this and adds its own fields.
+
+    Each field ``x`` is read from ``VRU_X``. A missing required field is an error that names it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="VRU_", extra="ignore")
+
+    bind_host: str = Field("127.0.0.1", description="address that the service listens on")
+    log_level: str = "INFO"
+    media_dir: Path = Path("/var/lib/vru/media")
+
+    database_host: str = "postgres"
+    database_port: int = 5432
+    database_name: str = "vru"
+    database_user: str = "vru"
+    database_password: SecretStr = SecretStr("")
+    database_pool_size: int = 5
+    database_pool_overflow: int = 5
+
+    redis_host: str = "redis"
+    redis_port: int = 6379
+    redis_user: str = "app"
+    redis_password: SecretStr = SecretStr("")
+
+    @property
+    def database_conninfo(self) -> str:
+        """libpq URI, for psycopg and Procrastinate."""
+        user, password = quote(self.database_user), quote(self.database_password.get_secret_value(), safe="")
+        return f"postgresql://{user}:{password}@{self.database_host}:{self.database_port}/{self.database_name}"
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the same database, on psycopg 3."""
+        return self.database_conninfo.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def redis_url(self) -> str:
+        """URL of the Redis server."""
+        password = quote(self.redis_password.get_secret_value(), safe="")
+        credentials = f"{quote(self.redis_user)}:{password}@" if password else ""
+        return f"redis://{credentials}{self.redis_host}:{self.redis_port}/0"
