@@ -1,0 +1,221 @@
+"""What services say to each other and to clients: the JSON that more than one service reads or writes."""
+
+import uuid
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vru.domain import Comparator, RunKind, RunState, Severity, Verdict, VruClass
+
+
+class Schema(BaseModel):
+    """Base of all bodies: unknown keys are refused, so that a typo is an error and not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+
+class Problem(BaseModel):
+    """An error as application/problem+json (RFC 9457). ``detail`` is one sentence; ``fix`` says what to do."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    fix: str | None = None
+    instance: str | None = None
+    request_id: str | None = None
+
+
+class CriterionBody(Schema):
+    """One requirement on one metric. See ``vru.domain.Criterion``."""
+
+    metric: str
+    comparator: Comparator
+    threshold: float
+    confidence_level: float = Field(0.95, gt=0.5, lt=1)
+    slice: str = "all"
+    severity: Severity = Severity.REQUIRED
+
+
+class MeasurementBody(Schema):
+    """A metric's value with its interval; null where the data do not determine it."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str = ""
+    confidence_level: float = 0.95
+    slice: str = "all"
+
+
+class CriterionResultBody(Schema):
+    """How one criterion came out, and why."""
+
+    criterion: CriterionBody
+    measurement: MeasurementBody
+    verdict: Verdict
+    reason: str
+    more_needed: int | None = None
+
+
+class RunSettings(Schema):
+    """Everything that decides the outcome of a model run, besides its inputs."""
+
+    score_threshold: float = Field(0.5, description="detections below this confidence do not count")
+    iou_threshold: float = Field(0.5, gt=0, le=1, description="overlap from which a detection matches a truth box")
+    frame_stride: int = Field(1, ge=1, le=1000, description="every n-th frame is evaluated")
+    seed: int = Field(0, description="of the resampling behind the confidence intervals")
+
+
+class RunCreate(Schema):
+    """A request for a validation run. Without ``criteria`` the project's apply."""
+
+    project_id: uuid.UUID
+    video_id: uuid.UUID
+    ground_truth_id: uuid.UUID
+    model: str
+    model_version: str | None = Field(None, description="the newest, if not given")
+    settings: RunSettings = Field(default_factory=lambda: RunSettings())
+    criteria: list[CriterionBody] | None = None
+    kind: Literal[RunKind.MODEL] = RunKind.MODEL
+
+
+class TrackResult(Schema):
+    """What became of one ground-truth track. ``latency_ms`` is null for a miss, which is censored, not zero."""
+
+    track_id: int
+    road_user: VruClass
+    first_visible_s: float
+    last_visible_s: float
+    first_detected_s: float | None
+    latency_ms: float | None
+
+
+class RunMetrics(Schema):
+    """What a completed run measured."""
+
+    measurements: list[MeasurementBody]
+    tracks: list[TrackResult]
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    ground_truth_approved: bool
+
+
+class RunBody(Schema):
+    """A validation run as clients see it."""
+
+    id: uuid.UUID
+    project_id: uuid.UUID
+    kind: RunKind
+    video_id: uuid.UUID
+    ground_truth_id: uuid.UUID
+    model: str
+    model_version: str
+    settings: RunSettings
+    criteria: list[CriterionBody]
+    state: RunState
+    error: str | None
+    frames_total: int
+    frames_done: int
+    metrics: RunMetrics | None
+    verdict: Verdict | None
+    verdict_reasons: list[CriterionResultBody] | None
+    created_by: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class RunEvent(Schema):
+    """One server-sent event of a run: its state and progress at that moment."""
+
+    run_id: uuid.UUID
+    state: RunState
+    frames_done: int
+    frames_total: int
+    verdict: Verdict | None = None
+    error: str | None = None
+
+
+class DetectionBody(Schema):
+    """One detected box. Pixels, origin top left; seconds of media time."""
+
+    frame_index: int
+    time_s: float
+    road_user: VruClass
+    score: float
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class ModelBody(Schema):
+    """One version of a model in the repository, from its ``model.yaml``."""
+
+    name: str
+    version: str
+    runtime: str
+    description: str
+    classes: list[VruClass]
+    source: str
+    licence: str
+    sha256: str = Field(description="digest of the version's folder: names the exact model in evidence")
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class VideoDetectionRequest(Schema):
+    """Detect in the frames ``first_frame`` to ``last_frame`` (both included), every ``frame_stride``-th by index.
+
+    The answer is NDJSON: for each evaluated frame one ``FrameDetections``; the last line is a ``StreamEnd``. An
+    answer without that last line was cut short and must not be used.
+    """
+
+    path: str = Field(description="the video, below the media directory")
+    first_frame: int = Field(0, ge=0)
+    last_frame: int = Field(ge=0)
+    frame_stride: int = Field(1, ge=1)
+    score_threshold: float = 0.0
+
+
+class FrameDetections(Schema):
+    """All detections in one frame; empty if there are none."""
+
+    frame_index: int
+    time_s: float
+    detections: list[DetectionBody]
+
+
+class StreamEnd(Schema):
+    """The last line of a stream of detections. ``error`` is set if detection stopped early."""
+
+    end: Literal[True] = True
+    frames: int
+    error: str | None = None
+
+
+class CameraCreate(Schema):
+    """A camera: a picture source. ``kind`` decides what ``source`` means: a file's name, or a scene's."""
+
+    name: str = Field(min_length=1, max_length=100)
+    kind: Literal["file", "virtual"]
+    source: str = Field(description="file: path below the media directory; virtual: name of a synthetic scene")
+    loop: bool = True
+
+
+class CameraBody(CameraCreate):
+    """A camera and what it is doing. The three times of the newest frame are media, monotonic and wall clock."""
+
+    id: uuid.UUID
+    state: Literal["stopped", "starting", "running", "failed", "ended"]
+    error: str | None
+    width: int | None
+    height: int | None
+    frames_read: int
+    last_frame_media_s: float | None
+    last_frame_monotonic_ns: int | None
+    last_frame_at: datetime | None
