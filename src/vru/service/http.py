@@ -1,0 +1,26 @@
+"""The HTTP client that services call each other with."""
+
+import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+from vru.service.requests import REQUEST_ID_HEADER, request_id
+
+
+async def _forward_request_id(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    request.headers.setdefault(REQUEST_ID_HEADER, request_id())
+    return await handler(request)
+
+
+def create_session(*, read_timeout_s: float = 60.0, total_timeout_s: float | None = None) -> aiohttp.ClientSession:
+    """A session that carries the current request's id along. Call it in a running event loop; close it at the end.
+
+    Args:
+        read_timeout_s: the longest silence, in seconds. An event stream must send something more often.
+        total_timeout_s: the longest a whole exchange may take; None for streams and uploads.
+    """
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=total_timeout_s, sock_connect=5.0, sock_read=read_timeout_s),
+        connector=aiohttp.TCPConnector(limit=200, limit_per_host=100, keepalive_timeout=30),
+        middlewares=(_forward_request_id,),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
