@@ -1,0 +1,46 @@
+"""The root of ``vru``. A room's commands are imported only when one of them is called."""
+
+import importlib
+
+import click
+
+# command -> module:attribute, one line of help. The help stands here so that `vru --help` imports no room.
+_COMMANDS = {
+    "init": ("vru.deploy.cli:init", "Write .env.production with generated passwords."),
+    "render": ("vru.deploy.cli:render", "Write the generated configs to config/production/."),
+    "validate": ("vru.deploy.cli:validate", "Say what would stop a deployment."),
+    "setup": ("vru.deploy.cli:setup", "Prepare the server: Docker, directories, firewall, units."),
+    "deploy": ("vru.deploy.cli:deploy", "Put the platform on the server."),
+    "update": ("vru.deploy.cli:update", "Put changed code or settings live."),
+    "verify": ("vru.deploy.cli:verify", "Check that the running platform is whole."),
+    "status": ("vru.deploy.cli:status", "Show the services on the server."),
+    "logs": ("vru.deploy.cli:logs", "Show the services' log lines."),
+    "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name][0].split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 - _COMMANDS names commands only
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vru-platform", message="%(version)s")
+def main() -> None:
+    """Put VRU Platform on a Linux server, and keep it there safely.
+
+    Exit codes: 0 it worked; 1 it failed, or something would stop a deployment; 2 wrong usage; 3 the server cannot be
+    reached or its host key is not accepted; 130 interrupted.
+    """

@@ -1,0 +1,39 @@
+"""One thing that was looked at, and what came out."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``ok``, ``warning`` (goes on) or ``problem`` (stops a deployment, or means that it is not whole)."""
+
+    name: str
+    state: Literal["ok", "warning", "problem"]
+    detail: str = ""
+    fix: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+
+def ok(name: str, detail: str = "") -> Check:
+    """It is as it should be."""
+    return Check(name, "ok", detail)
+
+
+def warning(name: str, detail: str, fix: str = "") -> Check:
+    """It is not as it should be, but nothing has to stop for it."""
+    return Check(name, "warning", detail, fix)
+
+
+def problem(name: str, detail: str, fix: str = "") -> Check:
+    """It is not as it must be."""
+    return Check(name, "problem", detail, fix)
+
+
+def problems(checks: Iterable[Check]) -> list[Check]:
+    """Only those that stop a deployment."""
+    return [check for check in checks if check.state == "problem"]

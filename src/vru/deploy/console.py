@@ -1,0 +1,178 @@
+"""How `vru` talks: live on a terminal, plain lines elsewhere, JSON where asked for."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from vru.domain import VruError
+
+PHASES = (
+    "Validation",
+    "Remote setup",
+    "Configuration generation",
+    "Application deployment",
+    "Service orchestration",
+    "System integration",
+    "Verification",
+)
+
+
+class Reporter(Protocol):
+    """Where progress goes."""
+
+    def phase(self, number: int) -> None:
+        """Phase ``number`` (1 to 7) begins."""
+
+    def step(self, name: str, detail: str = "") -> None:
+        """Something takes a while now."""
+
+    def log(self, line: str) -> None:
+        """One line of output of the step that runs."""
+
+    def done(self, name: str, detail: str = "", seconds: float | None = None) -> None:
+        """A step ended well."""
+
+    def warn(self, text: str) -> None:
+        """Something that does not stop us, but that the user should know."""
+
+    def failed(self, error: VruError, logs: tuple[str, ...] = ()) -> None:
+        """The end, with the reason, the fix and the last log lines of what failed."""
+
+    def result(self, text: str, data: Mapping[str, Any]) -> None:
+        """The end, with what came out: ``text`` for people, ``data`` for programs."""
+
+
+class TerminalReporter:
+    """Lines that stay for what is done, one live line for what runs."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self._status: Status | None = None
+        self._running = ""
+
+    def phase(self, number: int) -> None:
+        self._stop()
+        self.console.print(f"\n[bold]{number}/{len(PHASES)} {PHASES[number - 1]}[/bold]")
+
+    def step(self, name: str, detail: str = "") -> None:
+        self._stop()
+        self._running = f"{escape(name)}  [dim]{escape(detail)}[/dim]"
+        self._status = self.console.status(self._running)
+        self._status.start()
+
+    def log(self, line: str) -> None:
+        if self._status is not None:
+            room = max(20, self.console.width - 8)
+            self._status.update(f"{self._running}\n    [dim]{escape(line.strip()[:room])}[/dim]")
+
+    def done(self, name: str, detail: str = "", seconds: float | None = None) -> None:
+        self._stop()
+        took = f"  [dim]{seconds:.1f} s[/dim]" if seconds is not None and seconds >= 1 else ""
+        self.console.print(f"  [green]✓[/green] {escape(name)}  [dim]{escape(detail)}[/dim]{took}")
+
+    def warn(self, text: str) -> None:
+        self._stop()
+        self.console.print(f"  [yellow]![/yellow] {escape(text)}")
+
+    def failed(self, error: VruError, logs: tuple[str, ...] = ()) -> None:
+        self._stop()
+        for line in logs:
+            self.console.print(f"    [dim]{escape(line.rstrip())}[/dim]")
+        self.console.print(f"\n[red]✗ {escape(error.message)}[/red]")
+        if error.fix:
+            self.console.print(f"  {escape(error.fix)}")
+
+    def result(self, text: str, data: Mapping[str, Any]) -> None:
+        self._stop()
+        self.console.print(f"\n{escape(text)}")
+
+    def _stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+class PlainReporter:
+    """One line a fact, for logs and pipes."""
+
+    def phase(self, number: int) -> None:
+        self._print(f"[{number}/{len(PHASES)}] {PHASES[number - 1]}")
+
+    def step(self, name: str, detail: str = "") -> None:
+        self._print(f"  ... {name} {detail}".rstrip())
+
+    def log(self, line: str) -> None:
+        self._print(f"      {line.rstrip()}")
+
+    def done(self, name: str, detail: str = "", seconds: float | None = None) -> None:
+        took = f" ({seconds:.1f} s)" if seconds is not None and seconds >= 1 else ""
+        self._print(f"  ok  {name} {detail}".rstrip() + took)
+
+    def warn(self, text: str) -> None:
+        self._print(f"  !   {text}")
+
+    def failed(self, error: VruError, logs: tuple[str, ...] = ()) -> None:
+        for line in logs:
+            self._print(f"      {line.rstrip()}")
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.fix:
+            print(f"fix: {error.fix}", file=sys.stderr)
+
+    def result(self, text: str, data: Mapping[str, Any]) -> None:
+        self._print(text)
+
+    @staticmethod
+    def _print(line: str) -> None:
+        print(line, flush=True)
+
+
+class JsonReporter:
+    """JSON lines on standard output; the last one has ``"event": "end"`` and ``"ok"``."""
+
+    def phase(self, number: int) -> None:
+        self._emit("phase", number=number, name=PHASES[number - 1])
+
+    def step(self, name: str, detail: str = "") -> None:
+        self._emit("step", state="started", name=name, detail=detail)
+
+    def log(self, line: str) -> None:
+        self._emit("log", line=line.rstrip())
+
+    def done(self, name: str, detail: str = "", seconds: float | None = None) -> None:
+        self._emit("step", state="done", name=name, detail=detail, seconds=seconds)
+
+    def warn(self, text: str) -> None:
+        self._emit("warning", text=text)
+
+    def failed(self, error: VruError, logs: tuple[str, ...] = ()) -> None:
+        self._emit("end", ok=False, message=error.message, fix=error.fix, logs=list(logs))
+
+    def result(self, text: str, data: Mapping[str, Any]) -> None:
+        self._emit("end", **{"ok": True, **data})
+
+    @staticmethod
+    def _emit(event: str, **values: Any) -> None:
+        print(json.dumps({"event": event, **values}), flush=True)
+
+
+def reporter(as_json: bool) -> Reporter:
+    """The reporter that fits what standard output is."""
+    if as_json:
+        return JsonReporter()
+    return TerminalReporter() if sys.stdout.isatty() else PlainReporter()
+
+
+@contextmanager
+def timed(report: Reporter, name: str, detail: str = "") -> Iterator[None]:
+    """Report a step that begins now and, unless it raises, is done at the end."""
+    started = time.monotonic()
+    report.step(name, detail)
+    yield
+    report.done(name, detail, time.monotonic() - started)

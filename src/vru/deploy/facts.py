@@ -1,0 +1,122 @@
+"""What the server is like, read in one round trip by a POSIX shell script: a bare server has no Python."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from vru.deploy.connection import RemoteError, Server
+
+ROOT = "/opt/vru-platform"
+PROGRAM = f"{ROOT}/bin/vru-platform.pyz"
+
+# Reads only. One `key<TAB>value` a line; keys may repeat. LC_ALL=C: a locale's warnings and words must not get in.
+_SCRIPT = r"""
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+root=$1
+put() { printf '%s\t%s\n' "$1" "$2"; }
+existing() { d=$1; while [ ! -d "$d" ]; do d=$(dirname "$d"); done; echo "$d"; }
+free_kib() { df -Pk "$(existing "$1")" | awk 'NR==2 {print $4}'; }
+if [ -r /etc/os-release ]; then . /etc/os-release; fi
+put os_id "${ID:-unknown}"
+put os_version "${VERSION_ID:-}"
+put os_name "${PRETTY_NAME:-unknown}"
+put machine "$(uname -m)"
+put cpus "$(nproc)"
+put memory_kib "$(awk '/^MemTotal:/ {print $2}' /proc/meminfo)"
+put disk_free_kib "$(free_kib "$root")"
+put docker_disk_free_kib "$(free_kib /var/lib/docker)"
+put clock "$(date +%s)"
+put init "$(ps -o comm= -p 1 2>/dev/null || cat /proc/1/comm)"
+put apt "$(command -v apt-get || true)"
+put python "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)"
+put docker "$(docker version --format '{{.Server.Version}}' 2>/dev/null || true)"
+put program_sha256 "$(sha256sum "$root/bin/vru-platform.pyz" 2>/dev/null | cut -d' ' -f1)"
+put release "$(cat "$root/releases/current" 2>/dev/null || true)"
+put ssh_port "$(echo "${SSH_CONNECTION:-}" | cut -d' ' -f4)"
+ss -Hltnp 2>/dev/null | while read -r _ _ _ address _ owner; do put listening "${address##*:} ${owner:-}"; done
+"""
+
+
+@dataclass(frozen=True, slots=False)
+class ServerFacts:
+    """What the server says of itself. Sizes in bytes; ``clock_skew_s`` is server minus laptop."""
+
+    os_id: str
+    os_version: str
+    os_name: str
+    machine: str
+    cpus: int
+    memory_bytes: int
+    disk_free_bytes: int
+    docker_disk_free_bytes: int
+    clock_skew_s: float
+    init: str
+    has_apt: bool
+    python: str
+    docker: str
+    program_sha256: str
+    release: str
+    ssh_port: int | None
+    listening: tuple[tuple[int, str], ...]
+
+    @cached_property
+    def python_version(self) -> tuple[int, ...]:
+        """The system's Python, ``(3, 13)``; empty if there is none."""
+        return tuple(int(part) for part in self.python.split(".")) if self.python else ()
+
+    def owner_of(self, port: int) -> str | None:
+        """Which process listens on a TCP port; None if none does."""
+        return next((owner or "another process" for number, owner in self.listening if number == port), None)
+
+
+def gather(server: Server) -> ServerFacts:
+    """Read the server's facts.
+
+    Raises:
+        RemoteError: the script did not run to its end.
+        ConnectionFailedError: the connection broke, or sudo is refused.
+    """
+    before = time.time()
+    completed = server.run(["sh", "-s", "--", ROOT], stdin=_SCRIPT.encode())
+    now = (before + time.time()) / 2
+    single: dict[str, str] = {}
+    listening: list[tuple[int, str]] = []
+    for line in completed.stdout.splitlines():
+        key, _, value = line.partition("\t")
+        if key == "listening":
+            port, _, owner = value.partition(" ")
+            listening.append((int(port), _process_name(owner)))
+        else:
+            single[key] = value.strip()
+    return _facts(single, tuple(listening), now)
+
+
+def _process_name(owner: str) -> str:
+    """``users:(("nginx",pid=1,fd=6))`` -> ``nginx``."""
+    return owner.split('"')[1] if '"' in owner else ""
+
+
+def _facts(single: Mapping[str, str], listening: tuple[tuple[int, str], ...], now: float) -> ServerFacts:
+    try:
+        return ServerFacts(
+            os_id=single["os_id"],
+            os_version=single["os_version"],
+            os_name=single["os_name"],
+            machine=single["machine"],
+            cpus=int(single["cpus"]),
+            memory_bytes=int(single["memory_kib"]) * 1024,
+            disk_free_bytes=int(single["disk_free_kib"]) * 1024,
+            docker_disk_free_bytes=int(single["docker_disk_free_kib"]) * 1024,
+            clock_skew_s=int(single["clock"]) - now,
+            init=single["init"],
+            has_apt=bool(single["apt"]),
+            python=single["python"],
+            docker=single["docker"],
+            program_sha256=single["program_sha256"],
+            release=single["release"],
+            ssh_port=int(single["ssh_port"]) if single["ssh_port"] else None,
+            listening=listening,
+        )
+    except (KeyError, ValueError) as error:
+        raise RemoteError(f"The server's facts cannot be read: {error!r} in {dict(single)}.") from error
