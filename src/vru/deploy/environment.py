@@ -1,0 +1,396 @@
+"""``.env.production``: read strictly, written by ``vru init``; and the server's own ``.env``, derived from it."""
+
+import difflib
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from io import StringIO
+from ipaddress import IPv4Network
+from pathlib import Path
+from urllib.parse import quote
+
+from dotenv.parser import Binding, parse_stream
+
+from vru.deploy import values
+from vru.deploy.limits import Limits
+from vru.deploy.variables import BUILT, CONFIGURED, END_MARKER, LIMITED, VARIABLES, Scope, Variable, layout
+from vru.domain import VruError
+
+FILE_NAME = ".env.production"
+PRODUCTION_FILE_MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with the file; ``line`` is None where it is about no single line."""
+
+    message: str
+    fix: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line is not None else ""
+        return f"{where}{self.message} {self.fix}".rstrip()
+
+
+class EnvironmentFileError(VruError):
+    """The file cannot be used. ``problems`` has all of them, in the order of their lines."""
+
+    def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line or 0))
+        if len(self.problems) == 1:
+            only = self.problems[0]
+            where = f"{path}, line {only.line}" if only.line is not None else f"{path}"
+            super().__init__(f"{where}: {only.message}", only.fix)
+        else:
+            listed = "".join(f"\n  - {problem}" for problem in self.problems)
+            super().__init__(f"{path} has {len(self.problems)} problems:{listed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the operator set, checked, with the defaults filled in. Its ``repr`` shows no value."""
+
+    path: Path
+    values: Mapping[str, str] = field(repr=False)
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+    def replace(self, **changes: str) -> "Environment":
+        """The same with other values, for options of the command line such as ``--host``.
+
+        Raises:
+            VruError: a value is not allowed.
+        """
+        problems = [found for name, value in changes.items() if (found := _check_value(VARIABLES[name], value, None))]
+        if problems:
+            raise VruError(problems[0].message, problems[0].fix)
+        return Environment(self.path, {**self.values, **changes})
+
+    def require_host(self) -> str:
+        """The SSH address.
+
+        Raises:
+            VruError: none is set.
+        """
+        if not self["VRU_HOST"]:
+            raise VruError("No server is named.", f"Set VRU_HOST in {self.path.name} or give --host.")
+        return self["VRU_HOST"]
+
+    @property
+    def host(self) -> str | None:
+        """SSH address of the server, if one is named."""
+        return self["VRU_HOST"] or None
+
+    @property
+    def ssh_port(self) -> int | None:
+        """SSH port; None leaves it to ``~/.ssh/config``."""
+        return int(self["VRU_SSH_PORT"]) if self["VRU_SSH_PORT"] else None
+
+    @property
+    def ssh_user(self) -> str | None:
+        """SSH user; None leaves it to ``~/.ssh/config``."""
+        return self["VRU_SSH_USER"] or None
+
+    @property
+    def ssh_key(self) -> Path | None:
+        """File of the SSH key; None leaves it to the agent and the usual files."""
+        return Path(self["VRU_SSH_KEY"]) if self["VRU_SSH_KEY"] else None
+
+    @property
+    def external_ip(self) -> str:
+        """The address that users see; ``localhost`` where not even the SSH address is set."""
+        return self["VRU_EXTERNAL_IP"] or self["VRU_HOST"] or "localhost"
+
+    @property
+    def http_port(self) -> int:
+        """Where page and API are published."""
+        return int(self["VRU_HTTP_PORT"])
+
+    @property
+    def frontend_port(self) -> int:
+        """Where the page is published a second time."""
+        return int(self["VRU_FRONTEND_PUBLIC_PORT"])
+
+    @property
+    def api_port(self) -> int:
+        """Where the API is published."""
+        return int(self["VRU_API_PUBLIC_PORT"])
+
+    @property
+    def monitoring_port(self) -> int:
+        """Where Grafana is published, for :attr:`monitoring_allow`."""
+        return int(self["VRU_MONITORING_PUBLIC_PORT"])
+
+    @property
+    def published_ports(self) -> tuple[int, ...]:
+        """All ports that nginx publishes."""
+        return (self.http_port, self.frontend_port, self.api_port, self.monitoring_port)
+
+    @property
+    def monitoring_allow(self) -> tuple[str, ...]:
+        """Networks that may reach Grafana."""
+        return tuple(values.networks(self["VRU_MONITORING_ALLOW"]))
+
+    @property
+    def docker_source(self) -> str:
+        """``distribution`` or ``docker``."""
+        return self["VRU_DOCKER_SOURCE"]
+
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """Origins whose pages may call the API; by default the ones that this platform's page has itself."""
+        given = values.origins(self["VRU_CORS_ORIGINS"])
+        return tuple(given or dict.fromkeys((self.url(self.http_port), self.url(self.frontend_port))))
+
+    @property
+    def edge_gateway(self) -> str:
+        """The server's own address on nginx's network: requests made on the server itself come from there."""
+        return str(next(IPv4Network(self["VRU_EDGE_SUBNET"]).hosts()))
+
+    def url(self, port: int, scheme: str = "http") -> str:
+        """The address of a published port as users type it."""
+        name = f"[{self.external_ip}]" if ":" in self.external_ip else self.external_ip
+        return f"{scheme}://{name}" if port == 80 else f"{scheme}://{name}:{port}"
+
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must never be shown, for whoever writes logs."""
+        return tuple(self[variable.name] for variable in VARIABLES.values() if variable.secret and self[variable.name])
+
+
+def read(path: Path, *, check_mode: bool = True) -> Environment:
+    """Read and check the file.
+
+    Raises:
+        EnvironmentFileError: it is missing, truncated, readable by others, or a value in it cannot be used; all
+            problems are reported at once, with their lines.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        raise EnvironmentFileError(
+            path, [Problem("There is no such file.", "Make it with: vru init --host ADDRESS")]
+        ) from None
+    except UnicodeDecodeError as error:
+        raise EnvironmentFileError(
+            path, [Problem(f"It is not UTF-8 text: {error.reason}.", "Write it again with: vru init --force")]
+        ) from None
+    except OSError as error:
+        raise EnvironmentFileError(
+            path, [Problem(f"It cannot be read: {error.strerror}.", "Check who owns it.")]
+        ) from None
+    found, problems = _parse(text)
+    problems += _check_end(text)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if check_mode and mode != PRODUCTION_FILE_MODE:
+        problems.append(
+            Problem(f"It holds passwords, but its mode is {mode:04o}.", f"Run: chmod 600 {path}"),
+        )
+    missing = [name for name, variable in VARIABLES.items() if variable.required and name not in found]
+    problems += [Problem(f"{name} is not set: {VARIABLES[name].about}.", "Run: vru init --force") for name in missing]
+    merged = {
+        variable.name: found.get(variable.name) or variable.default
+        for variable in VARIABLES.values()
+        if variable.scope is Scope.OPERATOR
+    }
+    problems += _check_together(merged)
+    if problems:
+        raise EnvironmentFileError(path, problems)
+    return Environment(path, merged)
+
+
+def generate(path: Path, given: Mapping[str, str], *, force: bool = False) -> Environment:
+    """Write the file: ``given`` values, those of an existing file, defaults, and new passwords where there are none.
+
+    The file replaces the old one in one step; the old one stays beside it as ``.env.production.previous``.
+
+    Args:
+        path: where.
+        given: values by variable name.
+        force: write even if the file exists.
+
+    Raises:
+        VruError: the file exists and ``force`` is not set, or a given value is not allowed.
+    """
+    existing: dict[str, str] = {}
+    if path.exists():
+        if not force:
+            raise VruError(f"{path} exists.", "Give --force to write it anew; its values are kept.")
+        previous = path.read_bytes()
+        existing, _ = _parse(previous.decode(errors="replace"))
+        _write(path.with_name(path.name + ".previous"), previous)
+    for name, value in given.items():
+        variable = VARIABLES.get(name)
+        if variable is None or variable.scope is not Scope.OPERATOR:
+            raise VruError(f"{name} is not a variable that can be set.", _suggestion(name))
+        if problem := _check_value(variable, value, None):
+            raise VruError(problem.message, problem.fix)
+    merged = {**existing, **given}
+    for variable in VARIABLES.values():
+        if variable.secret and not merged.get(variable.name):
+            # 32 random bytes as 43 characters of [A-Za-z0-9_-]: no program on the way quotes or escapes them.
+            merged[variable.name] = secrets.token_urlsafe(32)
+    _write(path, layout(merged).encode())
+    return read(path)
+
+
+def derive(environment: Environment) -> dict[str, str]:
+    """The older names that existing code reads, made of the variables that replaced them."""
+    user, password = quote(environment["VRU_DATABASE_USER"]), quote(environment["VRU_DATABASE_PASSWORD"], safe="")
+    redis_password = quote(environment["VRU_REDIS_PASSWORD"], safe="")
+    return {
+        "DATABASE_URL": f"postgresql://{user}:{password}@postgres:5432/{environment['VRU_DATABASE_NAME']}",
+        "REDIS_URL": f"redis://app:{redis_password}@redis:6379/0",
+        "JWT_SECRET_KEY": environment["VRU_SECRET_KEY"],
+        "SECRET_KEY": environment["VRU_SECRET_KEY"],
+        "CORS_ORIGINS": ",".join(environment.cors_origins),
+        "EXTERNAL_IP": environment.external_ip,
+        "REACT_APP_API_URL": environment.url(environment.api_port),
+        "REACT_APP_WS_URL": environment.url(environment.api_port, "ws"),
+        "GRAFANA_PASSWORD": environment["VRU_GRAFANA_PASSWORD"],
+        "POSTGRES_DB": environment["VRU_DATABASE_NAME"],
+        "POSTGRES_USER": environment["VRU_DATABASE_USER"],
+        "POSTGRES_PASSWORD": environment["VRU_DATABASE_PASSWORD"],
+        "REDIS_PASSWORD": environment["VRU_REDIS_PASSWORD"],
+    }
+
+
+# Where to log in is the laptop's business, not the server's.
+_LAPTOP_ONLY = frozenset({"VRU_HOST", "VRU_SSH_PORT", "VRU_SSH_USER", "VRU_SSH_KEY"})
+
+
+def server_env(
+    environment: Environment, limits: Limits, tags: Mapping[str, str], config_digests: Mapping[str, str]
+) -> str:
+    """The text of the server's ``.env``: all that the compose file interpolates, and the older names.
+
+    Args:
+        environment: what the operator set.
+        limits: the limits that fit the server.
+        tags: image tag by built service.
+        config_digests: digest of its configs by configured service.
+    """
+    settled = {name: value for name, value in environment.values.items() if name not in _LAPTOP_ONLY}
+    settled["VRU_EXTERNAL_IP"] = environment.external_ip
+    settled["VRU_CORS_ORIGINS"] = ",".join(environment.cors_origins)
+    for service in LIMITED:
+        settled[f"VRU_{service.upper()}_CPUS"] = limits.of[service].compose_cpus
+        settled[f"VRU_{service.upper()}_MEMORY"] = limits.of[service].compose_memory
+    for service in BUILT:
+        settled[f"VRU_{service.upper()}_TAG"] = tags[service]
+    for service in CONFIGURED:
+        settled[f"VRU_{service.upper()}_CONFIG_DIGEST"] = config_digests[service]
+    lines = ["# Written by vru at each deployment: change .env.production on the laptop instead."]
+    lines += [f"{name}='{value}'" for name, value in settled.items()]
+    lines.append("# Older names, derived from the above.")
+    lines += [f"{name}='{value}'" for name, value in derive(environment).items()]
+    lines.append("# end of .env")
+    return "\n".join(lines) + "\n"
+
+
+def _parse(text: str) -> tuple[dict[str, str], list[Problem]]:
+    """The usable values in the text, and what is wrong with the rest."""
+    found: dict[str, str] = {}
+    first_line: dict[str, int] = {}
+    problems: list[Problem] = []
+    for binding in parse_stream(StringIO(text)):
+        line = _line_of(binding)
+        if binding.error:
+            problems.append(Problem("This is no NAME=value.", "Close its quotes, or remove the line.", line))
+            continue
+        if binding.key is None:
+            continue
+        name, value = binding.key, binding.value
+        variable = VARIABLES.get(name)
+        if value is None:
+            problems.append(Problem(f"{name} has no = and no value.", f"Write {name}=value or remove the line.", line))
+        elif name in first_line:
+            problems.append(
+                Problem(f"{name} is set again, first on line {first_line[name]}.", "Keep one of the two.", line)
+            )
+        elif variable is None:
+            problems.append(Problem(f"{name} is not a variable of this platform.", _suggestion(name), line))
+        elif variable.scope is not Scope.OPERATOR:
+            problems.append(Problem(f"{name} is set by the platform itself.", "Remove the line.", line))
+        else:
+            first_line[name] = line
+            problem = _check_value(variable, value, line)
+            if problem:
+                problems.append(problem)
+            # A wrong value counts as set: it is reported once, not a second time as missing.
+            found[name] = value or ""
+    return found, problems
+
+
+def _line_of(binding: Binding) -> int:
+    """The line of the name: a binding also swallows the blank lines before it."""
+    original = binding.original.string
+    leading = original[: len(original) - len(original.lstrip())]
+    return binding.original.line + leading.count("\n")
+
+
+def _check_value(variable: Variable, value: str, line: int | None) -> Problem | None:
+    if not value:
+        if variable.required:
+            return Problem(f"{variable.name} is empty: {variable.about}.", "Run: vru init --force", line)
+        return None
+    try:
+        values.text(value)
+        if variable.check is not None:
+            variable.check(value)
+    except ValueError as error:
+        shown = "" if variable.secret else f" (it is {value!r})"
+        return Problem(f"{variable.name} {error}{shown}.", "Correct the value.", line)
+    return None
+
+
+def _check_end(text: str) -> list[Problem]:
+    lines = text.splitlines()
+    if lines and lines[-1] == END_MARKER and text.endswith("\n"):
+        return []
+    return [
+        Problem(
+            f"The file seems truncated: its last line is not '{END_MARKER}'.",
+            "Get the whole file back, or add that line if nothing is missing.",
+            len(lines) or 1,
+        )
+    ]
+
+
+def _check_together(merged: Mapping[str, str]) -> list[Problem]:
+    ports: dict[str, str] = {}
+    problems = []
+    for name in ("VRU_HTTP_PORT", "VRU_FRONTEND_PUBLIC_PORT", "VRU_API_PUBLIC_PORT", "VRU_MONITORING_PUBLIC_PORT"):
+        other = ports.setdefault(merged[name], name)
+        if other != name:
+            problems.append(Problem(f"{other} and {name} are both {merged[name]}.", "Give each its own port."))
+    return problems
+
+
+def _suggestion(name: str) -> str:
+    operators = [variable.name for variable in VARIABLES.values() if variable.scope is Scope.OPERATOR]
+    close = difflib.get_close_matches(name, operators, n=1, cutoff=0.7)
+    return f"Did you mean {close[0]}?" if close else "Remove it; .env.production.example lists all variables."
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file in one step, readable by its owner only; a crash leaves the old one or the new one."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:  # mkstemp made it 0600
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

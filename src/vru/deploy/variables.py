@@ -1,0 +1,325 @@
+"""Every variable of ``.env.production``: its group, what it is for, its default and what it may hold.
+
+``.env.production.example`` is :func:`example` written down; a test holds the two together.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vru.deploy import values
+
+END_MARKER = "# end of .env.production"
+
+
+class Scope(StrEnum):
+    """Who sets a variable."""
+
+    OPERATOR = "operator"  # in .env.production
+    CONTAINER = "container"  # fixed by docker-compose.production.yml inside the containers; `vru local` sets its own
+    GENERATED = "generated"  # computed by vru for the server's .env
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable. ``check`` raises ValueError, with what is allowed, for a value that cannot be."""
+
+    name: str
+    about: str
+    default: str = ""
+    required: bool = False
+    secret: bool = False
+    scope: Scope = Scope.OPERATOR
+    check: Callable[[str], object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Variables that belong together, under one heading."""
+
+    title: str
+    variables: tuple[Variable, ...]
+
+
+def _operator(name: str, default: str, about: str, check: Callable[[str], object] | None = None) -> Variable:
+    return Variable(name, about, default, check=check)
+
+
+def _secret(name: str, about: str) -> Variable:
+    return Variable(name, about, required=True, secret=True, check=values.secret)
+
+
+def _container(name: str, value: str, about: str) -> Variable:
+    return Variable(name, about, value, scope=Scope.CONTAINER)
+
+
+# Containers whose limits the operator may change: CPU cores, memory, smallest memory in which it still works (MiB).
+# The first four ceilings are the architecture's.
+LIMITED: Mapping[str, tuple[str, str, int]] = {
+    "api_gateway": ("3", "3g", 192),
+    "ml_engine": ("4", "4g", 512),
+    "postgres": ("2", "2g", 256),
+    "frontend": ("1", "1g", 96),
+    "camera_service": ("2", "2g", 192),
+    "validation_engine": ("1", "1g", 192),
+    "validation_worker": ("2", "2g", 384),
+    "redis": ("1", "320m", 64),
+    "nginx": ("1", "256m", 64),
+    "prometheus": ("1", "512m", 128),
+    "grafana": ("1", "512m", 128),
+    "alertmanager": ("0.5", "128m", 48),
+    "exporter": ("0.25", "96m", 32),
+}
+
+# Services whose image is built here. The worker and the migrations run in the validation engine's image.
+BUILT = ("api_gateway", "ml_engine", "camera_service", "validation_engine", "frontend")
+
+# Services that mount generated configs and restart when these change.
+CONFIGURED = (
+    "postgres",
+    "redis",
+    "ml_engine",
+    "validation_engine",
+    "validation_worker",
+    "prometheus",
+    "grafana",
+    "alertmanager",
+    "blackbox_exporter",
+)
+
+_LABELS = {
+    "api_gateway": "API gateway",
+    "ml_engine": "ML engine",
+    "postgres": "database",
+    "exporter": "each metrics exporter",
+}
+
+
+def label(service: str) -> str:
+    """How people call a service."""
+    return _LABELS.get(service, service.replace("_", " "))
+
+
+def _limits() -> Iterator[Variable]:
+    for service, (cpus, memory, _) in LIMITED.items():
+        yield _operator(
+            f"VRU_{service.upper()}_CPUS", cpus, f"{label(service)}: at most this many CPU cores", values.cpus
+        )
+        yield _operator(
+            f"VRU_{service.upper()}_MEMORY", memory, f"{label(service)}: at most this much memory", values.size
+        )
+
+
+def _generated() -> Iterator[Variable]:
+    for service in BUILT:
+        yield Variable(
+            f"VRU_{service.upper()}_TAG", f"content tag of the {label(service)}'s image", scope=Scope.GENERATED
+        )
+    for service in CONFIGURED:
+        yield Variable(
+            f"VRU_{service.upper()}_CONFIG_DIGEST",
+            f"digest of the {label(service)}'s configs; a change restarts it",
+            scope=Scope.GENERATED,
+        )
+
+
+GROUPS: tuple[Group, ...] = (
+    Group(
+        "The server",
+        (
+            _operator("VRU_HOST", "", "SSH address of the server; without it only --host names one", values.host),
+            _operator("VRU_SSH_PORT", "", "SSH port; empty: as ~/.ssh/config says, else 22", values.port),
+            _operator("VRU_SSH_USER", "", "SSH user, root or one with sudo; empty: as ~/.ssh/config says", values.word),
+            _operator("VRU_SSH_KEY", "", "file of the SSH key; empty: the agent and the usual files", values.text),
+            _operator("VRU_EXTERNAL_IP", "", "address in the URLs that users see; empty: VRU_HOST", values.host),
+            _operator(
+                "VRU_DOCKER_SOURCE",
+                "distribution",
+                "where setup takes Docker from: distribution (its packages) or docker (Docker's own repository)",
+                values.one_of("distribution", "docker"),
+            ),
+        ),
+    ),
+    Group(
+        "Secrets and accounts (vru init generates the passwords)",
+        (
+            _secret("VRU_DATABASE_PASSWORD", "password of the database user"),
+            _secret("VRU_REDIS_PASSWORD", "password of the services at Redis"),
+            _secret("VRU_SECRET_KEY", "key under which session tokens are kept; changing it logs everyone out"),
+            _operator("VRU_ADMIN_EMAIL", "admin@example.com", "login of the administrator", values.email),
+            _secret("VRU_ADMIN_PASSWORD", "password of the administrator"),
+            _secret("VRU_GRAFANA_PASSWORD", "password of Grafana's user admin, set at its first start"),
+        ),
+    ),
+    Group(
+        "Addresses and ports (nginx is the only container that publishes any)",
+        (
+            _operator("VRU_PUBLISH_ADDRESS", "0.0.0.0", "address of the server on which nginx listens", values.ip),  # noqa: S104
+            _operator("VRU_HTTP_PORT", "80", "page and API", values.port),
+            _operator("VRU_FRONTEND_PUBLIC_PORT", "3000", "page and API, at the page's own port", values.port),
+            _operator("VRU_API_PUBLIC_PORT", "8000", "API, its documentation and the health check", values.port),
+            _operator("VRU_MONITORING_PUBLIC_PORT", "3001", "Grafana, for VRU_MONITORING_ALLOW only", values.port),
+            _operator(
+                "VRU_MONITORING_ALLOW",
+                "",
+                "networks that may reach Grafana, comma-separated, e.g. 10.1.0.0/16",
+                values.networks,
+            ),
+            _operator(
+                "VRU_EDGE_SUBNET", "172.30.77.0/24", "Docker's network between the server and nginx", values.subnet
+            ),
+            _operator(
+                "VRU_CORS_ORIGINS",
+                "",
+                "origins of other pages that may call the API; empty: this platform's own",
+                values.origins,
+            ),
+            _operator("VRU_MAX_UPLOAD_MB", "500", "largest video that may be uploaded, in megabytes", values.positive),
+            _operator(
+                "VRU_RATE_LIMIT", "10", "API requests a second and client that nginx lets through", values.positive
+            ),
+            _operator(
+                "VRU_RATE_BURST", "60", "requests above that rate that a client may make at once", values.positive
+            ),
+        ),
+    ),
+    Group(
+        "Database and Redis",
+        (
+            _operator("VRU_DATABASE_NAME", "vru", "name of the database, fixed at the first start", values.identifier),
+            _operator("VRU_DATABASE_USER", "vru", "owner of the database, fixed at the first start", values.identifier),
+            _operator("VRU_DATABASE_MAX_CONNECTIONS", "100", "connections that PostgreSQL accepts", values.positive),
+            _operator("VRU_DATABASE_POOL_SIZE", "5", "connections that each service process keeps", values.positive),
+            _operator("VRU_DATABASE_POOL_OVERFLOW", "5", "connections above that for a moment's load", values.natural),
+        ),
+    ),
+    Group(
+        "Logs, metrics, backups",
+        (
+            _operator(
+                "VRU_LOG_LEVEL",
+                "INFO",
+                "DEBUG, INFO, WARNING or ERROR",
+                values.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+            ),
+            _operator("VRU_LOG_RETENTION_DAYS", "14", "days that log files on the server are kept", values.positive),
+            _operator("VRU_METRICS_RETENTION", "30d", "how long Prometheus keeps metrics", values.duration),
+            _operator("VRU_METRICS_RETENTION_SIZE", "4GB", "how much of them at most", values.byte_size),
+            _operator(
+                "VRU_ALERT_WEBHOOK_URL",
+                "",
+                "address that alerts are sent to (not a secret one); empty: none",
+                values.url,
+            ),
+            _operator(
+                "VRU_BACKUP_TIME", "03:15", "time of the daily backup, by the server's clock", values.time_of_day
+            ),
+            _operator("VRU_BACKUP_KEEP", "14", "backups that are kept", values.positive),
+        ),
+    ),
+    Group("Limits: ceilings, scaled down where the server is smaller", tuple(_limits())),
+    Group(
+        "Images",
+        (
+            _operator(
+                "VRU_IMAGE_PREFIX",
+                "vru-platform",
+                "name before the names of the images built here",
+                values.image_prefix,
+            ),
+            _operator("VRU_POSTGRES_IMAGE", "postgres:17-trixie", "PostgreSQL", values.image),
+            _operator("VRU_REDIS_IMAGE", "redis:8-trixie", "Redis", values.image),
+            _operator(
+                "VRU_NGINX_IMAGE", "nginxinc/nginx-unprivileged:1.28-trixie", "nginx that needs no root", values.image
+            ),
+            _operator("VRU_PROMETHEUS_IMAGE", "prom/prometheus:v3.5.0", "Prometheus", values.image),
+            _operator("VRU_ALERTMANAGER_IMAGE", "prom/alertmanager:v0.28.1", "Alertmanager", values.image),
+            _operator("VRU_GRAFANA_IMAGE", "grafana/grafana:12.1.0", "Grafana", values.image),
+            _operator("VRU_NODE_EXPORTER_IMAGE", "prom/node-exporter:v1.9.0", "metrics of the server", values.image),
+            _operator(
+                "VRU_POSTGRES_EXPORTER_IMAGE",
+                "prometheuscommunity/postgres-exporter:v0.17.1",
+                "of PostgreSQL",
+                values.image,
+            ),
+            _operator("VRU_REDIS_EXPORTER_IMAGE", "oliver006/redis_exporter:v1.69.0", "of Redis", values.image),
+            _operator("VRU_NGINX_EXPORTER_IMAGE", "nginx/nginx-prometheus-exporter:1.4.1", "of nginx", values.image),
+            _operator(
+                "VRU_BLACKBOX_EXPORTER_IMAGE", "prom/blackbox-exporter:v0.26.0", "of the health checks", values.image
+            ),
+        ),
+    ),
+    Group(
+        "Machine learning and validation",
+        (_operator("VRU_WORKER_REPLICAS", "1", "worker containers that validate side by side", values.positive),),
+    ),
+    Group(
+        "Fixed inside the containers: shown because the services read them, not to be set here",
+        (
+            _container("VRU_BIND_HOST", "0.0.0.0", "address that a service listens on"),  # noqa: S104
+            _container("VRU_API_GATEWAY_PORT", "8000", "where the API gateway listens"),
+            _container("VRU_ML_ENGINE_PORT", "8001", "where the ML engine listens"),
+            _container("VRU_CAMERA_SERVICE_PORT", "8002", "where the camera service listens"),
+            _container("VRU_VALIDATION_ENGINE_PORT", "8003", "where the validation engine listens"),
+            _container("VRU_FRONTEND_PORT", "3000", "where the frontend listens"),
+            _container("VRU_API_GATEWAY_URL", "http://api_gateway:8000", "how services reach the API gateway"),
+            _container("VRU_ML_ENGINE_URL", "http://ml_engine:8001", "how services reach the ML engine"),
+            _container("VRU_CAMERA_SERVICE_URL", "http://camera_service:8002", "how services reach the camera service"),
+            _container(
+                "VRU_VALIDATION_ENGINE_URL", "http://validation_engine:8003", "how they reach the validation engine"
+            ),
+            _container("VRU_FRONTEND_URL", "http://frontend:3000", "how services reach the frontend"),
+            _container("VRU_MEDIA_DIR", "/var/lib/vru/media", "where the media store is mounted"),
+            _container("VRU_MODELS_DIR", "/app/models", "where the model repository is mounted"),
+            _container("VRU_DATABASE_HOST", "postgres", "where PostgreSQL answers"),
+            _container("VRU_DATABASE_PORT", "5432", "its port"),
+            _container("VRU_REDIS_HOST", "redis", "where Redis answers"),
+            _container("VRU_REDIS_PORT", "6379", "its port"),
+            _container("VRU_REDIS_USER", "app", "the services' user at Redis"),
+        ),
+    ),
+    Group("Computed by vru for the server's own .env, never typed", tuple(_generated())),
+)
+
+VARIABLES: Mapping[str, Variable] = {variable.name: variable for group in GROUPS for variable in group.variables}
+
+# Older names that existing code reads, each derived from the variables above.
+OLDER_NAMES = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "JWT_SECRET_KEY",
+    "SECRET_KEY",
+    "CORS_ORIGINS",
+    "EXTERNAL_IP",
+    "REACT_APP_API_URL",
+    "REACT_APP_WS_URL",
+    "GRAFANA_PASSWORD",
+    "POSTGRES_DB",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "REDIS_PASSWORD",
+)
+
+_HEAD = """\
+# VRU Platform: everything that a deployment may set.
+# `vru init` writes this file as .env.production (readable by you only) and generates the passwords.
+# Values hold no single quote and no line break; quote a value that holds a space or #.
+"""
+
+
+def layout(given: Mapping[str, str]) -> str:
+    """The text of an environment file: every variable under its heading, with ``given`` values or the defaults."""
+    lines = [_HEAD]
+    for group in GROUPS:
+        lines.append(f"# --- {group.title} ---")
+        for variable in group.variables:
+            lines.append(f"# {variable.about}" + (" (required)" if variable.required else ""))
+            value = given.get(variable.name, variable.default)
+            mark = "" if variable.scope is Scope.OPERATOR else "#"
+            lines.append(f"{mark}{variable.name}={values.quoted(value)}")
+        lines.append("")
+    lines.append("# --- Older names ---")
+    lines.append(f"# Derived from the above, never set here: {', '.join(OLDER_NAMES)}")
+    lines.append("")
+    lines.append(END_MARKER)
+    return "\n".join(lines) + "\n"
