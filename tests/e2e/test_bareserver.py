@@ -3,7 +3,6 @@
 import subprocess
 
 import pytest
-
 from tests.e2e.bareserver import BareServer, docker_answers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not docker_answers(), reason="no Docker engine answers")]

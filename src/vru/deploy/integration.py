@@ -1,0 +1,24 @@
+"""System integration, seen from the laptop: prove that new firewall rules let us in again."""
+
+from collections.abc import Callable
+
+from vru.deploy.connection import ConnectionFailedError, Server
+from vru.deploy.console import Reporter
+from vru.deploy.remote_setup import PROGRAM_COMMAND
+
+
+def confirm_firewall(connect_again: Callable[[], Server], report: Reporter) -> None:
+    """Confirm the rules over a *new* connection: the old one would live on even if the door were shut.
+
+    Raises:
+        ConnectionFailedError: no new connection can be opened; the server takes the rules back by itself.
+    """
+    try:
+        with connect_again() as fresh:
+            fresh.run([*PROGRAM_COMMAND, "firewall-confirm"])
+    except ConnectionFailedError as error:
+        raise ConnectionFailedError(
+            f"The new firewall rules shut us out ({error.message}); the server takes them back by itself.",
+            "Check VRU_SSH_PORT and the networks in VRU_MONITORING_ALLOW, then deploy again.",
+        ) from error
+    report.done("firewall confirmed", "over a new connection")

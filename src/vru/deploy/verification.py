@@ -1,0 +1,79 @@
+"""Verification: the platform as the server sees it, and as its users see it from outside."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from vru.deploy.checks import Check, ok, problem
+from vru.deploy.connection import RemoteError, Server
+from vru.deploy.environment import Environment
+from vru.deploy.remote_setup import PROGRAM_COMMAND
+
+_TIMEOUT_S = 10.0
+# What must never answer from outside: the services' own ports and the stores behind them.
+_CLOSED_PORTS = (5432, 6379, 8001, 8002, 8003, 9090, 9093, 9100)
+
+
+def verify_inside(server: Server) -> list[Check]:
+    """The host program's own verification: containers, endpoints through nginx, units, migrations.
+
+    Raises:
+        RemoteError: it gave no answer.
+    """
+    completed = server.run([*PROGRAM_COMMAND, "verify", "--json"], check=False)
+    try:
+        answer = json.loads(completed.stdout)
+        return [Check(**check) for check in answer["checks"]]
+    except (ValueError, KeyError, TypeError) as error:
+        said = (completed.stderr or completed.stdout).strip().splitlines()[-1:] or ["nothing"]
+        raise RemoteError(
+            f"The server cannot verify itself: {said[0]}", "Is the platform deployed? Run: vru deploy"
+        ) from error
+
+
+def verify_outside(environment: Environment) -> list[Check]:
+    """The addresses that users are told, and the ports that must be shut, tried from here."""
+    host = environment.external_ip
+    urls = {
+        "page": f"{environment.url(environment.http_port)}/",
+        "page at its own port": f"{environment.url(environment.frontend_port)}/",
+        "API documentation": f"{environment.url(environment.api_port)}/docs",
+        "health": f"{environment.url(environment.api_port)}/health",
+    }
+    open_ports = environment.published_ports
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        answers = pool.map(_check_url, urls, urls.values())
+        shut = pool.map(lambda port: _check_shut(host, port), (p for p in _CLOSED_PORTS if p not in open_ports))
+        return [*answers, *shut]
+
+
+def worst(checks: Iterable[Check]) -> str:
+    """The state of the whole: the worst of its checks."""
+    states = {check.state for check in checks}
+    return next((state for state in ("problem", "warning") if state in states), "ok")
+
+
+def _check_url(name: str, url: str) -> Check:
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - http URLs made above
+            return ok(name, f"{url} answers {answer.status}")
+    except urllib.error.HTTPError as error:
+        body = error.read(300).decode(errors="replace")
+        return problem(name, f"{url} answers {error.code}: {body}", "Look at: vru logs --tail 50")
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        return problem(
+            name, f"{url} cannot be reached from here: {reason}.", "Check VRU_EXTERNAL_IP and firewalls on the way."
+        )
+
+
+def _check_shut(host: str, port: int) -> Check:
+    name = f"port {port} is shut"
+    try:
+        with socket.create_connection((host, port), timeout=2):
+            return problem(name, f"{host}:{port} answers from outside.", "Run: vru setup (it repairs the firewall).")
+    except OSError:
+        return ok(name)
