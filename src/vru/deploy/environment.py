@@ -162,8 +162,8 @@ class Environment:
         return tuple(self[variable.name] for variable in VARIABLES.values() if variable.secret and self[variable.name])
 
 
-def read(path: Path, *, check_mode: bool = True) -> Environment:
-    """Read and check the file.
+def load(path: Path, *, host: str | None = None) -> Environment:
+    """Read and check the file; ``host`` replaces VRU_HOST.
 
     Raises:
         EnvironmentFileError: it is missing, truncated, readable by others, or a value in it cannot be used; all
@@ -186,7 +186,7 @@ def read(path: Path, *, check_mode: bool = True) -> Environment:
     found, problems = _parse(text)
     problems += _check_end(text)
     mode = stat.S_IMODE(path.stat().st_mode)
-    if check_mode and mode != PRODUCTION_FILE_MODE:
+    if mode != PRODUCTION_FILE_MODE:
         problems.append(
             Problem(f"It holds passwords, but its mode is {mode:04o}.", f"Run: chmod 600 {path}"),
         )
@@ -200,7 +200,8 @@ def read(path: Path, *, check_mode: bool = True) -> Environment:
     problems += _check_together(merged)
     if problems:
         raise EnvironmentFileError(path, problems)
-    return Environment(path, merged)
+    environment = Environment(path, merged)
+    return environment.replace(VRU_HOST=host) if host else environment
 
 
 def generate(path: Path, given: Mapping[str, str], *, force: bool = False) -> Environment:
@@ -235,7 +236,7 @@ def generate(path: Path, given: Mapping[str, str], *, force: bool = False) -> En
             # 32 random bytes as 43 characters of [A-Za-z0-9_-]: no program on the way quotes or escapes them.
             merged[variable.name] = secrets.token_urlsafe(32)
     _write(path, layout(merged).encode())
-    return read(path)
+    return load(path)
 
 
 def derive(environment: Environment) -> dict[str, str]:
