@@ -1,0 +1,69 @@
+"""False alarms: false positives that follow each other in time are one event, not one per frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vru.evaluation.matching import FALSE_POSITIVE, Ints, Matches, overlaps
+
+
+@dataclass(frozen=True, slots=True)
+class FalseAlarm:
+    """One false alarm: positions of its first and last frame among the evaluated frames."""
+
+    first_frame: int
+    last_frame: int
+    road_user: int
+
+
+def false_alarms(matches: Matches, score_threshold: float, link_iou: float) -> list[FalseAlarm]:
+    """Link false positives to events.
+
+    A false positive continues an event if the event had a false positive of the same class in the evaluated frame just
+    before, and the two boxes overlap by at least ``link_iou``; pairs are formed greedily by falling overlap, one to
+    one. Otherwise it starts a new event. A gap of one evaluated frame ends an event: an alarm that flickers is
+    several alarms.
+    """
+    chosen = np.flatnonzero((matches.outcome == FALSE_POSITIVE) & (matches.score >= score_threshold))
+    events: list[list[int]] = []
+    open_events: dict[int, int] = {}  # detection of the frame before -> its event
+    last_frame = -2
+    for frame in np.unique(matches.frame[chosen]):
+        here = _in_frame(matches, chosen, int(frame))
+        before = np.array(list(open_events), dtype=np.int64) if frame == last_frame + 1 else np.zeros(0, dtype=np.int64)
+        continued = _link(matches, before, here, link_iou)
+        following: dict[int, int] = {}
+        for detection in here.tolist():
+            if detection in continued:
+                event = open_events[continued[detection]]
+                events[event][1] = int(frame)
+            else:
+                event = len(events)
+                events.append([int(frame), int(frame), int(matches.road_user[detection])])
+            following[detection] = event
+        open_events, last_frame = following, int(frame)
+    return [FalseAlarm(*event) for event in events]
+
+
+def _in_frame(matches: Matches, chosen: Ints, frame: int) -> Ints:
+    # Detections are ordered by frame: two bisections instead of a scan.
+    frames = matches.frame[chosen]
+    return chosen[np.searchsorted(frames, frame, "left") : np.searchsorted(frames, frame, "right")]
+
+
+def _link(matches: Matches, before: Ints, here: Ints, link_iou: float) -> dict[int, int]:
+    """Detection of this frame -> detection of the frame before that it continues."""
+    if not len(before):
+        return {}
+    shared = overlaps(matches.boxes[here], matches.boxes[before], np.zeros(len(before), dtype=bool))
+    shared[matches.road_user[here][:, None] != matches.road_user[before][None, :]] = 0
+    linked: dict[int, int] = {}
+    used: set[int] = set()
+    for flat in np.argsort(-shared, axis=None, kind="stable"):
+        row, column = divmod(int(flat), len(before))
+        if shared[row, column] < link_iou:
+            break
+        if int(here[row]) not in linked and int(before[column]) not in used:
+            linked[int(here[row])] = int(before[column])
+            used.add(int(before[column]))
+    return linked

@@ -1,0 +1,274 @@
+"""Estimates with their bounds: what is known about a metric from so many independent units, and what is not.
+
+Units are tracks and clips, never frames: frames of one road user resemble each other, and intervals that treat them as
+independent cover the truth far too rarely.
+
+All bounds here are one-sided: ``bounds(0.95)`` gives a lower and an upper bound each of which holds with 95 %
+confidence, so both together are a 90 % interval. -inf and inf mean that the data set no bound.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import stats
+
+from vru.evaluation.matching import Floats
+
+_MOST = 1_000_000
+
+
+class Estimate(Protocol):
+    """A metric's value, the number of independent units behind it, and what those units can prove."""
+
+    @property
+    def value(self) -> float | None:
+        """The estimate, or None where the data do not determine it."""
+
+    @property
+    def n(self) -> int:
+        """Number of independent units."""
+
+    @property
+    def units(self) -> str:
+        """What the units are: "tracks" or "clips"."""
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """Lower and upper one-sided bound, each at ``confidence``."""
+
+    def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
+        """How many more units would decide the criterion if they looked like those seen; None if none would."""
+
+
+def clopper_pearson(successes: float, n: float, confidence: float) -> tuple[float, float]:
+    """Exact one-sided bounds of a proportion (Clopper and Pearson 1934), each at ``confidence``."""
+    if n <= 0:
+        return 0.0, 1.0
+    alpha = 1 - confidence
+    low = float(stats.beta.ppf(alpha, successes, n - successes + 1)) if successes > 0 else 0.0
+    high = float(stats.beta.ppf(1 - alpha, successes + 1, n - successes)) if successes < n else 1.0
+    return low, high
+
+
+def garwood(events: float, exposure: float, confidence: float) -> tuple[float, float]:
+    """Exact one-sided bounds of a Poisson rate (Garwood 1936): ``events`` in ``exposure``, each at ``confidence``."""
+    if exposure <= 0:
+        return 0.0, math.inf
+    alpha = 1 - confidence
+    low = float(stats.chi2.ppf(alpha, 2 * events)) / 2 if events > 0 else 0.0
+    return low / exposure, float(stats.chi2.ppf(1 - alpha, 2 * events + 2)) / 2 / exposure
+
+
+def unseen_share(n: int, confidence: float) -> float:
+    """Largest share of all units that can be of a kind that none of ``n`` units showed.
+
+    It is ``1 - (1 - confidence)^(1/n)``. With 59 units and 95 % confidence it is just below 0.05: 59 events without a
+    miss prove a share of 0.95.
+    """
+    return 1.0 if n <= 0 else 1 - (1 - confidence) ** (1 / n)
+
+
+@dataclass(frozen=True, slots=True)
+class Proportion:
+    """Successes among independent units, with exact bounds."""
+
+    successes: int
+    n: int
+    units: str = "tracks"
+
+    @property
+    def value(self) -> float | None:
+        """The share of successes."""
+        return self.successes / self.n if self.n else None
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """Clopper-Pearson."""
+        return clopper_pearson(self.successes, self.n, confidence)
+
+    def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
+        """Assumes that the share of successes stays as it is."""
+        share = 1.0 if self.value is None else self.value
+        return _search(
+            self.n, lambda n: _decided(clopper_pearson(share * n, n, confidence), threshold, at_least=at_least)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """A figure from 0 to 1 (precision, recall, F1, average precision) whose units differ in size.
+
+    The bounds are the bootstrap's percentiles, widened to what ``unseen_share`` allows: a resample can only repeat
+    what was seen, so from few or from flawless units it gives an interval that is far too narrow. A share of
+    ``unseen_share(n)`` of all units may be of a kind not seen at all, with the figure at 0 (or at 1) there.
+    ``replicates`` are the figures of the resamples, NaN where a resample does not determine one.
+    """
+
+    value: float | None
+    n: int
+    replicates: Floats
+    units: str = "tracks"
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """Percentile bootstrap (Efron 1979), widened."""
+        if self.value is None:
+            return 0.0, 1.0
+        return _widened(self.value, *self._percentiles(self.value, confidence), self.n, confidence)
+
+    def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
+        """Assumes that the value stays, and that the bootstrap's spread falls with the root of the number of units."""
+        if self.value is None:
+            best = 1.0 if at_least else 0.0
+            return Resampled(best, 0, np.full(1, best)).more_needed(threshold, at_least, confidence)
+        value = self.value
+        low, high = self._percentiles(value, confidence)
+
+        def decided(n: int) -> bool:
+            shrink = math.sqrt(self.n / n)
+            projected = _widened(value, value - (value - low) * shrink, value + (high - value) * shrink, n, confidence)
+            return _decided(projected, threshold, at_least=at_least)
+
+        return _search(self.n, decided)
+
+    def _percentiles(self, value: float, confidence: float) -> tuple[float, float]:
+        # A resample that determines nothing counts against the bound, on either side.
+        low = float(np.quantile(np.nan_to_num(self.replicates, nan=0.0), 1 - confidence))
+        high = float(np.quantile(np.nan_to_num(self.replicates, nan=1.0), confidence))
+        return min(low, value), max(high, value)
+
+
+def _widened(value: float, low: float, high: float, n: int, confidence: float) -> tuple[float, float]:
+    unseen = unseen_share(n, confidence)
+    return min(low, value * (1 - unseen)), max(high, value + (1 - value) * unseen)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """A quantile of a time, with exact distribution-free bounds from the order statistics.
+
+    Source: David and Nagaraja, Order Statistics, 7.1: the r-th smallest of n is an upper bound with confidence
+    P(Binomial(n, q) < r). ``earliest`` and ``latest`` are the units' times, rising, with what is not known set to its
+    lowest and to its highest possible value (inf for a miss).
+    """
+
+    value: float | None
+    quantile: float
+    earliest: Floats
+    latest: Floats
+    units: str = "tracks"
+
+    @property
+    def n(self) -> int:
+        """Number of tracks."""
+        return len(self.latest)
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """Order statistics; inf where even the slowest track seen sets no bound."""
+        n = self.n
+        if n == 0:
+            return 0.0, math.inf
+        upper = int(stats.binom.ppf(confidence, n, self.quantile)) + 1
+        lower = int(stats.binom.ppf(1 - confidence, n, self.quantile))
+        low = float(self.earliest[lower - 1]) if lower >= 1 else 0.0
+        high = float(self.latest[upper - 1]) if upper <= n else math.inf
+        return low, high
+
+    def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
+        """Assumes that the share of tracks within the threshold stays: then it is a question about that share."""
+        within = float(np.mean(self.latest <= threshold)) if self.n else 1.0
+
+        def decided(n: int) -> bool:
+            # The quantile is at most the threshold exactly if the share within the threshold is at least the quantile.
+            return _decided(clopper_pearson(within * n, n, confidence), self.quantile, at_least=not at_least)
+
+        return _search(self.n, decided)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Events a minute. ``replicates`` are the rates of the resampled clips, which show if events come in bursts."""
+
+    events: int
+    minutes: float
+    n: int
+    replicates: Floats
+    units: str = "clips"
+
+    @property
+    def value(self) -> float | None:
+        """Events a minute."""
+        return self.events / self.minutes if self.minutes > 0 else None
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """The wider of Garwood's exact Poisson bounds and the bootstrap's percentiles."""
+        low, high = garwood(self.events, self.minutes, confidence)
+        if self.value is None:
+            return low, high
+        burst_low, burst_high = self._percentiles(confidence)
+        return min(low, burst_low), max(high, burst_high)
+
+    def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
+        """Assumes that the rate stays, and that the bootstrap's spread falls with the root of the number of clips."""
+        if self.value is None or self.n == 0:
+            return None
+        value, clip = self.value, self.minutes / self.n
+        burst_low, burst_high = self._percentiles(confidence)
+
+        def decided(n: int) -> bool:
+            low, high = garwood(value * clip * n, clip * n, confidence)
+            shrink = math.sqrt(self.n / n)
+            projected = (
+                min(low, value - (value - burst_low) * shrink),
+                max(high, value + (burst_high - value) * shrink),
+            )
+            return _decided(projected, threshold, at_least=at_least)
+
+        return _search(self.n, decided)
+
+    def _percentiles(self, confidence: float) -> tuple[float, float]:
+        return float(np.quantile(self.replicates, 1 - confidence)), float(np.quantile(self.replicates, confidence))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A figure that is not estimated, such as the time between two evaluated frames."""
+
+    value: float | None
+    n: int
+    units: str = "frames"
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """The value itself."""
+        return (-math.inf, math.inf) if self.value is None else (self.value, self.value)
+
+    def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
+        """More data change nothing."""
+        return None
+
+
+def _decided(bounds: tuple[float, float], threshold: float, *, at_least: bool) -> bool:
+    low, high = bounds
+    if at_least:
+        return low >= threshold or high < threshold
+    return high <= threshold or low > threshold
+
+
+def _search(n: int, decided: Callable[[int], bool]) -> int | None:
+    """Units beyond ``n`` from which ``decided`` holds: doubling, then bisection."""
+    if n > 0 and decided(n):
+        return 0
+    undecided, step = n, 1
+    while not decided(n + step):
+        undecided = n + step
+        if step > _MOST:
+            return None
+        step *= 2
+    enough = n + step
+    while enough - undecided > 1:
+        middle = (enough + undecided) // 2
+        if decided(middle):
+            enough = middle
+        else:
+            undecided = middle
+    return enough - n

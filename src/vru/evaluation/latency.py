@@ -1,0 +1,110 @@
+"""How soon a road user is detected after becoming visible, with misses censored and never left out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from vru.domain import GroundTruth, VruClass
+from vru.evaluation.matching import TRUE_POSITIVE, Matches
+
+
+class Outcome(StrEnum):
+    """What became of a track."""
+
+    DETECTED = "detected"
+    # It left the picture undetected: it can never be detected any more.
+    MISSED = "missed"
+    # It was still visible, and undetected, in the last evaluated frame: what would have come is not known.
+    CUT_SHORT = "cut_short"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOutcome:
+    """One ground-truth track after the evaluation. Times are media seconds; ``latency_ms`` is None for a miss.
+
+    ``first_visible_s`` and ``last_visible_s`` are those of the boxes that count (not ``ignore``). ``observed_ms`` is
+    the latency, or for a miss the time for which the track was visible without being detected.
+    """
+
+    track_id: int
+    road_user: VruClass
+    first_visible_s: float
+    last_visible_s: float
+    first_detected_s: float | None
+    latency_ms: float | None
+    observed_ms: float
+    outcome: Outcome
+    boxes: int
+    hits: int
+
+
+def track_outcomes(
+    truth: GroundTruth, matches: Matches, frames: Mapping[int, float], score_threshold: float
+) -> tuple[list[TrackOutcome], list[int]]:
+    """What became of each track, and the ids of the tracks that no evaluated frame shows.
+
+    The clock starts at the track's first box that counts, whether or not that frame was evaluated, and stops at the
+    first evaluated frame in which the track is matched. So the latency is never too short; it is too long by at most
+    the time between two evaluated frames. Tracks that consist of ignored boxes alone are left out altogether.
+    """
+    times = list(frames.values())
+    hit = (matches.outcome == TRUE_POSITIVE) & (matches.score >= score_threshold)
+    hits_per_track = np.bincount(matches.track[hit], minlength=len(truth.tracks))
+    boxes_per_track = np.bincount(matches.truth_track, minlength=len(truth.tracks))
+    first_hit: dict[int, int] = {}
+    for track_number, frame in zip(matches.track[hit].tolist(), matches.frame[hit].tolist(), strict=True):
+        first_hit[track_number] = min(first_hit.get(track_number, frame), frame)
+
+    outcomes, unseen = [], []
+    for number, track in enumerate(truth.tracks):
+        counted = [box for box in track.boxes if not box.ignore]
+        if not counted:
+            continue
+        if not boxes_per_track[number]:
+            unseen.append(track.track_id)
+            continue
+        start, end = counted[0].time_s, counted[-1].time_s
+        detected = times[first_hit[number]] if number in first_hit else None
+        if detected is not None:
+            outcome, observed = Outcome.DETECTED, detected - start
+        else:
+            outcome = Outcome.CUT_SHORT if end >= times[-1] else Outcome.MISSED
+            observed = min(end, times[-1]) - start
+        outcomes.append(
+            TrackOutcome(
+                track_id=track.track_id,
+                road_user=track.road_user,
+                first_visible_s=start,
+                last_visible_s=end,
+                first_detected_s=detected,
+                latency_ms=None if detected is None else observed * 1000,
+                observed_ms=observed * 1000,
+                outcome=outcome,
+                boxes=int(boxes_per_track[number]),
+                hits=int(hits_per_track[number]),
+            )
+        )
+    return outcomes, unseen
+
+
+def latency_quantile(tracks: Sequence[TrackOutcome], quantile: float) -> float | None:
+    """Time in ms by which the share ``quantile`` of all tracks is detected; None if it never is.
+
+    A Kaplan-Meier estimate (1958) in which a track cut short by the end of the video is censored at that time, and a
+    track that left the picture undetected is censored at infinity: it stays among the undetected for good, as in Fine
+    and Gray's subdistribution (1999). Censoring it when it left, as plain Kaplan-Meier would, assumes that it would
+    have been detected later, and hides the miss. Without tracks cut short, the estimate is the share of all tracks that
+    were detected within that time.
+    """
+    remaining = len(tracks)
+    undetected = 1.0
+    leaving = [track for track in tracks if track.outcome != Outcome.MISSED]
+    for track in sorted(leaving, key=lambda track: (track.observed_ms, track.outcome == Outcome.CUT_SHORT)):
+        if track.outcome == Outcome.DETECTED:
+            undetected *= 1 - 1 / remaining
+            if 1 - undetected >= quantile - 1e-12:
+                return track.observed_ms
+        remaining -= 1
+    return None

@@ -1,0 +1,140 @@
+"""Which detection found which truth box: greedy by score, within a frame and a class, as COCO does it."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vru.domain import Detection, GroundTruth, TruthBox, VruClass
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+TRUE_POSITIVE = 1
+FALSE_POSITIVE = 0
+IGNORED = -1
+
+CLASSES = tuple(VruClass)
+_NUMBER = {road_user: number for number, road_user in enumerate(CLASSES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """All detections with what became of them, and all truth boxes that count.
+
+    Arrays of one entry per detection, ordered by frame, class, then falling score: ``frame`` (position among the
+    evaluated frames), ``road_user`` (position in ``CLASSES``), ``score``, ``outcome`` (TRUE_POSITIVE, FALSE_POSITIVE or
+    IGNORED), ``track`` (position in the ground truth's tracks, -1 without a match), ``boxes`` (n x 4: x, y, width,
+    height). Arrays of one entry per counted truth box: ``truth_frame``, ``truth_track``.
+
+    Greedy matching by falling score has a property that everything here relies on: the matches of the detections at
+    or above a threshold are the same whether or not the detections below it take part.
+    """
+
+    frame: Ints
+    road_user: Ints
+    score: Floats
+    outcome: Ints
+    track: Ints
+    boxes: Floats
+    truth_frame: Ints
+    truth_track: Ints
+
+
+def overlaps(detections: Floats, truths: Floats, ignore: NDArray[np.bool_]) -> Floats:
+    """Overlap of n detections with m truth boxes (n x 4 and m x 4: x, y, width, height), n x m, from 0 to 1.
+
+    Intersection over union; for an ``ignore`` truth box intersection over the detection's own area, as COCO does for
+    crowds: a detection inside an ignored region is excused however large the region is.
+    """
+    left = np.maximum(detections[:, None, 0], truths[None, :, 0])
+    top = np.maximum(detections[:, None, 1], truths[None, :, 1])
+    right = np.minimum((detections[:, 0] + detections[:, 2])[:, None], (truths[:, 0] + truths[:, 2])[None, :])
+    bottom = np.minimum((detections[:, 1] + detections[:, 3])[:, None], (truths[:, 1] + truths[:, 3])[None, :])
+    shared = np.clip(right - left, 0, None) * np.clip(bottom - top, 0, None)
+    detection_area = (detections[:, 2] * detections[:, 3])[:, None]
+    truth_area = (truths[:, 2] * truths[:, 3])[None, :]
+    whole = np.where(ignore[None, :], detection_area, detection_area + truth_area - shared)
+    return np.asarray(shared / whole, dtype=np.float64)
+
+
+def match_frame(
+    detections: Floats, truths: Floats, ignore: NDArray[np.bool_], iou_threshold: float
+) -> tuple[list[int], list[int]]:
+    """Match the detections of one class in one frame, which come in falling order of score.
+
+    Each detection takes the counted truth box that it overlaps most among those still free (the last one on a tie, as
+    COCO does), if the overlap reaches ``iou_threshold``; failing that, any ``ignore`` box, which may be taken any
+    number of times. Returns the outcome of each detection and the truth box it took (-1 for none).
+    """
+    outcomes, taken = [], []
+    free = ~ignore
+    shared = overlaps(detections, truths, ignore) if len(truths) else np.zeros((len(detections), 0))
+    # COCO caps the threshold just below 1 so that rounding does not lose a perfect match.
+    needed = min(iou_threshold, 1 - 1e-10)
+    for row in shared:
+        best, reached = -1, needed
+        for truth in np.flatnonzero(free):
+            if row[truth] >= reached:
+                best, reached = int(truth), float(row[truth])
+        if best >= 0:
+            free[best] = False
+            outcomes.append(TRUE_POSITIVE)
+        elif (excused := np.flatnonzero(ignore & (row >= needed))).size:
+            best = int(excused[0])
+            outcomes.append(IGNORED)
+        else:
+            outcomes.append(FALSE_POSITIVE)
+        taken.append(best)
+    return outcomes, taken
+
+
+def match(
+    truth: GroundTruth, detections: Sequence[Detection], frames: Mapping[int, float], iou_threshold: float
+) -> Matches:
+    """Match all ``detections`` with ``truth`` in the evaluated ``frames`` (frame index to seconds, rising)."""
+    position = {index: number for number, index in enumerate(frames)}
+    truths: dict[tuple[int, int], list[tuple[int, TruthBox]]] = defaultdict(list)
+    found: dict[tuple[int, int], list[Detection]] = defaultdict(list)
+    counted: list[tuple[int, int]] = []
+    for number, track in enumerate(truth.tracks):
+        for box in track.boxes:
+            if box.frame_index in position:
+                where = position[box.frame_index]
+                truths[where, _NUMBER[track.road_user]].append((number, box))
+                if not box.ignore:
+                    counted.append((where, number))
+    for detection in detections:
+        found[position[detection.frame_index], _NUMBER[detection.road_user]].append(detection)
+
+    rows: list[tuple[int, int, float, int, int]] = []
+    corners: list[tuple[float, float, float, float]] = []
+    for key in sorted(found):
+        candidates = truths[key]
+        ordered = sorted(found[key], key=lambda detection: -detection.score)
+        boxes = [detection.box.as_tuple() for detection in ordered]
+        outcomes, taken = match_frame(
+            np.array(boxes),
+            np.array([box.box.as_tuple() for _, box in candidates]).reshape(-1, 4),
+            np.array([box.ignore for _, box in candidates], dtype=bool),
+            iou_threshold,
+        )
+        for detection, outcome, which in zip(ordered, outcomes, taken, strict=True):
+            track_number = candidates[which][0] if outcome == TRUE_POSITIVE else -1
+            rows.append((*key, detection.score, outcome, track_number))
+        corners.extend(boxes)
+
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
+    where_truth, who = zip(*counted, strict=True) if counted else ((), ())
+    return Matches(
+        frame=np.array(columns[0], dtype=np.int64),
+        road_user=np.array(columns[1], dtype=np.int64),
+        score=np.array(columns[2], dtype=np.float64),
+        outcome=np.array(columns[3], dtype=np.int64),
+        track=np.array(columns[4], dtype=np.int64),
+        boxes=np.array(corners, dtype=np.float64).reshape(-1, 4),
+        truth_frame=np.array(where_truth, dtype=np.int64),
+        truth_track=np.array(who, dtype=np.int64),
+    )

@@ -1,0 +1,104 @@
+import dataclasses
+
+import pytest
+from tests.evaluation.truths import detection, frames, perfect, track, truth
+
+from vru.domain import DEFAULT_CRITERIA, Comparator, Criterion, Severity, Verdict, VruError
+from vru.evaluation import EvaluationSettings, check_criteria, evaluate, judge
+
+FAST = EvaluationSettings(resamples=100)
+TRACK_RECALL = Criterion("track_recall", Comparator.AT_LEAST, 0.95)
+
+
+def campaign(tracks: int, missed: int = 0, approved: bool = True):
+    """So many road users one after the other, the first ``missed`` of them never detected."""
+    ground_truth = truth(*(track(n, n * 3, n * 3 + 1) for n in range(tracks)), count=tracks * 3, approved=approved)
+    evaluated = frames(tracks * 3)
+    found = [d for d in perfect(ground_truth, evaluated) if d.frame_index >= missed * 3]
+    return evaluate(ground_truth, found, evaluated, FAST)
+
+
+def only(evaluation, *criteria: Criterion):
+    (result,) = judge(evaluation, criteria).results
+    return result
+
+
+def test_59_of_59_pass_and_58_of_58_are_inconclusive() -> None:
+    assert only(campaign(59), TRACK_RECALL).verdict == Verdict.PASS
+    result = only(campaign(58), TRACK_RECALL)
+    assert (result.verdict, result.more_needed) == (Verdict.INCONCLUSIVE, 1)
+    assert "1 more tracks" in result.reason
+
+
+def test_far_below_the_threshold_fails() -> None:
+    result = only(campaign(40, missed=20), TRACK_RECALL)
+    assert result.verdict == Verdict.FAIL
+    assert "0.5000 from 40 tracks" in result.reason
+    assert result.measurement.high is not None
+    assert result.measurement.high < 0.95
+
+
+def test_the_interval_of_a_result_has_the_level_it_states() -> None:
+    measured = only(campaign(59), TRACK_RECALL).measurement
+    assert measured.confidence_level == pytest.approx(0.9)
+    assert measured.low == pytest.approx(0.05 ** (1 / 59))
+
+
+def test_a_quantile_out_of_reach_fails_once_the_misses_prove_it() -> None:
+    p95 = Criterion("latency_p95_ms", Comparator.AT_MOST, 100.0)
+    result = only(campaign(60, missed=30), p95)
+    assert result.verdict == Verdict.FAIL
+    assert "too many tracks were missed" in result.reason
+    assert result.measurement.value is None
+    assert only(campaign(10, missed=1), p95).verdict == Verdict.INCONCLUSIVE
+
+
+def test_without_data_nothing_is_decided() -> None:
+    report = judge(evaluate(truth(), [], frames(10), FAST), DEFAULT_CRITERIA)
+    assert report.verdict == Verdict.INCONCLUSIVE
+    recall = next(r for r in report.results if r.criterion.metric == "recall")
+    assert recall.measurement.value is recall.measurement.low is recall.measurement.high is None
+    assert recall.more_needed == 59
+
+
+def test_the_default_criteria_pass_with_enough_flawless_evidence() -> None:
+    # Half an hour without a false alarm, and 100 road users.
+    ground_truth = truth(*(track(n, n * 180, n * 180 + 20) for n in range(100)), count=18_100)
+    evaluated = frames(18_100)
+    report = judge(evaluate(ground_truth, perfect(ground_truth, evaluated), evaluated, FAST), DEFAULT_CRITERIA)
+    assert {r.verdict for r in report.results} == {Verdict.PASS}
+    assert report.verdict == Verdict.PASS
+
+
+def test_a_false_alarm_in_every_second_fails() -> None:
+    found = [detection(index) for index in range(0, 600, 10)]
+    alarms = Criterion("false_alarms_per_minute", Comparator.AT_MOST, 0.1)
+    result = only(evaluate(truth(), found, frames(600), FAST), alarms)
+    assert result.verdict == Verdict.FAIL
+
+
+def test_fail_goes_before_inconclusive_and_advice_decides_nothing() -> None:
+    poor = campaign(40, missed=20)
+    unclear = Criterion("latency_median_ms", Comparator.AT_MOST, 50.0)
+    advice = dataclasses.replace(TRACK_RECALL, severity=Severity.ADVISORY)
+    assert judge(poor, [TRACK_RECALL, unclear]).verdict == Verdict.FAIL
+    assert judge(poor, [advice, unclear]).verdict == Verdict.INCONCLUSIVE
+    assert judge(poor, [advice]).verdict == Verdict.INCONCLUSIVE
+    assert judge(campaign(59), [TRACK_RECALL, dataclasses.replace(advice, threshold=1.1)]).verdict == Verdict.PASS
+
+
+def test_unapproved_truth_is_marked_in_every_reason() -> None:
+    report = judge(campaign(59, approved=False), DEFAULT_CRITERIA)
+    assert all("not approved" in result.reason for result in report.results)
+
+
+def test_a_slice_that_was_not_measured_is_inconclusive() -> None:
+    result = only(campaign(59), dataclasses.replace(TRACK_RECALL, slice="class:cyclist"))
+    assert result.verdict == Verdict.INCONCLUSIVE
+    assert "was not measured" in result.reason
+
+
+@pytest.mark.parametrize("wrong", [{"metric": "accuracy"}, {"slice": "night"}])
+def test_a_criterion_on_nothing_is_refused(wrong: dict) -> None:
+    with pytest.raises(VruError, match="Use one of"):
+        check_criteria([dataclasses.replace(TRACK_RECALL, **wrong)])

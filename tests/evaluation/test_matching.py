@@ -1,0 +1,78 @@
+import numpy as np
+from hypothesis import given, settings
+from tests.evaluation.strategies import Case, cases
+from tests.evaluation.truths import box, detection, frames, track, truth
+
+from vru.domain import Box, VruClass, iou
+from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, overlaps
+
+
+def outcomes(ground_truth, detections, evaluated=None, threshold=0.5) -> list[int]:
+    return match(ground_truth, detections, evaluated or frames(20), threshold).outcome.tolist()
+
+
+def test_the_surest_detection_takes_the_box_and_the_next_is_a_false_positive() -> None:
+    found = [detection(3, score=0.6), detection(3, box(11), score=0.9)]
+    result = match(truth(track(1, 0, 9)), found, frames(20), 0.5)
+    assert result.score.tolist() == [0.9, 0.6]
+    assert result.outcome.tolist() == [TRUE_POSITIVE, FALSE_POSITIVE]
+
+
+def test_a_detection_of_the_wrong_class_is_a_false_positive() -> None:
+    assert outcomes(truth(track(1, 0, 9)), [detection(3, road_user=VruClass.CYCLIST)]) == [FALSE_POSITIVE]
+
+
+def test_a_detection_before_the_road_user_is_visible_is_a_false_positive() -> None:
+    assert outcomes(truth(track(1, 5, 9)), [detection(4), detection(5)]) == [FALSE_POSITIVE, TRUE_POSITIVE]
+
+
+def test_any_number_of_detections_inside_an_ignored_box_are_excused() -> None:
+    ignored = truth(track(1, 3, 3, ignore=frozenset({3}), size=(100, 100)))
+    assert outcomes(ignored, [detection(3, box(15)), detection(3, box(40))]) == [IGNORED, IGNORED]
+
+
+def test_a_counted_box_goes_before_an_ignored_one_that_overlaps_more() -> None:
+    both = truth(track(1, 3, 3, x=13), track(2, 3, 3, ignore=frozenset({3})))
+    assert outcomes(both, [detection(3)]) == [TRUE_POSITIVE]
+
+
+def test_the_overlap_needed_is_the_threshold_itself() -> None:
+    half = Box(10, 10, 20, 20)  # exactly half of the truth's 20 x 40
+    assert outcomes(truth(track(1, 0, 3)), [detection(3, half)]) == [TRUE_POSITIVE]
+    assert outcomes(truth(track(1, 0, 3)), [detection(3, half)], threshold=0.51) == [FALSE_POSITIVE]
+    assert outcomes(truth(track(1, 0, 3)), [detection(3)], threshold=1.0) == [TRUE_POSITIVE]
+
+
+@given(case=cases())
+@settings(deadline=None)
+def test_overlaps_are_the_domains_iou(case: Case) -> None:
+    found = [d.box for d in case.detections]
+    there = [b.box for _, b in case.truth.boxes()]
+    if found and there:
+        shared = overlaps(
+            np.array([b.as_tuple() for b in found]),
+            np.array([b.as_tuple() for b in there]),
+            np.zeros(len(there), dtype=bool),
+        )
+        assert np.allclose(shared, [[iou(a, b) for b in there] for a in found], atol=1e-12)
+
+
+@given(case=cases())
+@settings(deadline=None)
+def test_detections_below_a_threshold_do_not_change_the_matches_above_it(case: Case) -> None:
+    everything = match(case.truth, case.detections, case.frames, 0.5)
+    sure = match(case.truth, [d for d in case.detections if d.score >= 0.5], case.frames, 0.5)
+    kept = everything.score >= 0.5
+    assert everything.outcome[kept].tolist() == sure.outcome.tolist()
+    assert everything.track[kept].tolist() == sure.track.tolist()
+
+
+@given(case=cases())
+@settings(deadline=None)
+def test_no_truth_box_is_found_twice_and_nothing_is_found_elsewhere(case: Case) -> None:
+    result = match(case.truth, case.detections, case.frames, 0.5)
+    hit = result.outcome == TRUE_POSITIVE
+    pairs = list(zip(result.frame[hit].tolist(), result.track[hit].tolist(), strict=True))
+    assert len(pairs) == len(set(pairs))
+    assert set(pairs) <= set(zip(result.truth_frame.tolist(), result.truth_track.tolist(), strict=True))
+    assert len(result.outcome) == len(case.detections)
