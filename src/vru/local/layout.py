@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -67,14 +68,12 @@ class Layout:
         """
         handle = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _try_lock(handle, patience_s=0.5):
                 holder = os.pread(handle, 20, 0).decode().strip() or "unknown"
                 raise VruError(
                     f"The platform already runs on {self.root} (process {holder}).",
                     "See it with `vru local status`, stop it with `vru local down`, or give another --data directory.",
-                ) from None
+                )
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
             yield
@@ -88,12 +87,23 @@ class Layout:
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not _try_lock(handle)
         finally:
             os.close(handle)
-        return False
+
+
+def _try_lock(handle: int, patience_s: float = 0.0) -> bool:
+    """Take the lock if nobody has it. With patience, because ``is_locked`` elsewhere has it for an instant."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 @dataclass(frozen=True, slots=True)
