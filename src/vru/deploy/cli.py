@@ -34,9 +34,7 @@ def _ask(question: str) -> bool:
 
 
 def _target(root: Path, host: str | None, accept_host_key: str | None) -> pipeline.Target:
-    settings = environment.read(root / environment.FILE_NAME)
-    if host is not None:
-        settings = settings.replace(VRU_HOST=host)
+    settings = environment.load(root / environment.FILE_NAME, host=host)
     ask = _ask if sys.stdin.isatty() else None
 
     def open_connection() -> Server:
@@ -125,7 +123,7 @@ def init(root: Path, report: Reporter, as_json: bool, force: bool, **settings: A
 @_common
 def render(root: Path, report: Reporter, as_json: bool) -> None:
     """Write the generated configs to config/production/."""
-    settings = environment.read(root / environment.FILE_NAME)
+    settings = environment.load(root / environment.FILE_NAME)
     rendered = configuration.render(root, settings, None)
     written = configuration.write(root, rendered)
     report.result(
@@ -223,8 +221,7 @@ def logs(
 def _pass_through(target: pipeline.Target, arguments: list[str]) -> NoReturn:
     """Run the host program and hand its output and its exit code on unchanged."""
     with target.connect() as server:
-        exit_code, stderr = server.stream([*PROGRAM_COMMAND, *arguments], sys.stdout.write)
-    sys.stdout.flush()
+        exit_code, stderr = server.stream([*PROGRAM_COMMAND, *arguments], lambda line: print(line, end="", flush=True))
     sys.stderr.write(stderr)
     sys.exit(exit_code)
 

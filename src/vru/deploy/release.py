@@ -4,16 +4,17 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from vru.deploy.configuration import directories, render, units
+from vru.deploy import configuration, images
 from vru.deploy.environment import Environment, server_env
 from vru.deploy.facts import ServerFacts
-from vru.deploy.images import base_images, images, source_files
+from vru.deploy.limits import scale_limits
 
 PROTOCOL = 1
+_SSH_PORT = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,47 @@ class Release:
     def manifest_bytes(self) -> bytes:
         """The manifest as it goes to the server."""
         return json.dumps(self.manifest, sort_keys=True).encode()
+
+
+def build(root: Path, environment: Environment, facts: ServerFacts, rendered: Mapping[str, bytes]) -> Release:
+    """The release that the project and its settings make for this server.
+
+    Args:
+        root: the project's root.
+        environment: what the operator set.
+        facts: the server, to whose size the limits are fitted.
+        rendered: the generated configs and units, by path.
+
+    Raises:
+        VruError: a source file is missing, or the server is too small.
+    """
+    built = images.images(root, environment)
+    limits = scale_limits(environment.values, facts)
+    env = server_env(
+        environment, limits, {image.service: image.tag for image in built}, configuration.digests(rendered)
+    )
+    files: dict[str, tuple[Content, str]] = {
+        path: (Content.of(root / path), "0644") for path in images.source_files(root)
+    }
+    files |= {path: (Content.of(content), "0644") for path, content in rendered.items()}
+    files[".env"] = (Content.of(env.encode()), "0600")
+    manifest: dict[str, Any] = {
+        "protocol": PROTOCOL,
+        "files": [
+            {"path": path, "sha256": content.sha256, "size": content.size, "mode": mode}
+            for path, (content, mode) in sorted(files.items())
+        ],
+        "directories": [asdict(directory) for directory in configuration.directories()],
+        "images": [{"service": image.service, "image": image.image, "target": image.target} for image in built],
+        "pull": list(images.base_images(environment)),
+        "units": [asdict(unit) for unit in configuration.units()],
+        "packages": {"docker_source": environment.docker_source},
+        "firewall": {
+            "ssh_ports": [facts.ssh_port or _SSH_PORT],
+            "open": [environment.http_port, environment.frontend_port, environment.api_port],
+            "restricted": {str(environment.monitoring_port): list(environment.monitoring_allow)},
+        },
+        "migrate": {"service": "migrate"},
+    }
+    manifest["release"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:12]
+    return Release(manifest, {content.sha256: content for content, _ in files.values()})

@@ -23,7 +23,7 @@ def send(server: Server, release: Release, missing: Sequence[str]) -> int:
         RemoteError: the server did not take all of them.
     """
     before = server.traffic.bytes_sent
-    completed = server.run([*PROGRAM_COMMAND, "receive"], stdin=_archive(release, missing))
+    completed = server.run([*PROGRAM_COMMAND, "receive"], stdin=archive(release, missing))
     try:
         received = int(json.loads(completed.stdout.splitlines()[-1])["received"])
     except (ValueError, IndexError, KeyError) as error:
@@ -37,7 +37,7 @@ def send(server: Server, release: Release, missing: Sequence[str]) -> int:
     return server.traffic.bytes_sent - before
 
 
-def _archive(release: Release, missing: Sequence[str]) -> Iterator[bytes]:
+def archive(release: Release, missing: Sequence[str]) -> Iterator[bytes]:
     """A gzip'ed tar of the pieces, made while it is sent: memory does not grow with a model's size."""
     buffer = io.BytesIO()
     # Closing writes the end marks, so both are closed before the last bytes are taken from the buffer.

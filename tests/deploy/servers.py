@@ -1,0 +1,24 @@
+"""Servers as their facts say."""
+
+from vru.deploy.facts import ServerFacts
+from vru.deploy.validation import GIB
+
+GOOD = ServerFacts(
+    os_id="debian",
+    os_version="13",
+    os_name="Debian GNU/Linux 13 (trixie)",
+    machine="x86_64",
+    cpus=4,
+    memory_bytes=8 * GIB,
+    disk_free_bytes=50 * GIB,
+    docker_disk_free_bytes=50 * GIB,
+    clock_skew_s=0.4,
+    init="systemd",
+    has_apt=True,
+    python="",
+    docker="",
+    program_sha256="",
+    release="",
+    ssh_port=22,
+    listening=((22, "sshd"),),
+)

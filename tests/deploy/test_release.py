@@ -1,0 +1,86 @@
+"""A release is named by its content, and what is sent is what it names."""
+
+import hashlib
+import io
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.deploy.servers import GOOD
+
+from vru.deploy import configuration
+from vru.deploy.environment import Environment, generate
+from vru.deploy.release import Release, build
+from vru.deploy.transfer import archive
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "docker-compose.production.yml"):
+        shutil.copy2(ROOT / name, tmp_path)
+    for name in ("src", "models", "templates"):
+        ignored = shutil.ignore_patterns("node_modules", "static", "__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(project: Path) -> Environment:
+    return generate(project / ".env.production", {"VRU_HOST": "server.example"})
+
+
+def made(project: Path, environment: Environment) -> Release:
+    return build(project, environment, GOOD, configuration.render(project, environment, GOOD))
+
+
+def test_the_same_content_has_the_same_name_and_another_content_another(
+    project: Path, environment: Environment
+) -> None:
+    first = made(project, environment)
+    assert made(project, environment) == first
+    changed = project / "src" / "vru" / "gateway" / "__main__.py"
+    changed.write_text(changed.read_text() + "# changed\n")
+    second = made(project, environment)
+    assert second.name != first.name
+    tags = [{one["service"]: one["image"] for one in release.manifest["images"]} for release in (first, second)]
+    assert {service for service in tags[0] if tags[0][service] != tags[1][service]} == {"api_gateway"}
+
+
+def test_secrets_are_in_the_one_file_that_only_root_reads(project: Path, environment: Environment) -> None:
+    release = made(project, environment)
+    modes = {entry["path"]: (entry["mode"], entry["sha256"]) for entry in release.manifest["files"]}
+    mode, sha256 = modes[".env"]
+    assert mode == "0600"
+    for secret in environment.secrets():
+        assert secret not in release.manifest_bytes().decode()
+        holders = []
+        for key, content in release.contents.items():
+            with content.open() as file:
+                if secret.encode() in file.read():
+                    holders.append(key)
+        assert holders == [sha256]
+
+
+def test_nothing_private_is_shipped(project: Path, environment: Environment) -> None:
+    (project / "src" / "vru" / "gateway" / ".env").write_text("SECRET=1\n")
+    (project / "src" / "vru" / "gateway" / "video.mp4").write_bytes(b"x")
+    (project / "src" / "vru" / "gateway" / "__pycache__").mkdir(exist_ok=True)
+    (project / "src" / "vru" / "gateway" / "__pycache__" / "a.pyc").write_bytes(b"x")
+    paths = {entry["path"] for entry in made(project, environment).manifest["files"]}
+    assert ".env.production" not in paths
+    assert {path for path in paths if "__pycache__" in path or path.endswith((".mp4", "gateway/.env"))} == set()
+
+
+def test_the_archive_holds_the_pieces_that_were_asked_for(project: Path, environment: Environment) -> None:
+    release = made(project, environment)
+    wanted = sorted(release.contents)[:20]
+    packed = io.BytesIO(b"".join(archive(release, wanted)))
+    with tarfile.open(fileobj=packed, mode="r:gz") as tar:
+        members = {member.name: tar.extractfile(member) for member in tar}
+        assert sorted(members) == wanted
+        for name, file in members.items():
+            assert file is not None
+            assert hashlib.sha256(file.read()).hexdigest() == name
