@@ -22,7 +22,7 @@ EXIT_FAILED, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 3, 130
 
 
 def _project_root(given: Path | None) -> Path:
-    """The given folder, or the nearest one upwards that holds the compose file; else here (the checks say what lacks)."""
+    """The given folder, or the nearest one upwards with the compose file; else here (the checks say what lacks)."""
     if given is not None:
         return given.resolve()
     here = Path.cwd()
