@@ -62,6 +62,12 @@ class TooManyRequestsError(VruError):
         self.retry_after_s = retry_after_s
 
 
+class InsufficientStorageError(VruError):
+    """The disk is full."""
+
+    status = HTTPStatus.INSUFFICIENT_STORAGE
+
+
 class UnavailableError(VruError):
     """A part that this request needs does not answer."""
 
@@ -95,7 +101,10 @@ def _vru_error(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     error = cast(HTTPException, error)
-    return problem(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
+        detail = f"There is nothing at {request.url.path}."
+    return problem(request, error.status_code, detail, headers=dict(error.headers or {}))
 
 
 def _describe(details: Sequence[Any]) -> str:

@@ -9,6 +9,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 def _rename(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Put ``ts``, ``level``, ``service`` and ``event`` first: that is how people read a line."""
+    event.pop("color_message", None)  # uvicorn's, for terminals
     first = {key: event.pop(key) for key in ("ts", "level", "service", "event") if key in event}
     return {**first, **event}
 
@@ -52,7 +53,8 @@ def configure(service: str, level: str = "INFO") -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                # As text: structured tracebacks hold local variables, and those may hold secrets.
+                structlog.processors.format_exc_info,
                 _rename,
                 structlog.processors.JSONRenderer(default=str),
             ],

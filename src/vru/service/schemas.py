@@ -10,9 +10,12 @@ from vru.domain import Comparator, RunKind, RunState, Severity, Verdict, VruClas
 
 
 class Schema(BaseModel):
-    """Base of all bodies: unknown keys are refused, so that a typo is an error and not a silent default."""
+    """Base of all bodies: unknown keys are refused, so that a typo is an error and not a silent default.
 
-    model_config = ConfigDict(extra="forbid", from_attributes=True)
+    So are NaN and infinity, which JSON and PostgreSQL's jsonb do not have: what is not known is null.
+    """
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True, allow_inf_nan=False)
 
 
 class Problem(BaseModel):

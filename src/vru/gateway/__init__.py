@@ -1,0 +1,1 @@
+"""api_gateway: the one service that faces users. Users, projects, videos and ground truth; the rest is forwarded."""

@@ -1,0 +1,104 @@
+"""The gateway's application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
+
+from vru.gateway import cameras, health, models, runs
+from vru.gateway.auth import endpoints as auth
+from vru.gateway.auth.sessions import SessionStore
+from vru.gateway.auth.users import ensure_admin
+from vru.gateway.docs import add_docs
+from vru.gateway.ground_truths import endpoints as ground_truths
+from vru.gateway.openapi import describe
+from vru.gateway.projects import endpoints as projects
+from vru.gateway.resources import Resources, open_resources
+from vru.gateway.settings import GatewaySettings
+from vru.gateway.videos import endpoints as videos
+from vru.gateway.videos.store import MediaStore
+from vru.service.app import create_app
+from vru.service.requests import REQUEST_ID_HEADER
+
+PREFIX = "/api/v1"
+_DESCRIPTION = """\
+Proves, with evidence, whether an AI model or a vehicle camera detects vulnerable road users well and soon enough.
+
+Log in with `POST /api/v1/auth/login`, then send the token as `Authorization: Bearer TOKEN`. Lists are
+`{"items": [...], "total": n}` and take `limit` and `offset`. Errors are `application/problem+json`: `detail` says what
+is wrong, `fix` what to do, `request_id` where to look in the logs.
+"""
+
+log = structlog.get_logger("vru.gateway")
+
+
+def _operation_id(route: APIRoute) -> str:
+    # The function's name: generated clients get list_projects instead of list_projects_api_v1_projects_get.
+    return route.name
+
+
+def create_gateway(settings: GatewaySettings) -> FastAPI:
+    """The gateway, ready for ``vru.service.app.serve``."""
+
+    def resources() -> Resources:
+        found: Resources = app.state.resources
+        return found
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        removed = MediaStore(settings.media_dir).prepare()
+        if removed:
+            log.info("removed what aborted uploads left", files=removed)
+        async with open_resources(app, settings) as opened:
+            await ensure_admin(opened.database, SessionStore(opened.redis, settings), settings)
+            yield
+
+    async def check_database() -> None:
+        await resources().database.check()
+
+    async def check_redis() -> None:
+        await health.ping_redis(resources())
+
+    app = create_app(
+        title="VRU Platform API",
+        service="api_gateway",
+        description=_DESCRIPTION,
+        settings=settings,
+        lifespan=lifespan,
+        checks={"database": check_database, "redis": check_redis},
+        health=False,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        openapi_tags=[
+            {"name": "auth", "description": "Logging in and out"},
+            {"name": "projects", "description": "One model or camera under validation each"},
+            {"name": "videos", "description": "Recordings with exact frame times"},
+            {"name": "ground truth", "description": "Who is really visible in a video, where and when"},
+            {"name": "models", "description": "What can be validated"},
+            {"name": "runs", "description": "Validation runs, their metrics and verdicts"},
+            {"name": "cameras", "description": "Devices under test and picture sources"},
+            {"name": "service", "description": "Health and readiness"},
+        ],
+    )
+    api = APIRouter(prefix=PREFIX)
+    for module in (auth, projects, videos, ground_truths, models, runs, cameras):
+        api.include_router(module.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    add_docs(app)
+    describe(app)
+    if settings.cors_origin_list:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origin_list,
+            allow_credentials=True,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", REQUEST_ID_HEADER],
+            expose_headers=[REQUEST_ID_HEADER],
+            max_age=600,
+        )
+    return app

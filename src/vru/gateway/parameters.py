@@ -1,0 +1,38 @@
+"""Parameters and texts that several endpoints take."""
+
+import uuid
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, Field
+
+from vru.service.errors import PROBLEM_JSON
+
+MAX_INTEGER = 2**31 - 1  # PostgreSQL's
+
+
+def _clean(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the character NUL")
+    return text
+
+
+# PostgreSQL stores no NUL.
+CleanText = Annotated[str, AfterValidator(_clean)]
+Name = Annotated[CleanText, Field(min_length=1, max_length=200)]
+
+Limit = Annotated[int, Query(ge=1, le=500, description="at most so many items")]
+Offset = Annotated[int, Query(ge=0, le=MAX_INTEGER, description="skip so many items")]
+FrameIndex = Annotated[int | None, Query(ge=0, le=MAX_INTEGER, description="frame index, counted from 0")]
+Identity = Annotated[uuid.UUID, Path(examples=["6f1c1f0e-3d0e-4f0a-9d5c-0d9c3c7e8a11"])]
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of the errors that an endpoint may answer."""
+    return {
+        status: {
+            "description": "A problem: what is wrong, and what to do",
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }

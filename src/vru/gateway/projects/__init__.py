@@ -1,0 +1,1 @@
+"""Projects: one model or camera under validation each."""

@@ -1,0 +1,114 @@
+"""Validation runs: the gateway checks who asks, the validation engine does the rest."""
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response, status
+from fastapi.responses import StreamingResponse
+
+from vru.gateway.auth.current import CurrentUser
+from vru.gateway.auth.schemas import UserBody
+from vru.gateway.parameters import FrameIndex, Identity, Limit, Offset, problems
+from vru.gateway.resources import Gateway, Resources
+from vru.gateway.uploads import json_body
+from vru.service.proxy import forward
+from vru.service.schemas import DetectionBody, RunBody, RunCreate, Schema
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+class RunList(Schema):
+    """One page of runs, newest first, and how many there are in all."""
+
+    items: list[RunBody]
+    total: int
+
+
+class DetectionList(Schema):
+    """What the model found in the asked frames, in frame order."""
+
+    items: list[DetectionBody]
+
+
+async def _forward(request: Request, gateway: Resources, user: UserBody, path: str) -> Response:
+    return await forward(
+        request,
+        gateway.http,
+        gateway.settings.validation_engine_url,
+        path,
+        service="validation_engine",
+        headers={"X-VRU-User": user.email},
+    )
+
+
+@router.post(
+    "",
+    summary="Start a validation run",
+    status_code=status.HTTP_201_CREATED,
+    response_model=RunBody,
+    responses=problems(401, 404, 409, 422, 503),
+    openapi_extra=json_body(RunCreate),
+)
+async def create_run(request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """The run is queued; follow it with ``/runs/{run_id}/events``. Without ``criteria`` the project's apply."""
+    return await _forward(request, gateway, user, "/runs")
+
+
+@router.get("", summary="List runs", response_model=RunList, responses=problems(401, 503))
+async def list_runs(
+    request: Request,
+    user: CurrentUser,
+    gateway: Gateway,
+    project_id: Annotated[uuid.UUID | None, Query(description="only this project's")] = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> Response:
+    """Newest first."""
+    return await _forward(request, gateway, user, "/runs")
+
+
+@router.get("/{run_id}", summary="Get a run", response_model=RunBody, responses=problems(401, 404, 503))
+async def get_run(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """Its state, and once it is completed its metrics and verdict."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}")
+
+
+@router.post("/{run_id}/cancel", summary="Cancel a run", response_model=RunBody, responses=problems(401, 404, 409, 503))
+async def cancel_run(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """A run that has ended cannot be cancelled."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}/cancel")
+
+
+@router.get(
+    "/{run_id}/events",
+    summary="Follow a run",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Server-sent events named `run`; the data of each is a RunEvent",
+            "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/RunEvent"}}},
+        },
+        **problems(401, 404, 503),
+    },
+)
+async def follow_run(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """The current state comes first; the stream ends after a final state."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}/events")
+
+
+@router.get(
+    "/{run_id}/detections",
+    summary="Get a run's detections",
+    response_model=DetectionList,
+    responses=problems(401, 404, 422, 503),
+)
+async def get_detections(
+    run_id: Identity,
+    request: Request,
+    user: CurrentUser,
+    gateway: Gateway,
+    first_frame: FrameIndex = None,
+    last_frame: FrameIndex = None,
+) -> Response:
+    """All of them, or those from ``first_frame`` to ``last_frame``, both included."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}/detections")

@@ -1,0 +1,32 @@
+"""What uploads have in common: the request's body is the file."""
+
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel
+
+# For routes whose own limit comes from the settings and is checked while the body arrives.
+UNLIMITED = 2**62
+
+
+def announced_size(request: Request) -> int | None:
+    """The body's size in bytes, if the client says it."""
+    value = request.headers.get("content-length", "")
+    return int(value) if value.isdigit() else None
+
+
+def raw_body(*media_types: str) -> dict[str, Any]:
+    """OpenAPI's description of a body that is a file."""
+    schema = {"type": "string", "format": "binary"}
+    return {
+        "requestBody": {"required": True, "content": {media_type: {"schema": schema} for media_type in media_types}}
+    }
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """OpenAPI's description of a JSON body that is forwarded unread.
+
+    The model must also appear in ``FORWARDED_BODIES`` of ``vru.gateway.openapi``, which adds its schema.
+    """
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -1,0 +1,1 @@
+"""Videos: received, checked frame by frame, and kept in the media store."""
