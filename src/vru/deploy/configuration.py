@@ -1,6 +1,7 @@
 """Configuration generation: templates and the environment make every config file and unit of the server."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ FILES: Mapping[str, str] = {
     f"{CONFIG}/initdb/10-monitoring.sql": "monitoring.sql.j2",
     f"{CONFIG}/redis.conf": "redis.conf.j2",
     f"{CONFIG}/users.acl": "users.acl.j2",
+    f"{CONFIG}/ml_config.yaml": "ml_config.yaml.j2",
     f"{CONFIG}/prometheus.yml": "prometheus.yml.j2",
     f"{CONFIG}/rules/vru.yml": "rules/vru.yml.j2",
     f"{CONFIG}/alertmanager.yml": "alertmanager.yml.j2",
@@ -163,6 +165,10 @@ def _context(environment: Environment, limits: Limits) -> dict[str, Any]:
         "postgres_cpus": limits.of["postgres"].cpus,
         "redis_maxmemory_mib": int(limits.of["redis"].memory_mib * _REDIS_DATA_SHARE),
         "redis_password_sha256": hashlib.sha256(environment["VRU_REDIS_PASSWORD"].encode()).hexdigest(),
+        "ml_concurrency": int(environment["VRU_ML_CONCURRENCY"] or math.ceil(limits.of["ml_engine"].cpus)),
+        "ml_threads": int(environment["VRU_ML_THREADS"]),
+        "ml_max_image_mb": int(environment["VRU_ML_MAX_IMAGE_MB"]),
+        "ml_max_image_megapixels": int(environment["VRU_ML_MAX_IMAGE_MEGAPIXELS"]),
         "scraped_services": SCRAPED_SERVICES,
         "exporters": EXPORTERS,
         "alert_webhook_url": environment["VRU_ALERT_WEBHOOK_URL"],

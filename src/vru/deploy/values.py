@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 _SAFE = set(string.ascii_letters + string.digits + "@%_-+=:,./")
 _SECRET_LENGTH = 16
+_KEY_LENGTH = 32
 
 
 def quoted(value: str) -> str:
@@ -52,6 +53,14 @@ def secret(value: str) -> str:
     return value
 
 
+def key(value: str) -> str:
+    """A key that signs or hides something."""
+    secret(value)
+    if len(value) < _KEY_LENGTH:
+        raise ValueError(f"must have {_KEY_LENGTH} characters or more")
+    return value
+
+
 def host(value: str) -> str:
     """A host name or an IP address."""
     try:
@@ -85,31 +94,15 @@ def natural(value: str) -> int:
     return _integer(value, 0, 10**9)
 
 
-def fraction(value: str) -> float:
-    """A number from 0 to 1."""
+def hours(value: str) -> float:
+    """A number of hours, at most 30 days."""
     try:
         number = float(value)
     except ValueError:
-        raise ValueError("must be a number from 0 to 1") from None
-    if not 0 <= number <= 1:
-        raise ValueError("must be a number from 0 to 1")
+        raise ValueError("must be a number of hours") from None
+    if not 0 < number <= 24 * 30:
+        raise ValueError("must be a number of hours, at most 720")
     return number
-
-
-def seconds(value: str) -> float:
-    """A positive number of seconds."""
-    try:
-        number = float(value)
-    except ValueError:
-        raise ValueError("must be a number of seconds") from None
-    if not 0 < number < float("inf"):
-        raise ValueError("must be a positive number of seconds")
-    return number
-
-
-def boolean(value: str) -> bool:
-    """``true`` or ``false``."""
-    return one_of("true", "false")(value) == "true"
 
 
 def cpus(value: str) -> float:

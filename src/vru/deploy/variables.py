@@ -45,8 +45,8 @@ def _operator(name: str, default: str, about: str, check: Callable[[str], object
     return Variable(name, about, default, check=check)
 
 
-def _secret(name: str, about: str) -> Variable:
-    return Variable(name, about, required=True, secret=True, check=values.secret)
+def _secret(name: str, about: str, check: Callable[[str], object] = values.secret) -> Variable:
+    return Variable(name, about, required=True, secret=True, check=check)
 
 
 def _container(name: str, value: str, about: str) -> Variable:
@@ -145,7 +145,9 @@ GROUPS: tuple[Group, ...] = (
         (
             _secret("VRU_DATABASE_PASSWORD", "password of the database user"),
             _secret("VRU_REDIS_PASSWORD", "password of the services at Redis"),
-            _secret("VRU_SECRET_KEY", "key under which session tokens are kept; changing it logs everyone out"),
+            _secret(
+                "VRU_SECRET_KEY", "key under which session tokens are kept; changing it logs everyone out", values.key
+            ),
             _operator("VRU_ADMIN_EMAIL", "admin@example.com", "login of the administrator", values.email),
             _secret("VRU_ADMIN_PASSWORD", "password of the administrator"),
             _secret("VRU_GRAFANA_PASSWORD", "password of Grafana's user admin, set at its first start"),
@@ -175,6 +177,8 @@ GROUPS: tuple[Group, ...] = (
                 values.origins,
             ),
             _operator("VRU_MAX_UPLOAD_MB", "500", "largest video that may be uploaded, in megabytes", values.positive),
+            _operator("VRU_MAX_GROUND_TRUTH_MB", "64", "largest annotation file, in megabytes", values.positive),
+            _operator("VRU_SESSION_HOURS", "12", "hours until a login expires", values.hours),
             _operator(
                 "VRU_RATE_LIMIT", "10", "API requests a second and client that nginx lets through", values.positive
             ),
@@ -269,6 +273,11 @@ GROUPS: tuple[Group, ...] = (
                 "VRU_VALIDATION_ENGINE_URL", "http://validation_engine:8003", "how they reach the validation engine"
             ),
             _container("VRU_FRONTEND_URL", "http://frontend:3000", "how services reach the frontend"),
+            _container("VRU_WORKER_METRICS_PORT", "9100", "where a worker answers with its metrics"),
+            _container(
+                "VRU_CONFIG_FILE", "/etc/vru/SERVICE_config.yaml", "generated settings file; variables go before it"
+            ),
+            _container("VRU_MEDIA_ACCEL", "true", "whether nginx hands out the videos"),
             _container("VRU_MEDIA_DIR", "/var/lib/vru/media", "where the media store is mounted"),
             _container("VRU_MODELS_DIR", "/app/models", "where the model repository is mounted"),
             _container("VRU_DATABASE_HOST", "postgres", "where PostgreSQL answers"),

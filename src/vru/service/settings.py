@@ -1,16 +1,28 @@
 """Settings from the environment. Every variable is described in ``.env.production.example``."""
 
+import os
 from pathlib import Path
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+from yaml import YAMLError
+
+from vru.domain import VruError
+
+CONFIG_FILE_VARIABLE = "VRU_CONFIG_FILE"
 
 
 class ServiceSettings(BaseSettings):
     """What every service reads. A service subclasses this and adds its own fields.
 
-    Each field ``x`` is read from ``VRU_X``. A missing required field is an error that names it.
+    Each field ``x`` is read from ``VRU_X``, or else from ``x`` in the YAML file that ``VRU_CONFIG_FILE`` names, if it
+    names one. A missing required field is an error that names it; so is a file that is not there or cannot be read.
     """
 
     model_config = SettingsConfigDict(env_prefix="VRU_", extra="ignore")
@@ -42,6 +54,29 @@ class ServiceSettings(BaseSettings):
     redis_port: int = 6379
     redis_user: str = "app"
     redis_password: SecretStr = SecretStr("")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file."""
+        name = os.environ.get(CONFIG_FILE_VARIABLE)
+        if not name:
+            return init_settings, env_settings
+        # pydantic-settings passes over a file that does not exist, and over names that no field has.
+        try:
+            file = YamlConfigSettingsSource(settings_cls, yaml_file=Path(name).resolve(strict=True))
+        except (OSError, ValueError, YAMLError) as error:
+            raise VruError(f"The settings file {name} cannot be read: {error}.", "Run: vru deploy") from error
+        unknown = sorted(set(file()) - set(settings_cls.model_fields))
+        if unknown:
+            raise VruError(f"The settings file {name} sets {', '.join(unknown)}: no such setting.", "Run: vru deploy")
+        return init_settings, env_settings, file
 
     @property
     def database_conninfo(self) -> str:

@@ -1,0 +1,107 @@
+"""The images: which are built from which files, and their content tags. A tag changes only if an input does."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vru.deploy.environment import Environment
+from vru.deploy.variables import BUILT, VARIABLES
+from vru.domain import VruError
+
+_TAG_LENGTH = 12
+
+# What every image is built from, and the rooms that each service's image holds. The Dockerfile copies the same.
+COMMON = ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "src/vru/__init__.py", "src/vru/py.typed")
+ROOMS: Mapping[str, tuple[str, ...]] = {
+    "api_gateway": ("domain", "service", "gateway"),
+    "ml_engine": ("domain", "service", "ml_engine"),
+    "camera_service": ("domain", "service", "scenes", "camera_service"),
+    "validation_engine": ("domain", "service", "evaluation", "validation_engine"),
+    "frontend": ("domain", "service", "frontend"),
+}
+
+# What the server needs beside the images' inputs.
+_BESIDE = ("docker-compose.production.yml", "models")
+
+# Made by tools, never an input: the page is built again inside the image.
+_NOT_SOURCES = frozenset({"__pycache__", "node_modules", ".vite", "static", ".mypy_cache", ".ruff_cache"})
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that is built on the server where it is absent. ``image`` is its name with the content tag."""
+
+    service: str
+    image: str
+    target: str
+    inputs: tuple[str, ...]
+
+    @property
+    def tag(self) -> str:
+        """The digest of its inputs."""
+        return self.image.rpartition(":")[2]
+
+
+def images(root: Path, environment: Environment) -> tuple[Image, ...]:
+    """The images that are built here, with the tags that follow from the files as they are now.
+
+    Raises:
+        VruError: an input is missing.
+    """
+    digests: dict[str, str] = {}
+    found = []
+    for service in BUILT:
+        inputs = inputs_of(root, service)
+        tag = _tag(root, inputs, digests)
+        found.append(Image(service, f"{environment['VRU_IMAGE_PREFIX']}/{service}:{tag}", service, inputs))
+    return tuple(found)
+
+
+def inputs_of(root: Path, service: str) -> tuple[str, ...]:
+    """The files that a service's image is built from, relative to ``root``, sorted.
+
+    Raises:
+        VruError: one of them, or a whole room, is missing.
+    """
+    wanted = (*COMMON, *(f"src/vru/{room}" for room in ROOMS[service]))
+    return tuple(sorted({path for name in wanted for path in _files(root, name)}))
+
+
+def source_files(root: Path) -> tuple[str, ...]:
+    """All of the project's own files that the server needs: the build context, the compose file, the models.
+
+    Raises:
+        VruError: one of them is missing.
+    """
+    found = {path for service in BUILT for path in inputs_of(root, service)}
+    found.update(path for name in _BESIDE for path in _files(root, name))
+    return tuple(sorted(found))
+
+
+def base_images(environment: Environment) -> tuple[str, ...]:
+    """The public images that the compose file runs, to be pulled."""
+    return tuple(sorted({environment[name] for name in VARIABLES if name.endswith("_IMAGE")}))
+
+
+def _files(root: Path, name: str) -> Iterator[str]:
+    path = root / name
+    if path.is_file():
+        yield name
+    elif path.is_dir():
+        for child in sorted(path.iterdir()):
+            if child.name not in _NOT_SOURCES and not child.name.endswith((".pyc", "~", ".swp")):
+                yield from _files(root, f"{name}/{child.name}")
+    else:
+        raise VruError(
+            f"{name} is missing in {root}: an image is built from it.", "Get it back from git, or give --project."
+        )
+
+
+def _tag(root: Path, inputs: tuple[str, ...], digests: dict[str, str]) -> str:
+    whole = hashlib.sha256()
+    for path in inputs:
+        if path not in digests:
+            digests[path] = hashlib.sha256((root / path).read_bytes()).hexdigest()
+        whole.update(f"{path}\0{digests[path]}\n".encode())
+    return whole.hexdigest()[:_TAG_LENGTH]
