@@ -94,6 +94,17 @@ def natural(value: str) -> int:
     return _integer(value, 0, 10**9)
 
 
+def seconds(value: str) -> float:
+    """A positive number of seconds."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("must be a number of seconds") from None
+    if not 0 < number <= 24 * 3600:
+        raise ValueError("must be a number of seconds, at most a day")
+    return number
+
+
 def hours(value: str) -> float:
     """A number of hours, at most 30 days."""
     try:

@@ -79,7 +79,6 @@ CONFIGURED = (
     "postgres",
     "redis",
     "ml_engine",
-    "validation_engine",
     "validation_worker",
     "prometheus",
     "grafana",
@@ -255,7 +254,25 @@ GROUPS: tuple[Group, ...] = (
     ),
     Group(
         "Machine learning and validation",
-        (_operator("VRU_WORKER_REPLICAS", "1", "worker containers that validate side by side", values.positive),),
+        (
+            _operator(
+                "VRU_ML_CONCURRENCY",
+                "",
+                "frames in inference at once; empty: one for each CPU core of its limit",
+                values.positive,
+            ),
+            _operator("VRU_ML_THREADS", "1", "threads that the inference of one frame may use", values.positive),
+            _operator("VRU_ML_MAX_IMAGE_MB", "20", "largest single image, in MiB", values.positive),
+            _operator(
+                "VRU_ML_MAX_IMAGE_MEGAPIXELS", "50", "largest single image, in millions of pixels", values.positive
+            ),
+            _operator("VRU_WORKER_REPLICAS", "1", "worker containers that validate side by side", values.positive),
+            _operator("VRU_WORKER_CONCURRENCY", "2", "jobs that one worker does at a time", values.positive),
+            _operator("VRU_WORKER_GRACE_S", "20", "seconds that a worker told to stop may go on", values.seconds),
+            _operator("VRU_SHARD_FRAMES", "150", "frames in one job: what a crash may cost", values.positive),
+            _operator("VRU_HEARTBEAT_S", "2", "seconds between a worker's signs of life", values.seconds),
+            _operator("VRU_STALLED_AFTER_S", "10", "seconds of silence until its jobs go to others", values.seconds),
+        ),
     ),
     Group(
         "Fixed inside the containers: shown because the services read them, not to be set here",
