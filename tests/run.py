@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Stage:
     name: str
     argv: Sequence[str | Path]
     folder: Path = ROOT
+    environment: Mapping[str, str] = field(default_factory=dict)
     skip: str | None = None
 
 
@@ -49,7 +50,12 @@ def run(stage: Stage) -> Outcome:
     print(f"\n--- {stage.name}: {shlex.join(map(str, stage.argv))}", flush=True)
     started = time.monotonic()
     process = subprocess.Popen(
-        stage.argv, cwd=stage.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        stage.argv,
+        cwd=stage.folder,
+        env={**os.environ, **stage.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     assert process.stdout is not None
     outcome = Outcome(stage, 0, 0.0)
@@ -90,14 +96,14 @@ def pytest(*arguments: str) -> list[str | Path]:
     return [sys.executable, "-m", "pytest", *(["--color=yes"] if sys.stdout.isatty() else []), *arguments]
 
 
-def npm(script: str) -> list[str | Path]:
-    """A command that runs one of the page's scripts, with the Node that builds the page."""
+def npm(name: str, script: str) -> Stage:
+    """A stage that runs one of the page's scripts, with the Node that builds the page."""
     from vru.frontend.build import find_node
 
     node, command = find_node()
     # npm starts "node" by name: the one that was chosen comes first.
-    os.environ["PATH"] = f"{node.parent}{os.pathsep}{os.environ['PATH']}"
-    return [*command, "run", "--silent", script]
+    path = {"PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}"}
+    return Stage(name, [*command, "run", "--silent", script], WEB, path)
 
 
 def no_engine() -> str | None:
@@ -120,7 +126,7 @@ def stages(command: str) -> list[Stage]:
     return {
         "test": [
             Stage("tests", pytest("-m", "not e2e", "-n", workers, "--dist", "loadfile")),
-            Stage("the page's tests", npm("test"), WEB),
+            npm("the page's tests", "test"),
             e2e,
         ],
         "e2e": [e2e],
@@ -129,13 +135,13 @@ def stages(command: str) -> list[Stage]:
             Stage("ruff format", [ruff, "format", "--check", "."]),
             Stage("mypy", [mypy]),
             Stage("import-linter", [lint_imports]),
-            Stage("biome", npm("lint"), WEB),
-            Stage("tsc", npm("typecheck"), WEB),
+            npm("biome", "lint"),
+            npm("tsc", "typecheck"),
         ],
         "format": [
             Stage("ruff check --fix", [ruff, "check", "--fix", "."]),
             Stage("ruff format", [ruff, "format", "."]),
-            Stage("biome", npm("format"), WEB),
+            npm("biome", "format"),
         ],
     }[command]
 
