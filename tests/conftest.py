@@ -14,12 +14,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from vru.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def free_port() -> int:
@@ -173,6 +177,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     stop(process)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _plain_logs() -> None:
+    """Log as production does: structlog's own default renders tracebacks for terminals, which takes seconds."""
+    from vru.service import logs
+
+    logs.configure("tests", "WARNING")
+
+
 @pytest.fixture
 def database(postgres: Postgres, migrated_template: str) -> Iterator[str]:
     """The name of a fresh database with the newest schema, for one test."""
@@ -264,3 +276,36 @@ def real_data() -> Path:
     if not (folder / "one-by-one" / "video.mp4").exists():
         pytest.skip("needs the real video: set VRU_TEST_DATA to the folder that holds one-by-one/")
     return folder / "one-by-one"
+
+
+@pytest.fixture
+def serve_app() -> Iterator[Callable[["FastAPI"], str]]:
+    """``serve_app(app)`` runs an application on a real uvicorn server in a thread, and returns its address."""
+    import threading
+
+    import uvicorn
+
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def serve(app: "FastAPI") -> str:
+        port = free_port()
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1, proxy_headers=True
+            )
+        )
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        end = time.monotonic() + 20
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > end:
+                raise RuntimeError("the application did not start; its log says why")
+            time.sleep(0.01)
+        running.append((server, thread))
+        return f"http://127.0.0.1:{port}"
+
+    yield serve
+    for server, _ in running:
+        server.should_exit = True
+    for _, thread in running:
+        thread.join(10)

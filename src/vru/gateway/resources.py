@@ -9,6 +9,7 @@ import aiohttp
 from fastapi import Depends, FastAPI, Request
 from redis.asyncio import Redis
 
+from vru.gateway.auth.rate_limit import LoginLimiter
 from vru.gateway.settings import GatewaySettings
 from vru.service import cache
 from vru.service.database.sessions import Database
@@ -23,6 +24,7 @@ class Resources:
     database: Database
     redis: Redis
     http: aiohttp.ClientSession
+    login_limiter: LoginLimiter
 
 
 @asynccontextmanager
@@ -30,7 +32,7 @@ async def open_resources(app: FastAPI, settings: GatewaySettings) -> AsyncIterat
     """Open everything, put it into ``app.state``, and close it at the end."""
     database, redis, http = Database(settings), cache.connect(settings), create_session()
     app.state.database = database
-    app.state.resources = Resources(settings, database, redis, http)
+    app.state.resources = Resources(settings, database, redis, http, LoginLimiter(redis))
     try:
         yield app.state.resources
     finally:

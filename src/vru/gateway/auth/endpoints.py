@@ -1,23 +1,16 @@
 """Logging in and out."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request, Response, status
+from fastapi import APIRouter, Request, Response, status
 
 from vru.gateway.auth import users
 from vru.gateway.auth.current import COOKIE, CurrentSession, CurrentUser, Sessions
 from vru.gateway.auth.passwords import verify_password
-from vru.gateway.auth.rate_limit import LoginLimiter
 from vru.gateway.auth.schemas import LoginBody, LoginRequest, UserBody
 from vru.gateway.parameters import problems
 from vru.gateway.resources import Gateway
 from vru.service.errors import UnauthorizedError
 
 router = APIRouter(prefix="/auth", tags=["auth"])
-
-
-def _limiter(gateway: Gateway) -> LoginLimiter:
-    return LoginLimiter(gateway.redis)
 
 
 @router.post("/login", summary="Log in", responses=problems(401, 429))
@@ -27,7 +20,6 @@ async def log_in(
     response: Response,
     gateway: Gateway,
     sessions: Sessions,
-    limiter: Annotated[LoginLimiter, Depends(_limiter)],
 ) -> LoginBody:
     """Answers with a token, and sets the same as a cookie for browsers.
 
@@ -35,12 +27,12 @@ async def log_in(
     """
     address = request.client.host if request.client else "unknown"
     email = body.email.strip().lower()
-    await limiter.count(address, email)
+    await gateway.login_limiter.count(address, email)
     async with gateway.database.read() as session:
         user = await users.find_by_email(session, email)
     if not await verify_password(body.password, user.password_hash if user else None) or user is None:
         raise UnauthorizedError("The e-mail address or the password is wrong.", "Check both and try again.")
-    await limiter.forget(address, email)
+    await gateway.login_limiter.forget(address, email)
     known = UserBody.model_validate({"id": user.id, "email": user.email, "role": user.role})
     login = await sessions.create(known)
     response.set_cookie(

@@ -23,7 +23,7 @@ class LoginLimiter:
     def __init__(self, redis: Redis) -> None:
         pool: Any = redis.connection_pool  # passed on to the client; the annotation knows only plain options
         storage = RedisStorage(
-            "async+redis://unused",
+            "async+redis://unused:6379",
             implementation="redispy",
             key_prefix="vru:limits",
             connection_pool=pool,

@@ -34,12 +34,13 @@ async def list_projects(session: ReadSession, limit: int, offset: int) -> tuple[
 
 
 async def _store(session: WriteSession, project: Project) -> Project:
+    name = project.name  # after a failed flush it could not be read any more
     try:
         await session.flush()
     except IntegrityError as error:
         if "uq_projects_name" not in str(error.orig):
             raise
-        raise ConflictError(f"There is a project {project.name!r} already.", "Choose another name.") from error
+        raise ConflictError(f"There is a project {name!r} already.", "Choose another name.") from error
     await session.refresh(project)
     return project
 
