@@ -1,0 +1,103 @@
+/** Every call of the API that the page makes, in the page's types. Each throws a ProblemError. */
+import * as sdk from "./generated";
+import { client } from "./generated/client.gen";
+import { toProblem } from "./problem";
+import type * as t from "./types";
+import { type UploadProgress, upload } from "./upload";
+
+client.setConfig({ baseUrl: "", throwOnError: true });
+client.interceptors.error.use((error, response) => toProblem(error, response));
+
+const THROW = { throwOnError: true } as const;
+
+async function data<T>(answer: Promise<{ data: unknown }>): Promise<T> {
+  return (await answer).data as T;
+}
+
+async function items<T>(answer: Promise<{ data: { items: unknown } }>): Promise<T[]> {
+  return (await answer).data.items as T[];
+}
+
+/** The API's largest page. */
+const ALL = { limit: 500 };
+
+export const me = () => data<t.User>(sdk.getCurrentUser(THROW));
+export const logIn = async (body: { email: string; password: string }): Promise<t.User> =>
+  (await sdk.logIn({ body, ...THROW })).data.user;
+export const logOut = () => data<void>(sdk.logOut(THROW));
+
+export const listProjects = () => items<t.Project>(sdk.listProjects({ query: ALL, ...THROW }));
+export const getProject = (project_id: string) =>
+  data<t.Project>(sdk.getProject({ path: { project_id }, ...THROW }));
+export const createProject = (body: t.ProjectDraft) => data<t.Project>(sdk.createProject({ body, ...THROW }));
+export const updateProject = (project_id: string, body: Partial<t.ProjectDraft>) =>
+  data<t.Project>(sdk.updateProject({ path: { project_id }, body, ...THROW }));
+export const deleteProject = (project_id: string) =>
+  data<void>(sdk.deleteProject({ path: { project_id }, ...THROW }));
+
+export const listVideos = (project_id: string) =>
+  items<t.Video>(sdk.listVideos({ path: { project_id }, query: ALL, ...THROW }));
+export const getVideo = (video_id: string) => data<t.Video>(sdk.getVideo({ path: { video_id }, ...THROW }));
+export const deleteVideo = (video_id: string) =>
+  data<void>(sdk.deleteVideo({ path: { video_id }, ...THROW }));
+export const getFrameTimes = (video_id: string) =>
+  items<number>(sdk.getFrameTimes({ path: { video_id }, ...THROW }));
+
+export const listGroundTruths = (video_id: string) =>
+  items<t.GroundTruth>(sdk.listGroundTruths({ path: { video_id }, query: ALL, ...THROW }));
+export const getGroundTruth = (ground_truth_id: string) =>
+  data<t.GroundTruth>(sdk.getGroundTruth({ path: { ground_truth_id }, ...THROW }));
+export const deleteGroundTruth = (ground_truth_id: string) =>
+  data<void>(sdk.deleteGroundTruth({ path: { ground_truth_id }, ...THROW }));
+export const approveGroundTruth = (ground_truth_id: string) =>
+  data<t.GroundTruth>(sdk.approveGroundTruth({ path: { ground_truth_id }, ...THROW }));
+export const listTruthBoxes = (ground_truth_id: string, first_frame: number, last_frame: number) =>
+  items<t.TruthBox>(
+    sdk.getBoxes({ path: { ground_truth_id }, query: { first_frame, last_frame }, ...THROW }),
+  );
+
+export const listModels = () => items<t.Model>(sdk.listModels(THROW));
+
+export const listRuns = (project_id: string) =>
+  items<t.Run>(sdk.listRuns({ query: { project_id, ...ALL }, ...THROW }));
+export const getRun = (run_id: string) => data<t.Run>(sdk.getRun({ path: { run_id }, ...THROW }));
+export const createRun = (body: t.RunDraft) => data<t.Run>(sdk.createRun({ body, ...THROW }));
+export const cancelRun = (run_id: string) => data<t.Run>(sdk.cancelRun({ path: { run_id }, ...THROW }));
+export const listDetections = (run_id: string, first_frame: number, last_frame: number) =>
+  items<t.Detection>(sdk.getDetections({ path: { run_id }, query: { first_frame, last_frame }, ...THROW }));
+
+export const listCameras = () => items<t.Camera>(sdk.listCameras(THROW));
+export const createCamera = (body: t.CameraDraft) => data<t.Camera>(sdk.createCamera({ body, ...THROW }));
+export const deleteCamera = (camera_id: string) =>
+  data<void>(sdk.deleteCamera({ path: { camera_id }, ...THROW }));
+export const startCamera = (camera_id: string) =>
+  data<t.Camera>(sdk.startCamera({ path: { camera_id }, ...THROW }));
+export const stopCamera = (camera_id: string) =>
+  data<t.Camera>(sdk.stopCamera({ path: { camera_id }, ...THROW }));
+
+// The generated client cannot give addresses to <video>, <img> and EventSource, nor tell an upload's progress.
+const ROOT = "/api/v1";
+
+export const videoFileUrl = (id: string) => `${ROOT}/videos/${id}/file`;
+export const runEventsUrl = (id: string) => `${ROOT}/runs/${id}/events`;
+export const snapshotUrl = (id: string) => `${ROOT}/cameras/${id}/snapshot`;
+
+interface UploadOptions {
+  onProgress: (progress: UploadProgress) => void;
+  signal: AbortSignal;
+}
+
+export function uploadVideo(projectId: string, file: File, options: UploadOptions): Promise<t.Video> {
+  const query = new URLSearchParams({ name: file.name });
+  return upload(`${ROOT}/projects/${projectId}/videos?${query}`, file, options);
+}
+
+export function uploadGroundTruth(
+  videoId: string,
+  file: File,
+  source: string,
+  options: UploadOptions,
+): Promise<t.GroundTruth> {
+  const query = new URLSearchParams({ name: file.name, source });
+  return upload(`${ROOT}/videos/${videoId}/ground-truths?${query}`, file, options);
+}

@@ -1,0 +1,53 @@
+/**
+ * The page's names for what the API sends. The description of the API marks fields that have a default as optional,
+ * because a request may leave them out; an answer always has them.
+ */
+import type {
+  CameraBody,
+  CameraCreate,
+  CriterionBody,
+  CriterionResultBody,
+  DetectionBody,
+  GroundTruthBody,
+  MeasurementBody,
+  ModelBody,
+  ProjectBody,
+  ProjectCreate,
+  RunBody,
+  RunCreate,
+  RunMetrics as RunMetricsBody,
+  RunSettings as RunSettingsBody,
+  TruthBoxBody,
+  UserBody,
+  VideoBody,
+  VruClass,
+} from "./generated";
+
+export type { RunEvent, RunState, TrackResult, Verdict } from "./generated";
+
+export type RoadUser = VruClass;
+export type User = UserBody;
+export type Video = VideoBody;
+export type GroundTruth = GroundTruthBody;
+export type TruthBox = TruthBoxBody;
+export type Detection = DetectionBody;
+export type Criterion = Required<CriterionBody>;
+export type Measurement = Required<MeasurementBody>;
+export type CriterionResult = Omit<Required<CriterionResultBody>, "criterion" | "measurement"> & {
+  criterion: Criterion;
+  measurement: Measurement;
+};
+export type RunSettings = Required<RunSettingsBody>;
+export type RunMetrics = Omit<RunMetricsBody, "measurements"> & { measurements: Measurement[] };
+export type Run = Omit<RunBody, "settings" | "criteria" | "metrics" | "verdict_reasons"> & {
+  settings: RunSettings;
+  criteria: Criterion[];
+  metrics: RunMetrics | null;
+  verdict_reasons: CriterionResult[] | null;
+};
+export type Model = ModelBody;
+export type Camera = CameraBody;
+export type Project = Omit<ProjectBody, "criteria"> & { criteria: Criterion[] };
+export type ProjectDraft = Required<Omit<ProjectCreate, "state" | "criteria">> & { criteria: Criterion[] };
+export type RunDraft = Omit<RunCreate, "kind" | "criteria">;
+export type CameraDraft = CameraCreate;

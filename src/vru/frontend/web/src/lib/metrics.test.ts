@@ -1,0 +1,34 @@
+import { expect, it } from "vitest";
+import { defaultCriteria, formatInterval, formatMetric, formatThreshold, scaleOf } from "./metrics";
+
+it("formatMetric gives each metric its precision and unit, and never a 0 for a missing figure", () => {
+  expect(formatMetric("recall", 0.5)).toBe("0.500");
+  expect(formatMetric("latency_median_ms", 512.4)).toBe("512 ms");
+  expect(formatMetric("false_alarms_per_minute", 0)).toBe("0/min");
+  expect(formatMetric("recall", null)).toBe("–");
+  expect(formatMetric("recall", Number.NaN)).toBe("–");
+});
+
+it("formatInterval may be one-sided", () => {
+  expect(formatInterval({ metric: "recall", low: 0.1, high: 0.9 })).toBe("0.100 to 0.900");
+  expect(formatInterval({ metric: "latency_median_ms", low: 700, high: null })).toBe("700 ms or more");
+  expect(formatInterval({ metric: "recall", low: null, high: null })).toBe("–");
+});
+
+it("formatThreshold shows what was set", () => {
+  expect(formatThreshold({ metric: "recall", comparator: ">=", threshold: 0.95 })).toBe("≥ 0.95");
+  expect(formatThreshold({ metric: "latency_p95_ms", comparator: "<=", threshold: 100 })).toBe("≤ 100 ms");
+});
+
+it("scaleOf holds all figures", () => {
+  expect(scaleOf("recall", [0.2, null])).toEqual([0, 1]);
+  const [low, high] = scaleOf("latency_p95_ms", [100, 4000, null, Number.POSITIVE_INFINITY]);
+  expect(low).toBe(0);
+  expect(high).toBeGreaterThan(4000);
+  expect(scaleOf("false_alarms_per_minute", [0, 0])).toEqual([0, 1]);
+});
+
+it("defaultCriteria are complete", () => {
+  expect(defaultCriteria()).toHaveLength(6);
+  expect(defaultCriteria()[3]).toMatchObject({ comparator: "<=", threshold: 50, severity: "required" });
+});

@@ -1,0 +1,132 @@
+import type { Criterion, Measurement } from "@/api/types";
+import defaults from "./default-criteria.json";
+import { formatNumber, humanise, UNKNOWN } from "./format";
+
+interface MetricInfo {
+  label: string;
+  meaning: string;
+  unit: string;
+  decimals: number;
+  /** Ratios run from 0 to 1; the scale of other metrics follows the figures. */
+  ratio: boolean;
+  better: ">=" | "<=";
+}
+
+const ratio = (label: string, meaning: string): MetricInfo => ({
+  label,
+  meaning,
+  unit: "",
+  decimals: 3,
+  ratio: true,
+  better: ">=",
+});
+
+const METRICS: Record<string, MetricInfo> = {
+  precision: ratio("Precision", "Share of detections that match a road user."),
+  recall: ratio("Recall", "Share of road users' boxes that were detected."),
+  f1: ratio("F1", "Harmonic mean of precision and recall."),
+  ap50: ratio("AP50", "Average precision over all scores, at an overlap of 0.5."),
+  track_recall: ratio("Track recall", "Share of road users that were detected at all."),
+  tracks_detected: ratio("Tracks detected", "Share of road users that were detected at all."),
+  latency_median_ms: {
+    label: "Median detection latency",
+    meaning: "Time from first visible to first detected, for half of the road users. A miss counts as never.",
+    unit: "ms",
+    decimals: 0,
+    ratio: false,
+    better: "<=",
+  },
+  latency_p95_ms: {
+    label: "95th percentile latency",
+    meaning: "Time from first visible to first detected, for 95 of 100 road users. A miss counts as never.",
+    unit: "ms",
+    decimals: 0,
+    ratio: false,
+    better: "<=",
+  },
+  latency_resolution_ms: {
+    label: "Latency resolution",
+    meaning: "Time between two evaluated frames: no latency is known more finely.",
+    unit: "ms",
+    decimals: 1,
+    ratio: false,
+    better: "<=",
+  },
+  false_alarms_per_minute: {
+    label: "False alarms",
+    meaning: "Detections of nobody, counted as events and not as frames.",
+    unit: "/min",
+    decimals: 2,
+    ratio: false,
+    better: "<=",
+  },
+};
+
+/** The metrics that the criteria editor offers. */
+export const METRIC_NAMES = [
+  "precision",
+  "recall",
+  "f1",
+  "ap50",
+  "latency_median_ms",
+  "latency_p95_ms",
+  "false_alarms_per_minute",
+];
+
+export function metricInfo(metric: string, unit = ""): MetricInfo {
+  return (
+    METRICS[metric] ?? { label: humanise(metric), meaning: "", unit, decimals: 3, ratio: false, better: ">=" }
+  );
+}
+
+/** A figure in its metric's precision, with its unit; a dash where there is none. */
+export function formatMetric(metric: string, value: number | null | undefined, withUnit = true): string {
+  if (value === null || value === undefined || Number.isNaN(value)) return UNKNOWN;
+  const { decimals, unit } = metricInfo(metric);
+  const figure = formatNumber(value, Number.isInteger(value) && decimals < 3 ? 0 : decimals);
+  if (!withUnit || !unit) return figure;
+  return unit.startsWith("/") ? `${figure}${unit}` : `${figure} ${unit}`;
+}
+
+/** "0.871 to 0.943"; one-sided where the data bound only one side. */
+export function formatInterval({ metric, low, high }: Pick<Measurement, "metric" | "low" | "high">): string {
+  const known = (value: number | null): value is number => value !== null && Number.isFinite(value);
+  if (known(low) && known(high))
+    return `${formatMetric(metric, low, false)} to ${formatMetric(metric, high)}`;
+  if (known(low)) return `${formatMetric(metric, low)} or more`;
+  if (known(high)) return `${formatMetric(metric, high)} or less`;
+  return UNKNOWN;
+}
+
+/** A threshold as typed, not padded to the metric's decimals. */
+export function formatThreshold(criterion: Pick<Criterion, "metric" | "comparator" | "threshold">): string {
+  const { unit } = metricInfo(criterion.metric);
+  const sign = criterion.comparator === ">=" ? "≥" : "≤";
+  const suffix = unit && !unit.startsWith("/") ? ` ${unit}` : unit;
+  return `${sign} ${criterion.threshold.toLocaleString("en-GB", { maximumFractionDigits: 6 })}${suffix}`;
+}
+
+/** The figures' range on a scale, in the metric's unit, wide enough for everything that is drawn on it. */
+export function scaleOf(metric: string, figures: readonly (number | null)[]): [number, number] {
+  if (metricInfo(metric).ratio) return [0, 1];
+  const known = figures.filter((figure): figure is number => figure !== null && Number.isFinite(figure));
+  const largest = Math.max(0, ...known);
+  return [Math.min(0, ...known), largest > 0 ? largest * 1.12 : 1];
+}
+
+export function defaultCriterion(metric = "precision"): Criterion {
+  const known = defaults.find((criterion) => criterion.metric === metric);
+  return {
+    metric,
+    comparator: metricInfo(metric).better,
+    threshold: known?.threshold ?? 0.9,
+    confidence_level: 0.95,
+    slice: "all",
+    severity: "required",
+  };
+}
+
+/** What a project asks for if nobody says otherwise. */
+export function defaultCriteria(): Criterion[] {
+  return defaults.map((criterion) => defaultCriterion(criterion.metric));
+}

@@ -1,0 +1,48 @@
+import type { Run, RunState, Verdict } from "@/api/types";
+
+export const RUN_STEPS: RunState[] = ["queued", "preparing", "running", "analysing", "completed"];
+
+export function isFinal(state: RunState): boolean {
+  return state === "completed" || state === "failed" || state === "cancelled";
+}
+
+/** One sentence for a state, for people who wait. */
+export const STATE_MEANING: Record<RunState, string> = {
+  queued: "Waiting for a worker.",
+  preparing: "Checking the video, the ground truth and the model.",
+  running: "The model looks at the video's frames.",
+  analysing: "Matching detections with ground truth, and measuring.",
+  completed: "Done.",
+  failed: "The run stopped with an error.",
+  cancelled: "Somebody cancelled the run.",
+};
+
+/** What the verdict says in one sentence, from its criteria. */
+export function verdictSummary(run: Pick<Run, "verdict" | "verdict_reasons">): string {
+  const results = run.verdict_reasons ?? [];
+  const required = results.filter((result) => result.criterion.severity === "required");
+  const count = (verdict: Verdict) => required.filter((result) => result.verdict === verdict).length;
+  const of = `of ${required.length} required ${required.length === 1 ? "criterion" : "criteria"}`;
+  const failed = count("FAIL");
+  const open = count("INCONCLUSIVE");
+  if (run.verdict === "PASS") return `All ${required.length} required criteria are met with confidence.`;
+  const parts: string[] = [];
+  if (failed) parts.push(`${failed} ${of} ${failed === 1 ? "is" : "are"} not met`);
+  if (open) {
+    const rest = failed ? `${open} more cannot` : `${open} ${of} cannot`;
+    parts.push(`${rest} be decided with this much evidence`);
+  }
+  return parts.length ? `${parts.join("; ")}.` : "No required criterion decided this.";
+}
+
+/** Frames a second and seconds left, from two moments of a run's progress; null until it moves. */
+export function pace(
+  before: { at: number; done: number },
+  now: { at: number; done: number; total: number },
+): { perSecond: number; secondsLeft: number } | null {
+  const seconds = (now.at - before.at) / 1000;
+  const frames = now.done - before.done;
+  if (seconds < 0.5 || frames <= 0) return null;
+  const perSecond = frames / seconds;
+  return { perSecond, secondsLeft: Math.max(0, now.total - now.done) / perSecond };
+}

@@ -1,0 +1,201 @@
+import { useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { type FormEvent, useState } from "react";
+import { createRun } from "@/api/calls";
+import { modelsQuery, runsQuery, truthsQuery, videosQuery } from "@/api/queries";
+import type { Criterion, Project } from "@/api/types";
+import { ProblemNotice } from "@/components/problem-notice";
+import { Button } from "@/components/ui/button";
+import { Dialog } from "@/components/ui/dialog";
+import { Field, Input, Select } from "@/components/ui/field";
+import { plural } from "@/lib/format";
+import { formatThreshold, metricInfo } from "@/lib/metrics";
+
+const NUMBERS = [
+  {
+    name: "score_threshold",
+    label: "Score threshold",
+    value: 0.5,
+    min: undefined,
+    max: undefined,
+    step: "any",
+    hint: "Detections below this score do not count.",
+  },
+  {
+    name: "iou_threshold",
+    label: "Overlap (IoU)",
+    value: 0.5,
+    min: 0.05,
+    max: 1,
+    step: 0.05,
+    hint: "From here on a detection matches a truth box.",
+  },
+  {
+    name: "frame_stride",
+    label: "Every n-th frame",
+    value: 1,
+    min: 1,
+    max: 1000,
+    step: 1,
+    hint: "1 evaluates all. More is faster, and latency less exact.",
+  },
+  {
+    name: "seed",
+    label: "Seed",
+    value: 0,
+    min: 0,
+    max: 2147483647,
+    step: 1,
+    hint: "Of the resampling behind the intervals.",
+  },
+] as const;
+
+/** Chooses video, ground truth, model and settings, and starts the run. */
+export function StartRun({ project, onClose }: { project: Project; onClose: () => void }) {
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const videos = useQuery(videosQuery(project.id));
+  const models = useQuery(modelsQuery());
+  const truths = useQueries({
+    queries: (videos.data ?? []).map((video) => truthsQuery(video.id)),
+  }).flatMap((query) => query.data ?? []);
+  const [chosenVideo, setChosenVideo] = useState<string>();
+  // The first video that can be used at once.
+  const videoId =
+    chosenVideo ??
+    videos.data?.find((video) => truths.some((truth) => truth.video_id === video.id))?.id ??
+    videos.data?.[0]?.id;
+  const ofVideo = truths.filter((truth) => truth.video_id === videoId);
+  const [chosenTruth, setChosenTruth] = useState<string>();
+  const truth =
+    ofVideo.find((item) => item.id === chosenTruth) ?? ofVideo.find((item) => item.approved_by) ?? ofVideo[0];
+
+  const start = useMutation({
+    mutationFn: createRun,
+    onSuccess: async (run) => {
+      void queries.invalidateQueries({ queryKey: runsQuery(project.id).queryKey });
+      await navigate({ to: "/runs/$runId", params: { runId: run.id } });
+    },
+  });
+
+  function submit(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault();
+    if (!videoId || !truth) return;
+    const form = new FormData(event.currentTarget);
+    const number = (name: string) => Number(form.get(name));
+    const [model = "", version = ""] = String(form.get("model")).split("\n");
+    start.mutate({
+      project_id: project.id,
+      video_id: videoId,
+      ground_truth_id: truth.id,
+      model,
+      model_version: version,
+      settings: {
+        score_threshold: number("score_threshold"),
+        iou_threshold: number("iou_threshold"),
+        frame_stride: number("frame_stride"),
+        seed: number("seed"),
+      },
+    });
+  }
+
+  const missing = !videos.data?.length
+    ? "Upload a video first, under Videos and ground truth."
+    : !truth
+      ? "This video has no ground truth yet. Upload it under Videos and ground truth."
+      : !models.data?.length
+        ? "The model repository is empty."
+        : null;
+
+  return (
+    <Dialog open wide onOpenChange={(open) => !open && onClose()} title="Start a run">
+      <form onSubmit={submit} className="flex flex-col gap-4">
+        <ProblemNotice error={videos.error ?? models.error} />
+        <div className="grid gap-4 sm:grid-cols-2">
+          <Field label="Video">
+            {(attributes) => (
+              <Select
+                {...attributes}
+                required
+                value={videoId ?? ""}
+                onChange={(event) => setChosenVideo(event.target.value)}
+              >
+                {videos.data?.map((video) => (
+                  <option key={video.id} value={video.id}>
+                    {video.name}
+                  </option>
+                ))}
+              </Select>
+            )}
+          </Field>
+          <Field
+            label="Ground truth"
+            hint={
+              truth && !truth.approved_by
+                ? "Nobody has approved this ground truth: every figure of the run will be marked."
+                : undefined
+            }
+          >
+            {(attributes) => (
+              <Select
+                {...attributes}
+                required
+                value={truth?.id ?? ""}
+                onChange={(event) => setChosenTruth(event.target.value)}
+              >
+                {ofVideo.map((item) => (
+                  <option key={item.id} value={item.id}>
+                    {item.name} ({plural(item.track_count, "track")}
+                    {item.approved_by ? "" : ", not approved"})
+                  </option>
+                ))}
+              </Select>
+            )}
+          </Field>
+          <Field label="Model" className="sm:col-span-2">
+            {(attributes) => (
+              <Select {...attributes} name="model" required>
+                {models.data?.map((model) => (
+                  <option key={`${model.name}\n${model.version}`} value={`${model.name}\n${model.version}`}>
+                    {model.name} {model.version}
+                  </option>
+                ))}
+              </Select>
+            )}
+          </Field>
+        </div>
+        <fieldset className="grid gap-4 sm:grid-cols-4">
+          <legend className="sr-only">Settings</legend>
+          {NUMBERS.map(({ name, label, value, hint, ...limits }) => (
+            <Field key={name} label={label} hint={hint}>
+              {(attributes) => (
+                <Input {...attributes} {...limits} name={name} type="number" required defaultValue={value} />
+              )}
+            </Field>
+          ))}
+        </fieldset>
+        <CriteriaLine criteria={project.criteria} />
+        {missing && <p className="text-unsure">{missing}</p>}
+        <ProblemNotice error={start.error} />
+        <div className="flex justify-end gap-2">
+          <Button onClick={onClose}>Not now</Button>
+          <Button type="submit" look="primary" disabled={start.isPending || missing !== null}>
+            {start.isPending ? "Starting" : "Start run"}
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function CriteriaLine({ criteria }: { criteria: Criterion[] }) {
+  const parts = criteria.map(
+    (criterion) => `${metricInfo(criterion.metric).label} ${formatThreshold(criterion)}`,
+  );
+  return (
+    <p className="text-[13px] text-ink-soft">
+      <span className="font-medium text-ink">Criteria of the project: </span>
+      {parts.join("; ") || "none"}
+    </p>
+  );
+}

@@ -1,0 +1,95 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Check } from "lucide-react";
+import { useEffect, useRef, useState } from "react";
+import { cancelRun } from "@/api/calls";
+import { runQuery } from "@/api/queries";
+import type { Run } from "@/api/types";
+import { ProblemNotice } from "@/components/problem-notice";
+import { Button } from "@/components/ui/button";
+import { Progress } from "@/components/ui/controls";
+import { Panel } from "@/components/ui/panel";
+import { cn } from "@/lib/cn";
+import { formatCount, formatDuration, humanise } from "@/lib/format";
+import { pace, RUN_STEPS, STATE_MEANING } from "@/lib/runs";
+
+/** Where a run that is under way stands, and how long it may take. */
+export function RunProgress({ run, polling }: { run: Run; polling: boolean }) {
+  const queries = useQueryClient();
+  const here = RUN_STEPS.indexOf(run.state);
+  const cancel = useMutation({
+    mutationFn: () => cancelRun(run.id),
+    onSuccess: () => queries.invalidateQueries({ queryKey: runQuery(run.id).queryKey }),
+  });
+  const speed = usePace(run);
+  return (
+    <Panel>
+      <ol className="mb-4 flex flex-wrap gap-x-1.5 gap-y-2 text-[13px]" aria-label="Steps of the run">
+        {RUN_STEPS.map((step, index) => (
+          <li
+            key={step}
+            aria-current={index === here ? "step" : undefined}
+            className={cn(
+              "flex items-center gap-1.5 text-ink-faint",
+              index < here && "text-ink-soft",
+              index === here && "font-semibold text-ink",
+            )}
+          >
+            {index > 0 && <span aria-hidden className="mr-1 h-px w-5 bg-line-strong" />}
+            {index < here ? (
+              <Check aria-hidden className="size-3.5 text-pass" strokeWidth={3} />
+            ) : (
+              <span
+                aria-hidden
+                className={cn(
+                  "size-2 rounded-full border border-line-strong",
+                  index === here && "border-accent bg-accent",
+                )}
+              />
+            )}
+            {humanise(step)}
+          </li>
+        ))}
+      </ol>
+      <div className="flex flex-wrap items-center gap-x-6 gap-y-3">
+        <div className="min-w-64 flex-1">
+          <div className="figures mb-1.5 flex flex-wrap justify-between gap-x-4">
+            <span role="status">{STATE_MEANING[run.state]}</span>
+            <span className="text-ink-soft">
+              {run.frames_total > 0 &&
+                `${formatCount(run.frames_done)} of ${formatCount(run.frames_total)} frames`}
+              {speed &&
+                run.state === "running" &&
+                `, ${speed.perSecond.toFixed(speed.perSecond < 10 ? 1 : 0)} frames/s, about ${formatDuration(Math.ceil(speed.secondsLeft))} left`}
+            </span>
+          </div>
+          <Progress
+            label="Frames evaluated"
+            value={run.state === "running" || run.state === "analysing" ? run.frames_done : null}
+            max={run.frames_total}
+          />
+        </div>
+        <Button onClick={() => cancel.mutate()} disabled={cancel.isPending}>
+          Cancel run
+        </Button>
+      </div>
+      {polling && (
+        <p className="mt-2 text-[13px] text-ink-faint">
+          The live stream is interrupted: asking every two seconds.
+        </p>
+      )}
+      <ProblemNotice error={cancel.error} className="mt-3" />
+    </Panel>
+  );
+}
+
+function usePace(run: Run) {
+  const began = useRef<{ at: number; done: number } | null>(null);
+  const [speed, setSpeed] = useState<ReturnType<typeof pace>>(null);
+  useEffect(() => {
+    if (run.state !== "running") return;
+    const now = { at: Date.now(), done: run.frames_done, total: run.frames_total };
+    began.current ??= now;
+    setSpeed(pace(began.current, now));
+  }, [run.state, run.frames_done, run.frames_total]);
+  return speed;
+}

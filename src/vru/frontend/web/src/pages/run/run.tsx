@@ -1,0 +1,136 @@
+import { useQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { useCallback, useRef } from "react";
+import { projectQuery, truthQuery, videoQuery } from "@/api/queries";
+import type { GroundTruth, Run, TrackResult, Video } from "@/api/types";
+import { Loading, Page } from "@/components/page";
+import { ProblemNotice } from "@/components/problem-notice";
+import { StateBadge } from "@/components/status";
+import { Facts, Panel } from "@/components/ui/panel";
+import { formatDate, formatDuration, UNKNOWN } from "@/lib/format";
+import { Viewer, type ViewerHandle } from "@/viewer/viewer";
+import { RunProgress } from "./progress";
+import { MeasurementsTable, TracksTable } from "./tables";
+import { useRun } from "./use-run";
+import { VerdictPanel } from "./verdict";
+
+export function RunPage() {
+  const { runId } = useParams({ from: "/app/runs/$runId" });
+  const { data: run, error, live, polling, refetch } = useRun(runId);
+  const project = useQuery({ ...projectQuery(run?.project_id ?? ""), enabled: run !== undefined });
+  const video = useQuery({ ...videoQuery(run?.video_id ?? ""), enabled: run !== undefined });
+  const truth = useQuery({ ...truthQuery(run?.ground_truth_id ?? ""), enabled: run !== undefined });
+  const viewer = useRef<ViewerHandle>(null);
+  const show = useCallback(
+    (track: TrackResult, seconds: number) => viewer.current?.seekTime(seconds, track.track_id),
+    [],
+  );
+
+  if (!run) {
+    return (
+      <Page title="Run" crumbs={[{ label: "Projects", link: { to: "/projects" } }]}>
+        {error ? <ProblemNotice error={error} onRetry={() => void refetch()} /> : <Loading />}
+      </Page>
+    );
+  }
+  return (
+    <Page
+      title={`${run.model} ${run.model_version}`}
+      crumbs={[
+        { label: "Projects", link: { to: "/projects" } },
+        {
+          label: project.data?.name ?? "Project",
+          link: { to: "/projects/$projectId", params: { projectId: run.project_id } },
+        },
+        { label: "Runs" },
+      ]}
+      badges={<StateBadge state={run.state} />}
+      intro={
+        <p>
+          on {video.data?.name ?? "the video"} against {truth.data?.name ?? "its ground truth"}
+        </p>
+      }
+    >
+      <div className="flex flex-col gap-4">
+        {live && <RunProgress run={run} polling={polling} />}
+        {run.state === "failed" && <ProblemNotice error={new Error(run.error ?? "The run failed.")} />}
+        {run.state === "cancelled" && (
+          <Panel>The run was cancelled after {run.frames_done} frames. It has no verdict.</Panel>
+        )}
+        <VerdictPanel run={run} />
+        <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_400px]">
+          <Panel flush className="overflow-hidden">
+            <ProblemNotice error={video.error ?? truth.error} className="m-4" />
+            {video.data && truth.data ? (
+              <Viewer
+                ref={viewer}
+                video={video.data}
+                truthId={run.ground_truth_id}
+                truthApproved={truth.data.approved_by !== null}
+                {...(live ? {} : { run })}
+              />
+            ) : (
+              !video.error && !truth.error && <Loading />
+            )}
+          </Panel>
+          <div className="flex min-w-0 flex-col gap-4">
+            {run.metrics && (
+              <Panel title="Tracks" note="first visible to first detected" flush>
+                <TracksTable tracks={run.metrics.tracks} onShow={show} />
+              </Panel>
+            )}
+            <Provenance run={run} video={video.data} truth={truth.data} />
+          </div>
+        </div>
+        {run.metrics && (
+          <Panel title="Measurements" note="intervals resample clips or tracks, never frames" flush>
+            <MeasurementsTable measurements={run.metrics.measurements} />
+          </Panel>
+        )}
+      </div>
+    </Page>
+  );
+}
+
+/** Everything that decided the outcome. */
+function Provenance({
+  run,
+  video,
+  truth,
+}: {
+  run: Run;
+  video?: Video | undefined;
+  truth?: GroundTruth | undefined;
+}) {
+  const seconds =
+    run.started_at && run.finished_at
+      ? (Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000
+      : null;
+  const digest = (sha256: string | undefined) =>
+    sha256 ? (
+      <code className="font-mono text-[12px]" title={sha256}>
+        {sha256.slice(0, 16)}…
+      </code>
+    ) : (
+      UNKNOWN
+    );
+  return (
+    <Panel title="How it was made">
+      <Facts
+        facts={[
+          ["Score threshold", run.settings.score_threshold],
+          ["Overlap (IoU)", run.settings.iou_threshold],
+          ["Frames", run.settings.frame_stride === 1 ? "all" : `every ${run.settings.frame_stride}th`],
+          ["Seed", run.settings.seed],
+          ["Video digest", digest(video?.sha256)],
+          ["Truth digest", digest(truth?.sha256)],
+          ["Truth made by", truth?.source ?? UNKNOWN],
+          ["Truth approved by", truth ? (truth.approved_by ?? "nobody") : UNKNOWN],
+          ["Started by", run.created_by],
+          ["Started", formatDate(run.created_at)],
+          ["Took", seconds === null ? UNKNOWN : formatDuration(seconds)],
+        ]}
+      />
+    </Panel>
+  );
+}

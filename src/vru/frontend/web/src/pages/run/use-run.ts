@@ -1,0 +1,45 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { runEventsUrl } from "@/api/calls";
+import { runQuery } from "@/api/queries";
+import type { Run, RunEvent } from "@/api/types";
+import { isFinal } from "@/lib/runs";
+
+/** How often (ms) a run is asked for while its event stream does not work. */
+const POLL_MS = 2000;
+
+/**
+ * A run, kept up to date: by its event stream, or by asking again and again where the stream breaks. At a final state
+ * the whole run is fetched once more, with its metrics and verdict.
+ */
+export function useRun(id: string) {
+  const queries = useQueryClient();
+  const [polling, setPolling] = useState(false);
+  const query = useQuery({
+    ...runQuery(id),
+    refetchInterval: ({ state }) => (polling && state.data && !isFinal(state.data.state) ? POLL_MS : false),
+  });
+  const live = query.data !== undefined && !isFinal(query.data.state);
+
+  useEffect(() => {
+    if (!live) return;
+    const { queryKey } = runQuery(id);
+    const stream = new EventSource(runEventsUrl(id));
+    stream.addEventListener("run", (message) => {
+      const event = JSON.parse(message.data) as RunEvent;
+      setPolling(false);
+      if (isFinal(event.state)) {
+        // The server ends the stream now; the browser would connect again.
+        stream.close();
+        void queries.invalidateQueries({ queryKey });
+        return;
+      }
+      const { state, frames_done, frames_total } = event;
+      queries.setQueryData<Run>(queryKey, (run) => run && { ...run, state, frames_done, frames_total });
+    });
+    stream.addEventListener("error", () => setPolling(true));
+    return () => stream.close();
+  }, [id, live, queries]);
+
+  return { ...query, live, polling };
+}

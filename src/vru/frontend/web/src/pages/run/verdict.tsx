@@ -1,0 +1,107 @@
+import type { CriterionResult, Run, Verdict } from "@/api/types";
+import { UnapprovedBadge, VerdictBadge } from "@/components/status";
+import { Badge } from "@/components/ui/badge";
+import { cn } from "@/lib/cn";
+import { formatCount, humanise, plural } from "@/lib/format";
+import { formatInterval, formatMetric, formatThreshold, metricInfo } from "@/lib/metrics";
+import { verdictSummary } from "@/lib/runs";
+import { IntervalPlot } from "./interval-plot";
+
+const LOOK: Record<Verdict, string> = {
+  PASS: "bg-pass-wash text-pass border-pass/35",
+  FAIL: "bg-fail-wash text-fail border-fail/35",
+  INCONCLUSIVE: "bg-unsure-wash text-unsure border-unsure/35",
+};
+
+/** The verdict, and for each criterion what was measured and why it came out so. */
+export function VerdictPanel({ run }: { run: Run }) {
+  const { verdict, metrics } = run;
+  if (!verdict) return null;
+  return (
+    <section aria-label="Verdict" className="overflow-hidden rounded-lg border border-line bg-surface">
+      <div className={cn("flex flex-wrap items-center gap-x-6 gap-y-2 border-b px-4 py-3.5", LOOK[verdict])}>
+        <p className="font-bold text-[28px] leading-none tracking-tight" data-testid="verdict">
+          {verdict}
+        </p>
+        <div className="min-w-60 flex-1">
+          <p className="font-medium text-ink">{verdictSummary(run)}</p>
+          {metrics && (
+            <p className="figures text-ink-soft">
+              {plural(metrics.tracks.length, "track")}, {formatCount(metrics.true_positives)} true positives,{" "}
+              {formatCount(metrics.false_positives)} false positives, {formatCount(metrics.false_negatives)}{" "}
+              false negatives
+            </p>
+          )}
+        </div>
+        {metrics && !metrics.ground_truth_approved && <UnapprovedBadge />}
+      </div>
+      <div className="overflow-x-auto">
+        <table className="w-full border-collapse">
+          <caption className="sr-only">Criteria and how they came out</caption>
+          <thead>
+            <tr className="border-line border-b text-left text-[12.5px] text-ink-faint [&_th]:px-3 [&_th]:py-1.5 [&_th]:font-medium [&_th:first-child]:pl-4 [&_th:last-child]:pr-4">
+              <th scope="col">Verdict</th>
+              <th scope="col">Criterion</th>
+              <th scope="col" className="text-right">
+                Measured
+              </th>
+              <th scope="col">Interval and threshold</th>
+              <th scope="col" className="text-right">
+                n
+              </th>
+              <th scope="col">Reason</th>
+            </tr>
+          </thead>
+          <tbody>
+            {run.verdict_reasons?.map((result) => (
+              <ResultRow
+                key={`${result.criterion.metric} ${result.criterion.slice} ${result.criterion.threshold}`}
+                result={result}
+              />
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function ResultRow({ result }: { result: CriterionResult }) {
+  const { criterion, measurement, verdict, reason, more_needed } = result;
+  const info = metricInfo(criterion.metric, measurement.unit);
+  return (
+    <tr className="border-line border-b last:border-b-0 [&_td:first-child]:pl-4 [&_td:last-child]:pr-4 [&_td]:px-3 [&_td]:py-2 [&_td]:align-middle">
+      <td>
+        <VerdictBadge verdict={verdict} />
+      </td>
+      <td>
+        <span className="whitespace-nowrap font-medium" title={info.meaning || undefined}>
+          {info.label}
+        </span>
+        <span className="figures ml-1.5 whitespace-nowrap text-ink-soft">{formatThreshold(criterion)}</span>
+        <span className="flex gap-1">
+          {criterion.slice !== "all" && <Badge>{humanise(criterion.slice)}</Badge>}
+          {criterion.severity === "advisory" && <Badge>Advisory</Badge>}
+        </span>
+      </td>
+      <td className="whitespace-nowrap text-right font-semibold">
+        {formatMetric(criterion.metric, measurement.value)}
+      </td>
+      <td className="whitespace-nowrap">
+        <IntervalPlot measurement={measurement} criterion={criterion} verdict={verdict} />
+        <p className="text-[12.5px] text-ink-faint leading-tight">
+          {formatInterval(measurement)} at {Math.round(measurement.confidence_level * 1000) / 10} %
+        </p>
+      </td>
+      <td className="text-right">{formatCount(measurement.n)}</td>
+      <td className="min-w-64 max-w-xl text-[13px] text-ink-soft leading-snug">
+        {reason}
+        {more_needed !== null && more_needed !== undefined && (
+          <span className="ml-1 whitespace-nowrap font-medium text-unsure">
+            {formatCount(more_needed)} more needed.
+          </span>
+        )}
+      </td>
+    </tr>
+  );
+}
