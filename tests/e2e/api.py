@@ -43,9 +43,8 @@ class Api:
         found = []
         with self.client.stream("GET", f"/api/v1/runs/{run_id}/events", timeout=600) as stream:
             assert stream.status_code == 200
-            for line in stream.iter_lines():
-                if line.startswith("data:"):
-                    found.append(json.loads(line.removeprefix("data:")))
+            data = (line.removeprefix("data:") for line in stream.iter_lines() if line.startswith("data:"))
+            found.extend(map(json.loads, data))
         return found
 
     def finish(self, run_id: str, seconds: float = 600) -> dict[str, Any]:

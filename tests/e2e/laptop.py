@@ -85,7 +85,7 @@ def on_server(laptop: Laptop, command: str, **options: Any) -> str:
 
 def container_ids(laptop: Laptop) -> dict[str, str]:
     listed = on_server(laptop, "docker ps --no-trunc --format '{{.Names}} {{.ID}}'")
-    return {name: identity for name, identity in (line.split() for line in listed.splitlines())}
+    return dict(line.split() for line in listed.splitlines())
 
 
 def wait_healthy(laptop: Laptop, seconds: float = 180) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vru.deploy.connection import RemoteError, Server
-from vru.deploy.console import PHASES, Reporter
+from vru.deploy.console import Reporter
 from vru.deploy.release import Release
 from vru.deploy.remote_setup import PROGRAM_COMMAND
 from vru.domain import VruError
