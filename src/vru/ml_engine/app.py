@@ -1,0 +1,149 @@
+"""The ML engine's HTTP API."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from vru.ml_engine.images import decode_image
+from vru.ml_engine.inference import Engine, bodies
+from vru.ml_engine.repository import ModelRepository
+from vru.ml_engine.settings import MlEngineSettings
+from vru.service.app import create_app
+from vru.service.errors import UnavailableError
+from vru.service.schemas import DetectionBody, ModelBody, Problem, Schema, VideoDetectionRequest
+
+_MIB = 1024 * 1024
+_DESCRIPTION = "Runs the models of the model repository on single images and on videos in the media store."
+
+
+class ModelList(Schema):
+    """Model versions, by name, the oldest version first."""
+
+    items: list[ModelBody]
+    total: int
+
+
+class ImageDetections(Schema):
+    """What was found in one image. Pixels as they are stored; ``frame_index`` and ``time_s`` are 0."""
+
+    width: int
+    height: int
+    detections: list[DetectionBody]
+
+
+class NdjsonResponse(StreamingResponse):
+    """Streams the lines of an asynchronous generator, and closes it when the client goes away."""
+
+    media_type = "application/x-ndjson"
+
+    def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(lines)
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the lines."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # A cancelled request leaves the generator suspended: without this it would hold its frames and threads.
+            await self._lines.aclose()
+
+
+def create_ml_engine(settings: MlEngineSettings | None = None) -> FastAPI:
+    """The ML engine, ready for ``vru.service.app.serve``. Every model is loaded before it answers.
+
+    Raises:
+        VruError: the model repository is missing, or a card in it is wrong.
+    """
+    settings = settings or MlEngineSettings()
+    repository = ModelRepository(settings.models_dir)
+    engine = Engine(repository, concurrency=settings.ml_concurrency, threads=settings.ml_threads)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        engine.close()
+
+    async def check_models() -> None:
+        if not repository.list():
+            raise UnavailableError(f"The model repository {settings.models_dir} is empty.")
+
+    async def check_media() -> None:
+        if not settings.media_dir.is_dir():
+            raise UnavailableError(f"The media directory {settings.media_dir} is missing.")
+
+    app = create_app(
+        title="ML engine",
+        description=_DESCRIPTION,
+        settings=settings,
+        lifespan=lifespan,
+        checks={"models": check_models, "media": check_media},
+    )
+    app.include_router(_routes(engine, settings))
+    return app
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, object]]:
+    return {status: {"model": Problem} for status in statuses}
+
+
+def _routes(engine: Engine, settings: MlEngineSettings) -> APIRouter:
+    router = APIRouter(prefix="/models", tags=["models"])
+    models = engine.repository
+    picture = {"schema": {"type": "string", "format": "binary"}}
+
+    @router.get("", summary="List models")
+    async def list_models() -> ModelList:
+        items = [version.body() for version in models.list()]
+        return ModelList(items=items, total=len(items))
+
+    @router.get("/{name}", summary="List the versions of a model", responses=_problems(404))
+    async def list_versions(name: str) -> ModelList:
+        models.get(name)
+        items = [version.body() for version in models.list() if version.card.name == name]
+        return ModelList(items=items, total=len(items))
+
+    @router.get("/{name}/{version}", summary="Get a model version", responses=_problems(404))
+    async def get_version(name: str, version: str) -> ModelBody:
+        return models.get(name, version).body()
+
+    @router.post(
+        "/{name}/{version}/detect",
+        summary="Detect in one image",
+        responses=_problems(404, 413, 422),
+        openapi_extra={"requestBody": {"required": True, "content": {"image/jpeg": picture, "image/png": picture}}},
+        max_body_size=settings.ml_max_image_mb * _MIB,
+    )
+    async def detect_image(
+        name: str, version: str, request: Request, score_threshold: Annotated[float, Query(ge=0, le=1)] = 0.5
+    ) -> ImageDetections:
+        """The body is the image file itself, JPEG or PNG. Rotation by metadata is not applied."""
+        chosen = models.get(name, version)
+        data = await request.body()
+
+        def work() -> ImageDetections:
+            image = decode_image(data, settings.ml_max_image_megapixels * 1_000_000)
+            found = bodies(engine.detect(chosen, image), 0, 0.0, score_threshold)
+            return ImageDetections(width=image.shape[1], height=image.shape[0], detections=found)
+
+        return await engine.run(work)
+
+    @router.post(
+        "/{name}/{version}/detect-video",
+        summary="Detect in a range of a video's frames",
+        response_class=NdjsonResponse,
+        responses={
+            200: {"description": "One FrameDetections a line; the last line is a StreamEnd."},
+            **_problems(404, 422),
+        },
+    )
+    async def detect_video(name: str, version: str, request: VideoDetectionRequest) -> NdjsonResponse:
+        """Streams while it decodes. An answer without a StreamEnd as its last line was cut and must not be used."""
+        chosen = models.get(name, version)
+        return NdjsonResponse(await engine.detect_video(chosen, settings.media_dir, request))
+
+    return router

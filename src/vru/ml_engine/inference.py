@@ -1,0 +1,150 @@
+"""Run detectors outside of the event loop: a bounded number of frames at once, over all requests."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from prometheus_client import Counter, Histogram
+
+from vru.domain import VruError
+from vru.ml_engine import video
+from vru.ml_engine.detectors import Detector, Found
+from vru.ml_engine.repository import ModelRepository, ModelVersion
+from vru.ml_engine.runtimes import load
+from vru.service.schemas import DetectionBody, FrameDetections, StreamEnd, VideoDetectionRequest
+
+T = TypeVar("T")
+log = structlog.get_logger("vru.ml_engine")
+
+_frames = Counter("vru_ml_frames_total", "Frames that a model has looked at", ["model", "version"])
+_seconds = Histogram(
+    "vru_ml_inference_seconds",
+    "Time that a model took for one frame, without waiting and decoding",
+    ["model", "version"],
+    buckets=(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5),
+)
+
+
+def bodies(found: list[Found], frame_index: int, time_s: float, score_threshold: float) -> list[DetectionBody]:
+    """What was found in a frame, as clients see it, without what is below the threshold."""
+    return [
+        DetectionBody(
+            frame_index=frame_index,
+            time_s=time_s,
+            road_user=one.road_user,
+            score=one.score,
+            x=one.box.x,
+            y=one.box.y,
+            width=one.box.width,
+            height=one.box.height,
+        )
+        for one in found
+        if one.score >= score_threshold
+    ]
+
+
+class Engine:
+    """Every model of a repository, loaded, and the threads that run them."""
+
+    def __init__(self, repository: ModelRepository, *, concurrency: int, threads: int) -> None:
+        """Load every model.
+
+        ``concurrency`` frames are in inference at once; OpenCV uses ``threads`` threads for each.
+
+        Raises:
+            VruError: a model cannot be loaded; names its card.
+        """
+        # Process-wide; 1 means: no threads of its own, which is fastest where several frames run at once.
+        cv2.setNumThreads(threads)
+        self.repository = repository
+        self._detectors = {version.label: load(version) for version in repository.list()}
+        self._concurrency = concurrency
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="inference")
+
+    def close(self) -> None:
+        """Let running frames finish, forget waiting ones."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call ``function`` on one of the inference threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def detect(self, version: ModelVersion, image: NDArray[np.uint8]) -> list[Found]:
+        """Everyone in ``image`` (BGR, uint8, HxWx3), the surest first. Blocks: call it on an inference thread."""
+        detector: Detector = self._detectors[version.label]
+        began = time.perf_counter()
+        found = detector.detect(image)
+        _seconds.labels(version.card.name, version.card.version).observe(time.perf_counter() - began)
+        _frames.labels(version.card.name, version.card.version).inc()
+        return found
+
+    async def detect_video(
+        self, version: ModelVersion, media_dir: Path, request: VideoDetectionRequest
+    ) -> AsyncGenerator[bytes, None]:
+        """Lines of NDJSON for a range of a video's frames, in order, while it is decoded.
+
+        What is wrong with the request is raised before this returns. The iterator must be closed (``aclose``) or run
+        to its end; closing it stops decoding and inference within one frame.
+        """
+        # One thread a request decodes: a decoder may not be used by two at once, nor closed while it works.
+        decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        loop = asyncio.get_running_loop()
+
+        def begin() -> Generator[video.VideoPicture, None, None]:
+            file = video.resolve(media_dir, request.path)
+            return video.read_frames(file, request.first_frame, request.last_frame, request.frame_stride)
+
+        try:
+            pictures = await loop.run_in_executor(decoder, begin)
+        except BaseException:
+            decoder.shutdown(wait=False)
+            raise
+        return self._lines(version, pictures, decoder, request.score_threshold)
+
+    async def _lines(
+        self,
+        version: ModelVersion,
+        pictures: Generator[video.VideoPicture, None, None],
+        decoder: ThreadPoolExecutor,
+        score_threshold: float,
+    ) -> AsyncGenerator[bytes, None]:
+        loop = asyncio.get_running_loop()
+        waiting: deque[tuple[video.VideoPicture, asyncio.Future[list[Found]]]] = deque()
+        frames, error, ended = 0, None, False
+        try:
+            while not ended or waiting:
+                # One frame more than can run is decoded ahead, so that no inference thread waits for a picture.
+                while not ended and len(waiting) <= self._concurrency:
+                    try:
+                        picture = await loop.run_in_executor(decoder, next, pictures, None)
+                    except VruError as reason:
+                        error, picture = str(reason), None
+                    if picture is None:
+                        ended = True
+                        break
+                    waiting.append((picture, loop.run_in_executor(self._pool, self.detect, version, picture.image)))
+                if waiting:
+                    picture, future = waiting.popleft()
+                    yield _line(picture, await future, score_threshold)
+                    frames += 1
+            yield StreamEnd(frames=frames, error=error).model_dump_json().encode() + b"\n"
+        finally:
+            for _, future in waiting:
+                future.cancel()
+            decoder.submit(pictures.close)
+            decoder.shutdown(wait=False)
+            log.info("video detection ended", model=version.label, frames=frames, error=error, whole=ended)
+
+
+def _line(picture: video.VideoPicture, found: list[Found], score_threshold: float) -> bytes:
+    detections = bodies(found, picture.frame_index, picture.time_s, score_threshold)
+    line = FrameDetections(frame_index=picture.frame_index, time_s=picture.time_s, detections=detections)
+    return line.model_dump_json().encode() + b"\n"

@@ -1,0 +1,43 @@
+"""From a model's card to the detector that runs it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from vru.domain import VruClass, VruError
+from vru.ml_engine.detectors import Detector
+from vru.ml_engine.hog import HogDetector, HogParameters
+from vru.ml_engine.repository import CARD, ModelVersion, card_error
+
+
+def _opencv_hog(version: ModelVersion) -> Detector:
+    if version.card.classes != [VruClass.PEDESTRIAN]:
+        raise VruError(
+            f"{version.folder / CARD} is not valid: classes: opencv-hog finds pedestrians only.",
+            "Write classes: [pedestrian].",
+        )
+    return HogDetector(HogParameters.model_validate(version.card.parameters))
+
+
+_RUNTIMES: dict[str, Callable[[ModelVersion], Detector]] = {"opencv-hog": _opencv_hog}
+
+
+def load(version: ModelVersion) -> Detector:
+    """The detector that a card describes.
+
+    Raises:
+        VruError: the card names a runtime that does not exist, or its parameters are wrong for it.
+    """
+    path = version.folder / CARD
+    build: Any = _RUNTIMES.get(version.card.runtime)
+    if build is None:
+        raise VruError(
+            f"{path} is not valid: runtime: there is no {version.card.runtime!r}.",
+            f"Use one of: {', '.join(_RUNTIMES)}.",
+        )
+    try:
+        detector: Detector = build(version)
+    except ValidationError as error:
+        raise card_error(path, error, "parameters.") from error
+    return detector

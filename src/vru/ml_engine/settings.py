@@ -1,0 +1,24 @@
+"""Settings of the ML engine."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+
+from vru.service.settings import ServiceSettings
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+class MlEngineSettings(ServiceSettings):
+    """What the ML engine reads besides what every service reads."""
+
+    models_dir: Path = Field(Path("models"), description="the model repository: NAME/VERSION/model.yaml")
+    ml_concurrency: int = Field(
+        default_factory=_usable_cores, ge=1, le=256, description="frames in inference at once, over all requests"
+    )
+    ml_threads: int = Field(1, ge=1, le=256, description="threads that the inference of one frame may use")
+    ml_max_image_mb: int = Field(20, ge=1, description="largest image body in MiB")
+    ml_max_image_megapixels: int = Field(50, ge=1, description="largest image in millions of pixels")
