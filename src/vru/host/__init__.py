@@ -1,0 +1,3 @@
+"""``vru-platform``: the server's side. Python 3.10 and its standard library only; built into one file."""
+
+PROTOCOL = 1

@@ -1,0 +1,233 @@
+"""Docker Compose and Docker as this program uses them: argument lists, and what they answer as typed facts."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .errors import HostError
+from .host import PROJECT, Host
+from .run import Done
+
+_LABEL = "com.docker.compose"
+BUILD_ENVIRONMENT = {"DOCKER_BUILDKIT": "1", "COMPOSE_ANSI": "never"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service as the Compose file means it."""
+
+    name: str
+    image: str
+    digest: str
+    ports: tuple[int, ...]
+    healthcheck: bool
+    restart: str
+    depends_on: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """The Compose file with its variables filled in. ``tools`` are services that only run when called."""
+
+    services: Mapping[str, Service]
+    tools: Mapping[str, Service]
+
+    def before(self, name: str) -> set[str]:
+        """Every service that one needs, directly or not."""
+        found: set[str] = set()
+        waiting = [name]
+        known = {**self.tools, **self.services}
+        while waiting:
+            for other in known[waiting.pop()].depends_on:
+                if other in known and other not in found:
+                    found.add(other)
+                    waiting.append(other)
+        return found
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of this project as Docker sees it."""
+
+    id: str
+    name: str
+    service: str
+    digest: str
+    image: str
+    state: str
+    health: str
+    exit_code: int
+    restarts: int
+    started: datetime | None
+    pid: int
+    restart: str
+    environment: Mapping[str, str]
+    probe: str
+
+    @property
+    def settled(self) -> bool:
+        """Up and healthy, or up where there is no health check, or a one-shot that ended well."""
+        if self.state == "running":
+            return self.health in ("healthy", "none")
+        return self.state == "exited" and self.exit_code == 0 and self.restart in ("", "no")
+
+
+class Compose:
+    """The project ``vru-platform`` of this server."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def command(self, *arguments: str, compose_file: Path | None = None, env_file: Path | None = None) -> list[str]:
+        """The argument list for the live files, or for others that mean the same project directory."""
+        return [
+            "docker", "compose", "--project-name", PROJECT, "--project-directory", str(self.host.root),
+            "--file", str(compose_file or self.host.compose_file),
+            "--env-file", str(env_file or self.host.env_file), *arguments,
+        ]  # fmt: skip
+
+    def check(self) -> None:
+        """Check the live files.
+
+        Raises:
+            HostError: Compose refuses them; a missing variable is named.
+        """
+        done = self.host.run(self.command("config", "--quiet"), check=False)
+        if not done.ok:
+            raise HostError(
+                f"The Compose file or its variables are wrong: {done.last_words(2)}",
+                "Check .env.production, then deploy again.",
+            )
+
+    def view(self, contents: tuple[bytes, bytes] | None = None) -> View:
+        """What the live files mean, or the (Compose file, env file) given, which are not live yet.
+
+        Raises:
+            HostError: Compose refuses them.
+        """
+        with self._files(contents) as (compose_file, env_file):
+
+            def ask(*arguments: str) -> str:
+                command = self.command(*arguments, compose_file=compose_file, env_file=env_file)
+                return self.host.run(command, fix="Check .env.production, then deploy again.").out
+
+            everything = json.loads(ask("--profile", "*", "config", "--format", "json"))["services"]
+            digests = dict(line.split() for line in ask("config", "--hash", "*").splitlines() if line.strip())
+        parsed = {name: _service(name, raw, digests.get(name, "")) for name, raw in everything.items()}
+        return View(
+            {name: service for name, service in parsed.items() if name in digests},
+            {name: service for name, service in parsed.items() if name not in digests},
+        )
+
+    @contextmanager
+    def _files(self, contents: tuple[bytes, bytes] | None) -> Iterator[tuple[Path | None, Path | None]]:
+        if contents is None:
+            yield None, None
+            return
+        # A private directory: the env file holds secrets.
+        with tempfile.TemporaryDirectory(prefix="vru-plan-") as directory:
+            paths = (Path(directory) / "compose.yml", Path(directory) / "env")
+            for path, content in zip(paths, contents, strict=True):
+                path.touch(mode=0o600)
+                path.write_bytes(content)
+            yield paths
+
+    def containers(self) -> list[Container]:
+        """The project's containers, one-off ones left out; none where Docker does not answer."""
+        listed = self.host.run(
+            ["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={_LABEL}.project={PROJECT}"],
+            check=False,
+        )
+        names = listed.out.split()
+        return inspect(self.host, names) if listed.ok and names else []
+
+    def run_once(self, service: str, on_line: Callable[[str], None]) -> Done:
+        """Run a service's command in a one-off container that is removed afterwards."""
+        return self.host.run.lines(
+            self.command("--profile", "*", "--progress", "plain", "run", "--rm", "--no-deps", "-T", service),
+            on_line,
+            timeout=1800,
+        )
+
+    def last_lines(self, container: Container, count: int = 20) -> tuple[str, ...]:
+        """The last lines that a container wrote, and what its health check said last."""
+        done = self.host.run(["docker", "logs", "--tail", str(count), container.id], check=False)
+        lines = (done.out + done.err).splitlines()[-count:]
+        if container.health == "unhealthy" and container.probe:
+            lines.append(f"health check: {container.probe}")
+        return tuple(lines)
+
+
+def inspect(host: Host, names: Iterable[str]) -> list[Container]:
+    """Ask Docker for containers by id; those that vanish meanwhile are left out."""
+    done = host.run(["docker", "inspect", "--type", "container", *names], check=False)
+    parsed = [parse_container(raw) for raw in json.loads(done.out or "[]")]
+    return [container for container in parsed if container is not None]
+
+
+def parse_container(raw: Mapping[str, Any]) -> Container | None:
+    """One entry of ``docker inspect``; None for a one-off container."""
+    labels = raw["Config"].get("Labels") or {}
+    if labels.get(f"{_LABEL}.oneoff") == "True":
+        return None
+    state = raw["State"]
+    health = state.get("Health") or {}
+    probes = health.get("Log") or [{}]
+    return Container(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        service=labels.get(f"{_LABEL}.service", ""),
+        digest=labels.get(f"{_LABEL}.config-hash", ""),
+        image=raw["Config"].get("Image", ""),
+        state=state["Status"],
+        health=health.get("Status", "none"),
+        exit_code=int(state.get("ExitCode", 0)),
+        restarts=int(raw.get("RestartCount", 0)),
+        started=_time(state.get("StartedAt", "")),
+        pid=int(state.get("Pid", 0)),
+        restart=raw["HostConfig"].get("RestartPolicy", {}).get("Name", ""),
+        environment=dict(item.split("=", 1) for item in raw["Config"].get("Env") or () if "=" in item),
+        probe=" ".join(str(probes[-1].get("Output", "")).split())[-300:],
+    )
+
+
+def _time(text: str) -> datetime | None:
+    # Docker prints nanoseconds; Python 3.10 reads at most microseconds, and no "Z".
+    if not text or text.startswith("0001-"):
+        return None
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{(fraction + '000000')[:6]}+00:00")
+
+
+def _service(name: str, raw: Mapping[str, Any], digest: str) -> Service:
+    depends = raw.get("depends_on") or {}
+    return Service(
+        name=name,
+        image=str(raw.get("image", "")),
+        digest=digest,
+        ports=tuple(int(port["published"]) for port in raw.get("ports") or () if port.get("published")),
+        healthcheck=bool(raw.get("healthcheck")) and not (raw["healthcheck"] or {}).get("disable"),
+        restart=str(raw.get("restart", "")),
+        depends_on=tuple(depends),
+    )
+
+
+def present_images(host: Host, names: Sequence[str]) -> set[str]:
+    """Which of some images the engine has; none where it does not answer."""
+    if not names:
+        return set()
+    done = host.run(
+        ["docker", "image", "inspect", "--format", "{{json .RepoTags}} {{json .RepoDigests}}", *names], check=False
+    )
+    found: set[str] = set()
+    for line in done.out.splitlines():
+        tags, digests = line.split(" ", 1)
+        found.update(json.loads(tags) or (), json.loads(digests) or ())
+    return {name for name in names if name in found or f"{name}:latest" in found}

@@ -1,0 +1,221 @@
+"""The executor: makes the server what a manifest says, one journalled step after the other.
+
+It may be killed at any moment. Each step asks again what is still needed, so the next run goes on from there. Every
+module that it needs is imported here, at the top: the program's own file may be replaced while it runs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from . import health, store, verify
+from .compose import Compose
+from .errors import FAILED, OK, HostError
+from .host import Host
+from .journal import Journal
+from .lock import lock
+from .manifest import FileEntry, Manifest
+from .resources import Change, containers, directories, files, firewall, images, migration, packages, units
+
+SETUP, TRANSFER, ORCHESTRATION, INTEGRATION, VERIFICATION = (
+    "setup", "transfer", "orchestration", "integration", "verification",
+)  # fmt: skip
+# What a release does to the server outside its own directory, and where `setup` stops.
+_SYSCTL = "/etc/sysctl.d/"
+
+
+def execute(host: Host, release: str, journal_path: Path, unit: str, *, setup_only: bool) -> int:
+    """Make the change and journal it; never raises for what can go wrong with a server.
+
+    Returns:
+        The exit code: 0 for a success.
+    """
+    journal = Journal(journal_path)
+    failure: HostError | None = None
+    try:
+        with lock(host, f"the deployment of release {release}", release=release, unit=unit, journal=str(journal_path)):
+            journal.begin(release, unit)
+            _Executor(host, store.load(host, release), journal).run(setup_only=setup_only)
+            journal.end(release)
+    except HostError as error:
+        failure = error
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        failure = HostError(f"The server refused a step: {error}.", "Mend the cause, then run the same command again.")
+    finally:
+        if failure is not None:
+            journal.fail(failure)
+        elif not journal.ended:
+            journal.fail(HostError("The change was stopped.", f"Run the same command again. (journalctl -u {unit})"))
+    return FAILED if failure else OK
+
+
+class _Executor:
+    def __init__(self, host: Host, manifest: Manifest, journal: Journal) -> None:
+        self.host = host
+        self.manifest = manifest
+        self.journal = journal
+        self.compose = Compose(host)
+
+    def run(self, *, setup_only: bool) -> None:
+        self._setup()
+        self._files([entry for entry in self.manifest.files if entry.path.startswith("/")] if setup_only else None)
+        self._firewall()
+        if not setup_only:
+            if self.manifest.has_compose:
+                self._images()
+                self._containers()
+            self._integrate()
+            if self.manifest.has_compose:
+                self._verify()
+            self._finish()
+        self._await_confirmation()
+
+    # -- the phases -------------------------------------------------------------------------------------------------
+
+    def _setup(self) -> None:
+        source = self.manifest.docker_source
+        if source is not None:
+            self._apply(SETUP, "docker", packages.changes(self.host, source, packages.facts(self.host)))
+        entries = directories.expected(self.manifest)
+        self._apply(
+            SETUP, "directories", directories.changes(self.host, entries, directories.facts(self.host, entries))
+        )
+
+    def _files(self, only: Sequence[FileEntry] | None) -> None:
+        manifest = self.manifest
+        lacking = store.missing(self.host, manifest) if only is None else []
+        if lacking:
+            raise HostError(f"The content of {len(lacking)} files is not on the server.", "Run the same command again.")
+        chosen = {entry.path for entry in (manifest.files if only is None else only)}
+        wanted = [
+            change
+            for change in files.changes(self.host, manifest, files.facts(self.host, manifest))
+            if change.name in chosen or (only is None and change.action == "remove")
+        ]
+        files.claim(self.host, chosen)
+        self._apply(TRANSFER, "files", wanted)
+        if only is None:
+            files.release(self.host, manifest)
+        changed = {change.name for change in wanted}
+        if any(path.startswith("/etc/systemd/system/") for path in changed):
+            with self.journal.step(SETUP, "unit files") as step:
+                units.reload_systemd(self.host, step)
+        for path in sorted(path for path in changed if path.startswith(_SYSCTL) and self.host.place(path).exists()):
+            with self.journal.step(SETUP, "kernel settings") as step:
+                done = self.host.run(["/usr/lib/systemd/systemd-sysctl", path], check=False)
+                step.detail = path if done.ok else f"the kernel refused {path}: {done.last_words(1)}"
+
+    def _firewall(self) -> None:
+        if self.manifest.firewall is not None:
+            found = firewall.facts(self.host)
+            self._apply(SETUP, "firewall", firewall.changes(self.host, self.manifest.firewall, found))
+
+    def _images(self) -> None:
+        with self.journal.step(ORCHESTRATION, "compose file"):
+            self.compose.check()
+        present = images.facts(self.host, self.manifest)
+        pulls = list(images.pull_changes(self.host, self.manifest, present))
+        with self.journal.step(ORCHESTRATION, "pull images", f"{len(pulls)} of {len(self.manifest.pull)}") as step:
+            if pulls:
+                images.pull_all(pulls, step)
+                step.count(len(pulls))
+                step.detail = f"{len(pulls)} pulled"
+            else:
+                step.skip("all there")
+        for change in images.build_changes(self.compose, self.manifest, present):
+            self._apply(ORCHESTRATION, f"build {change.name.rpartition('/')[2].partition(':')[0]}", [change])
+
+    def _containers(self) -> None:
+        view = self.compose.view()
+        containers.check_nginx(self.compose)
+        stateful = [name for name in containers.STATEFUL if name in view.services]
+        found = containers.facts(self.host, self.compose)
+        pending = [change for change in containers.changes(view, found) if change.name in stateful]
+        if pending:
+            self._up(stateful, pending, "start stores")
+        self._wait(stateful, pending)
+        found = containers.facts(self.host, self.compose)
+        password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
+        for change in containers.password_changes(self.compose, found, password):
+            self._apply(ORCHESTRATION, "database password", [change])
+        if self.manifest.migrate:
+            facts = migration.facts(self.host, self.compose)
+            self._apply(ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate, view, facts))
+        pending = list(containers.changes(view, containers.facts(self.host, self.compose)))
+        if pending:
+            self._up([], pending, "start services")
+        self._wait([name for name in view.services if name not in stateful], pending)
+
+    def _up(self, services: Sequence[str], pending: Sequence[Change], name: str) -> None:
+        with self.journal.step(ORCHESTRATION, name, ", ".join(str(change) for change in pending)) as step:
+            containers.up(self.compose, services, step)
+            step.count(len(pending))
+            step.detail = f"{len(pending)} changed"
+
+    def _wait(self, services: Sequence[str], pending: Sequence[Change]) -> None:
+        """Tell of each service that was changed; the others must be healthy too, but that is no news."""
+        changed = {change.name for change in pending}
+        health.wait_with_steps(self.compose, self.journal, [name for name in services if name in changed])
+        health.wait(self.compose, services)
+
+    def _integrate(self) -> None:
+        if self.manifest.has_compose:
+            found = containers.facts(self.host, self.compose)
+            self._apply(INTEGRATION, "nginx configuration", containers.nginx_changes(self.compose, found))
+        wanted = self.manifest.units
+        self._apply(INTEGRATION, "units", units.changes(self.host, wanted, units.facts(self.host, wanted)))
+
+    def _verify(self) -> None:
+        with self.journal.step(VERIFICATION, "services and addresses") as step:
+            checks = verify.checks(self.host, self.manifest, patience_s=30)
+            for check in checks:
+                if check.state != "ok":
+                    step.log(f"{check.name}: {check.detail}")
+            found = [check for check in checks if check.state == "problem"]
+            if found:
+                raise HostError(f"{found[0].name}: {found[0].detail}", found[0].fix)
+            step.detail = f"{len(checks)} checks"
+
+    def _finish(self) -> None:
+        if store.current(self.host) != self.manifest.release:
+            with self.journal.step(VERIFICATION, "release", self.manifest.release) as step:
+                store.set_current(self.host, self.manifest.release)
+                step.count()
+                step.detail = f"{self.manifest.release} is live"
+        kept, removed = store.prune(self.host)
+        pruned = images.prune(self.host, kept) if self.manifest.has_compose else 0
+        if removed or pruned:
+            with self.journal.step(VERIFICATION, "clean up") as step:
+                step.detail = f"removed {pruned} old images and {removed} old files of earlier releases"
+
+    def _await_confirmation(self) -> None:
+        """New firewall rules are part of the change: it is not whole before somebody proved that they let him in."""
+        if self.manifest.firewall is None or not firewall.pending(self.host):
+            return
+        with self.journal.step(SETUP, "firewall confirmation", "over a new connection") as step:
+            deadline = time.monotonic() + firewall.CONFIRM_S + 15
+            while firewall.pending(self.host) and time.monotonic() < deadline:
+                time.sleep(0.5)
+            if not firewall.confirmed(self.host):
+                raise HostError(
+                    "The firewall rules were taken back: nobody confirmed them over a new connection.",
+                    "Everything else is done. Run the same command again, and check VRU_SSH_PORT.",
+                )
+            step.detail = "confirmed"
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _apply(self, phase: str, name: str, changes: Iterable[Change]) -> None:
+        with self.journal.step(phase, name) as step:
+            wanted = list(changes)
+            if not wanted:
+                step.skip()
+                return
+            step.detail = str(wanted[0]) if len(wanted) == 1 else f"{len(wanted)} changes"
+            for change in wanted:
+                if change.apply is not None:
+                    change.apply(step)
+                step.count()

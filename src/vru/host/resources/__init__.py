@@ -1,0 +1,32 @@
+"""What is on the server, one module a kind: expected state, actual state, and the changes between them.
+
+Every kind has ``facts`` (one batched, read-only query) and ``changes`` (a generator: nothing to do is an empty yield).
+The plan lists what the generators yield; the executor applies the very same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..journal import Step
+
+Apply = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is still needed, and the function that does it."""
+
+    resource: str
+    name: str
+    action: str
+    detail: str = ""
+    apply: Apply | None = field(default=None, compare=False, repr=False)
+
+    def as_json(self) -> dict[str, str]:
+        """As it goes over the wire in a plan."""
+        return {"resource": self.resource, "name": self.name, "action": self.action, "detail": self.detail}
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.name}" + (f" ({self.detail})" if self.detail else "")

@@ -1,0 +1,156 @@
+"""Containers: what Compose would recreate (by its own digest of each service), what is missing, what is left over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+
+from ..compose import Compose, Container, Service, View
+from ..database import SERVICE as POSTGRES
+from ..database import Database
+from ..disk import read_json, write_json
+from ..errors import HostError
+from ..host import Host
+from ..journal import Step
+from . import Change
+
+STATEFUL = ("postgres", "redis")
+NGINX = "nginx"
+
+
+@dataclass(frozen=True)
+class ContainerFacts:
+    """The project's containers, and when nginx's configuration was last written and last loaded."""
+
+    containers: tuple[Container, ...]
+    nginx_written: datetime | None
+    nginx_loaded: datetime | None
+
+
+def facts(host: Host, compose: Compose) -> ContainerFacts:
+    """Ask Docker, and look at the times of nginx's files."""
+    containers = tuple(compose.containers())
+    return ContainerFacts(containers, _written(host), _loaded(host, containers))
+
+
+def _written(host: Host) -> datetime | None:
+    roots = sorted((host.root / "config" / "production").glob("nginx*"))
+    paths = [path for root in roots for path in (root, *root.rglob("*"))]
+    newest = max((path.stat().st_mtime for path in paths), default=None)
+    return None if newest is None else datetime.fromtimestamp(newest, timezone.utc)
+
+
+def _loaded(host: Host, containers: Iterable[Container]) -> datetime | None:
+    started = [c.started for c in containers if c.service == NGINX and c.state == "running" and c.started]
+    if not started:
+        return None
+    reloaded = read_json(host.state / "nginx-reloaded.json")
+    times = [min(started), *([datetime.fromisoformat(reloaded)] if reloaded else [])]
+    return max(times)
+
+
+def changes(view: View, actual: ContainerFacts) -> Iterator[Change]:
+    """What differs, a change a service. They are applied together, by Compose, so none carries an ``apply``."""
+    for name, service in view.services.items():
+        mine = [container for container in actual.containers if container.service == name]
+        if not mine:
+            yield Change("container", name, "create", service.image)
+        elif any(container.digest != service.digest for container in mine):
+            yield Change("container", name, "update", _what_changed(service, mine))
+        elif any(_stopped(container) for container in mine):
+            yield Change("container", name, "start", "is " + next(c.state for c in mine if _stopped(c)))
+    for container in actual.containers:
+        if container.service not in view.services and container.service not in view.tools:
+            yield Change("container", container.name, "remove", "no longer part of the release")
+
+
+def _stopped(container: Container) -> bool:
+    return container.state not in ("running", "restarting") and not container.settled
+
+
+def _what_changed(service: Service, containers: Sequence[Container]) -> str:
+    old = {container.image for container in containers}
+    return f"image {', '.join(sorted(old))} -> {service.image}" if old != {service.image} else "settings"
+
+
+def nginx_changes(compose: Compose, actual: ContainerFacts) -> Iterator[Change]:
+    """Reload nginx when its files are newer than what it has loaded."""
+    if actual.nginx_loaded and actual.nginx_written and actual.nginx_written > actual.nginx_loaded:
+        yield Change("nginx", "configuration", "reload", "after `nginx -t`", partial(_reload_nginx, compose))
+
+
+def check_nginx(compose: Compose) -> None:
+    """Let the running nginx check the files that are there now.
+
+    Raises:
+        HostError: it refuses them.
+    """
+    for container in _nginx(compose):
+        done = compose.host.run(["docker", "exec", container.id, "nginx", "-t"], check=False)
+        if not done.ok:
+            raise HostError(
+                f"nginx refuses its new configuration: {done.last_words(2)}",
+                "The old one goes on serving. Mend the template, then deploy again.",
+                service=NGINX,
+                logs=tuple((done.out + done.err).splitlines()[-20:]),
+            )
+
+
+def _nginx(compose: Compose) -> list[Container]:
+    return [c for c in compose.containers() if c.service == NGINX and c.state == "running"]
+
+
+def _reload_nginx(compose: Compose, step: Step) -> None:
+    check_nginx(compose)
+    moment = datetime.now(timezone.utc).isoformat()
+    for container in _nginx(compose):
+        compose.host.run(["docker", "exec", container.id, "nginx", "-s", "reload"])
+    write_json(compose.host.state / "nginx-reloaded.json", moment)
+
+
+def up(compose: Compose, services: Sequence[str], step: Step) -> None:
+    """Let Compose create, recreate and start what differs; with no services named, also remove what is left over.
+
+    Raises:
+        HostError: Compose could not do it.
+    """
+    wanted = list(services) or ["--remove-orphans"]
+    done = compose.host.run.lines(
+        compose.command("--progress", "plain", "up", "--detach", "--no-build", "--quiet-pull", *wanted),
+        step.progress,
+        timeout=900,
+    )
+    if not done.ok:
+        _explain(compose, done.last_words(2))
+
+
+def _explain(compose: Compose, said: str) -> None:
+    """Compose gave up, as a rule because something that others wait for is unhealthy: find that one's log."""
+    bad = [c for c in compose.containers() if c.health == "unhealthy" or (c.state == "exited" and not c.settled)]
+    if bad:
+        first = bad[0]
+        what = first.health if first.state == "running" else first.state
+        raise HostError(
+            f"The containers could not be started: {first.service} is {what}. {said}",
+            f"Read its log: vru-platform logs {first.service} --tail 100",
+            service=first.service,
+            logs=compose.last_lines(first),
+        )
+    raise HostError(f"The containers could not be started: {said}", "Look at: vru-platform status")
+
+
+def password_changes(compose: Compose, actual: ContainerFacts, password: str) -> Iterator[Change]:
+    """Change the role's password when ``.env`` has another one: PostgreSQL reads it at its first start only."""
+    running = [c for c in actual.containers if c.service == POSTGRES and c.state == "running" and c.settled]
+    if password and running:
+        database = Database.of(compose, running[0])
+        if not database.password_matches(password):
+            yield Change(
+                "database", f"role {database.user}", "update", "password", partial(_set_password, database, password)
+            )
+
+
+def _set_password(database: Database, password: str, step: Step) -> None:
+    database.set_password(password)

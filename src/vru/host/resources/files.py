@@ -1,0 +1,123 @@
+"""Files: content by hash, owner and mode; and the removal of those that a release no longer has.
+
+A ledger in ``state/owned-files.json`` names every file that this program ever placed and has not removed. It is written
+before files are, so that a killed run leaves nothing behind that the next one would not know of.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from ..disk import read_json, sha256_of, write_json
+from ..host import Host
+from ..journal import Step
+from ..manifest import FileEntry, Manifest
+from ..store import place
+from . import Change
+
+
+@dataclass(frozen=True)
+class Found:
+    """What stands at a path. ``sha256`` is None for what is no regular file, and where the size says enough."""
+
+    sha256: str | None
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """The files of the manifest as they are, and the files that are ours by the ledger."""
+
+    found: Mapping[str, Found | None]
+    owned: frozenset[str]
+
+
+def _ledger(host: Host) -> frozenset[str]:
+    return frozenset(read_json(host.state / "owned-files.json", []))
+
+
+def facts(host: Host, manifest: Manifest) -> FileFacts:
+    """Look at every file of the manifest."""
+    found: dict[str, Found | None] = {}
+    for entry in manifest.files:
+        path = host.place(entry.path)
+        try:
+            status = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            found[entry.path] = None
+            continue
+        same_size = stat.S_ISREG(status.st_mode) and status.st_size == entry.size
+        found[entry.path] = Found(
+            sha256_of(path) if same_size else None, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+        )
+    return FileFacts(found, _ledger(host))
+
+
+def changes(host: Host, manifest: Manifest, actual: FileFacts) -> Iterator[Change]:
+    """Write what differs, remove what was ours and is no longer wanted."""
+    wanted = {entry.path for entry in manifest.files}
+    for entry in manifest.files:
+        found = actual.found[entry.path]
+        apply = partial(_write, host, entry)
+        if found is None:
+            yield Change("file", entry.path, "create", f"{entry.size} bytes", apply)
+        elif found.sha256 != entry.sha256:
+            yield Change("file", entry.path, "update", "content", apply)
+        elif difference := _difference(entry, found):
+            yield Change("file", entry.path, "update", difference, apply)
+    for path in sorted(actual.owned - wanted):
+        yield Change("file", path, "remove", "no longer part of the release", partial(_remove, host, path))
+
+
+def _difference(entry: FileEntry, found: Found) -> str:
+    uid = os.geteuid() if entry.uid is None else entry.uid
+    gid = os.getegid() if entry.gid is None else entry.gid
+    words = []
+    if found.mode != entry.mode:
+        words.append(f"mode {found.mode:04o} -> {entry.mode:04o}")
+    if (found.uid, found.gid) != (uid, gid):
+        words.append(f"owner {found.uid}:{found.gid} -> {uid}:{gid}")
+    return ", ".join(words)
+
+
+def claim(host: Host, paths: Iterable[str]) -> None:
+    """Enter files in the ledger before they are written."""
+    owned = _ledger(host)
+    wanted = owned | set(paths)
+    if wanted != owned:
+        write_json(host.state / "owned-files.json", sorted(wanted))
+
+
+def release(host: Host, manifest: Manifest) -> None:
+    """Strike files from the ledger after they were removed."""
+    wanted = {entry.path for entry in manifest.files}
+    if _ledger(host) != wanted:
+        write_json(host.state / "owned-files.json", sorted(wanted))
+
+
+def _write(host: Host, entry: FileEntry, step: Step) -> None:
+    path = host.place(entry.path)
+    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+        path.rmdir()  # Docker makes an empty directory where a mounted file was missing
+    place(host, entry)
+    step.progress(entry.path)
+
+
+def _remove(host: Host, path: str, step: Step) -> None:
+    target = host.place(path)
+    target.unlink(missing_ok=True)
+    step.progress(f"removed {path}")
+    # Directories that only this file kept alive go too, but never one outside the root or the root itself.
+    for parent in target.parents:
+        if parent == host.root or host.root not in parent.parents:
+            break
+        if parent.exists():
+            if any(parent.iterdir()):
+                break
+            parent.rmdir()

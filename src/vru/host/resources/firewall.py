@@ -1,0 +1,280 @@
+"""The firewall: the server's own ports and Docker's published ones, IPv4 and IPv6, taken back unless confirmed.
+
+A change is armed before it is made: a timer runs ``vru-platform firewall-revert`` after 90 s, and only
+``vru-platform firewall-confirm``, called over a new connection, stops it. What was confirmed comes back at each boot
+(``vru-firewall.service``), before Docker publishes anything.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ..detach import own_command
+from ..disk import read_json, write_atomic, write_json
+from ..host import PROGRAM, Host
+from ..journal import Step
+from ..manifest import FirewallEntry
+from ..rules import Policy, Table, removal_script, script
+from . import Change
+
+CONFIRM_S = 90
+UNIT = "vru-firewall.service"
+TIMER = "vru-firewall-revert"
+UNIT_PATH = Path("/etc/systemd/system") / UNIT
+_UNIT_TEXT = f"""[Unit]
+Description=VRU Platform: firewall rules
+DefaultDependencies=no
+After=local-fs.target
+Before=network-pre.target docker.service
+Wants=network-pre.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={PROGRAM} firewall-apply
+TimeoutStartSec=60
+
+[Install]
+WantedBy=multi-user.target
+"""
+_VERSIONS = ((4, "iptables"), (6, "ip6tables"))
+
+
+@dataclass(frozen=True)
+class FirewallFacts:
+    """The tables as they are, where sshd listens, what else does, and whether ufw or firewalld is in charge."""
+
+    tables: Mapping[int, Table | None]
+    ssh_ports: frozenset[int]
+    listeners: Mapping[int, str]
+    ufw_active: bool
+    ufw_allowed: frozenset[int]
+    firewalld_active: bool
+    unit_current: bool
+    confirmed: Policy | None
+
+
+def facts(host: Host) -> FirewallFacts:
+    """Read the tables, sshd's ports and the state of other firewalls."""
+    tables: dict[int, Table | None] = {}
+    for version, program in _VERSIONS:
+        done = host.run([f"{program}-save", "-t", "filter"], check=False)
+        tables[version] = Table.parse(done.out) if done.ok else None
+    listeners = parse_listeners(host.run(["ss", "-Htlnp"], check=False).out)
+    sshd = host.run(["sshd", "-T"], check=False).out
+    socket = host.run(["systemctl", "show", "--property=Listen", "ssh.socket"], check=False).out
+    ufw = host.run(["ufw", "status"], check=False).out if shutil.which("ufw") else ""
+    firewalld = host.run(["systemctl", "is-active", "firewalld.service"], check=False).out.strip()
+    return FirewallFacts(
+        tables=tables,
+        ssh_ports=ssh_ports(sshd, socket, listeners),
+        listeners=listeners,
+        ufw_active="Status: active" in ufw,
+        ufw_allowed=frozenset(int(port) for port in re.findall(r"^(\d+)/tcp\s+ALLOW\s+Anywhere\s*$", ufw, re.M)),
+        firewalld_active=firewalld == "active",
+        unit_current=UNIT_PATH.exists() and UNIT_PATH.read_text() == _UNIT_TEXT,
+        confirmed=_load(host, "confirmed"),
+    )
+
+
+def parse_listeners(text: str) -> dict[int, str]:
+    """Parse ``ss -Htlnp``: port -> process, for sockets that can be reached from outside."""
+    found: dict[int, str] = {}
+    for line in text.splitlines():
+        words = line.split(None, 5)
+        if len(words) < 4:
+            continue
+        address, _, port = words[3].rpartition(":")
+        if address.strip("[]").partition("%")[0].startswith("127.") or address in ("[::1]", "::1"):
+            continue
+        process = re.search(r'\("([^"]+)"', words[5]) if len(words) > 5 else None
+        found.setdefault(int(port), process[1] if process else "")
+    return found
+
+
+def ssh_ports(sshd: str, socket: str, listeners: Mapping[int, str]) -> frozenset[int]:
+    """Where SSH really is reached: by sshd's own settings, its socket unit, and the sockets that are open."""
+    ports = {int(port) for port in re.findall(r"^port (\d+)$", sshd, re.M)}
+    ports |= {int(port) for port in re.findall(r":(\d+) \(Stream\)", socket)}
+    return frozenset(ports | {port for port, process in listeners.items() if process == "sshd"})
+
+
+def policy(entry: FirewallEntry, actual: FirewallFacts) -> Policy:
+    """What should hold: the release's ports and, whatever it says, the ports where SSH is reached now."""
+    return Policy(
+        open=tuple(sorted({*entry.open, *entry.ssh_ports, *actual.ssh_ports})),
+        restricted=entry.restricted,
+        judge_input=not actual.ufw_active,
+    )
+
+
+def changes(host: Host, entry: FirewallEntry, actual: FirewallFacts) -> Iterator[Change]:
+    """One change for all rules (they are taken back together), and the unit that brings them back at boot."""
+    wanted = policy(entry, actual)
+    tables = {version: table for version, table in actual.tables.items() if table is not None}
+    differs = [version for version, table in tables.items() if script(wanted, table, version)]
+    # Before iptables is installed there are no tables to read, yet the rules are certainly needed.
+    if differs or not tables or actual.confirmed != wanted:
+        ports = ", ".join(str(port) for port in wanted.only_open())
+        limited = ", ".join(str(port) for port in sorted(wanted.restricted)) or "none"
+        detail = f"open: {ports}; for some networks only: {limited}; taken back unless confirmed in {CONFIRM_S} s"
+        yield Change("firewall", "rules", "update", detail, partial(_apply, host, wanted))
+    allow = sorted(set(wanted.only_open()) - actual.ufw_allowed) if actual.ufw_active else []
+    if allow:
+        ports = ", ".join(str(port) for port in allow)
+        yield Change("firewall", "ufw", "update", f"allow {ports}", partial(_allow_in_ufw, host, allow))
+    if not actual.unit_current:
+        action = "update" if UNIT_PATH.exists() else "create"
+        yield Change("unit", UNIT, action, "rules at boot", partial(_install_unit, host))
+
+
+def notes(entry: FirewallEntry, actual: FirewallFacts) -> list[str]:
+    """What an administrator should know before the rules stand."""
+    said = []
+    wanted = policy(entry, actual)
+    if wanted.judge_input and actual.confirmed is None:
+        known = {*wanted.open, *wanted.restricted}
+        said += [
+            f"Port {port} ({process or 'some process'}) will no longer be reached from outside."
+            for port, process in sorted(actual.listeners.items())
+            if port not in known
+        ]
+    if actual.firewalld_active:
+        said.append("firewalld is active and is left alone: open the platform's ports there as well.")
+    return said
+
+
+def _apply(host: Host, wanted: Policy, step: Step) -> None:
+    arm(host, wanted)
+    apply_policy(host, wanted)
+    step.extra["confirm_within"] = CONFIRM_S
+    step.log(f"the rules stand; they are taken back in {CONFIRM_S} s unless they are confirmed over a new connection")
+
+
+def arm(host: Host, wanted: Policy) -> None:
+    """Start the timer that takes the change back, then say what is pending."""
+    stop_timer(host)
+    host.run([
+        "systemd-run", "--quiet", f"--unit={TIMER}", f"--on-active={CONFIRM_S}", "--timer-property=AccuracySec=1s",
+        f"--description=Take back the unconfirmed firewall of {host.root}", *own_command(), "firewall-revert",
+    ])  # fmt: skip
+    write_json(host.state / "firewall" / "pending.json", wanted.as_json())
+
+
+def stop_timer(host: Host) -> None:
+    """Stop the timer if it runs."""
+    host.run(["systemctl", "stop", f"{TIMER}.timer"], check=False)
+    host.run(["systemctl", "reset-failed", f"{TIMER}.service", f"{TIMER}.timer"], check=False)
+
+
+def apply_policy(host: Host, wanted: Policy) -> bool:
+    """Make the tables as the policy says, each in one step; say whether anything changed.
+
+    Raises:
+        HostError: iptables refused the rules; then the table is as it was.
+    """
+    changed = False
+    for version, program in _VERSIONS:
+        done = host.run([f"{program}-save", "-t", "filter"], check=version == 4)
+        text = script(wanted, Table.parse(done.out), version) if done.ok else ""
+        if text:
+            host.run([f"{program}-restore", "--noflush", "--wait", "10"], stdin=text)
+            changed = True
+    return changed
+
+
+def revert(host: Host) -> str:
+    """Take an unconfirmed change back: the last confirmed rules return, or none of ours if there never were any."""
+    waiting = host.state / "firewall" / "pending.json"
+    if not waiting.exists():
+        return "nothing to take back"
+    before = _load(host, "confirmed")
+    if before is not None:
+        apply_policy(host, before)
+    else:
+        for _, program in _VERSIONS:
+            done = host.run([f"{program}-save", "-t", "filter"], check=False)
+            text = removal_script(Table.parse(done.out)) if done.ok else ""
+            if text:
+                host.run([f"{program}-restore", "--noflush", "--wait", "10"], stdin=text)
+    waiting.unlink(missing_ok=True)
+    return "the last confirmed rules are back" if before else "the platform's rules are out again"
+
+
+def confirm(host: Host) -> str:
+    """Keep the pending rules. Nothing may be pending: a watcher that attaches late confirms again."""
+    waiting = _load(host, "pending")
+    if waiting is None:
+        return "nothing is pending"
+    write_json(host.state / "firewall" / "confirmed.json", waiting.as_json())
+    (host.state / "firewall" / "pending.json").unlink(missing_ok=True)
+    stop_timer(host)
+    return "confirmed"
+
+
+def pending(host: Host) -> bool:
+    """Whether rules stand that nobody has confirmed yet."""
+    return (host.state / "firewall" / "pending.json").exists()
+
+
+def confirmed(host: Host) -> bool:
+    """Whether the rules that stand were confirmed, and none is pending."""
+    return not pending(host) and reassertable(host)
+
+
+def reassertable(host: Host) -> bool:
+    """Whether there ever were confirmed rules and they are what the tables hold."""
+    wanted = _load(host, "confirmed")
+    return wanted is not None and state(host)["standing"] is True
+
+
+def reassert(host: Host) -> bool:
+    """Put the confirmed rules back if somebody flushed them; never while a change is pending."""
+    wanted = _load(host, "confirmed")
+    if wanted is None or pending(host):
+        return False
+    return apply_policy(host, wanted)
+
+
+def apply_at_boot(host: Host) -> str:
+    """At boot a pending change is not confirmed and will not be: what was confirmed holds."""
+    (host.state / "firewall" / "pending.json").unlink(missing_ok=True)
+    return "rules applied" if reassert(host) else "nothing to apply"
+
+
+def state(host: Host) -> dict[str, object]:
+    """For ``status``: confirmed, pending, and whether the rules stand."""
+    kept, waiting = _load(host, "confirmed"), _load(host, "pending")
+    wanted = waiting or kept
+    standing = wanted is not None
+    for version, program in _VERSIONS:
+        done = host.run([f"{program}-save", "-t", "filter"], check=False)
+        if wanted is not None and done.ok and script(wanted, Table.parse(done.out), version):
+            standing = False
+    return {
+        "rules": "pending" if waiting else "confirmed" if kept else "none",
+        "standing": standing,
+        "open": wanted.only_open() if wanted else [],
+        "restricted": {str(port): list(networks) for port, networks in wanted.restricted.items()} if wanted else {},
+    }
+
+
+def _allow_in_ufw(host: Host, ports: Sequence[int], step: Step) -> None:
+    for port in ports:
+        host.run(["ufw", "allow", f"{port}/tcp"])
+
+
+def _install_unit(host: Host, step: Step) -> None:
+    write_atomic(UNIT_PATH, _UNIT_TEXT.encode(), 0o644)
+    host.run(["systemctl", "daemon-reload"])
+    host.run(["systemctl", "enable", UNIT])
+
+
+def _load(host: Host, name: str) -> Policy | None:
+    raw = read_json(host.state / "firewall" / f"{name}.json")
+    return None if raw is None else Policy.from_json(raw)

@@ -1,0 +1,114 @@
+"""Images: built on the server when their content tag is absent, pulled when the engine lacks them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from ..compose import BUILD_ENVIRONMENT, Compose, present_images
+from ..errors import HostError
+from ..host import PROJECT, Host
+from ..journal import Step
+from ..manifest import ImageEntry, Manifest
+from . import Change
+
+_PULLS_AT_ONCE = 3
+_ATTEMPTS = 4
+# What Docker says when trying again cannot help.
+_HOPELESS = ("manifest unknown", "not found", "denied", "invalid reference")
+
+
+def facts(host: Host, manifest: Manifest) -> set[str]:
+    """Which of the release's images the engine has."""
+    return present_images(host, [*manifest.pull, *(entry.image for entry in manifest.images)])
+
+
+def pull_changes(host: Host, manifest: Manifest, present: Collection[str]) -> Iterator[Change]:
+    """Pull what the engine lacks."""
+    for image in manifest.pull:
+        if image not in present:
+            yield Change("image", image, "pull", "", partial(_pull, host, image))
+
+
+def build_changes(compose: Compose, manifest: Manifest, present: Collection[str]) -> Iterator[Change]:
+    """Build what the engine lacks. Several services may share an image; it is built once."""
+    seen: set[str] = set(present)
+    for entry in manifest.images:
+        if entry.image not in seen:
+            seen.add(entry.image)
+            yield Change("image", entry.image, "build", f"for {entry.service}", partial(_build, compose, entry))
+
+
+def pull_all(changes: Sequence[Change], step: Step) -> None:
+    """Pull several images at once.
+
+    Raises:
+        HostError: one could not be pulled; the others were given the time to finish.
+    """
+    with ThreadPoolExecutor(_PULLS_AT_ONCE) as pool:
+        waiting = [pool.submit(change.apply, step) for change in changes if change.apply is not None]
+    for pulled in waiting:
+        pulled.result()
+
+
+def _pull(host: Host, image: str, step: Step, sleep: Callable[[float], None] = time.sleep) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        done = host.run.lines(["docker", "pull", image], lambda line: step.progress(f"{image}: {line}"), timeout=1800)
+        if done.ok:
+            step.log(f"{image}: pulled")
+            return
+        said = done.last_words(1)
+        if any(word in said for word in _HOPELESS):
+            break
+        if attempt < _ATTEMPTS:
+            step.log(f"{image}: attempt {attempt} of {_ATTEMPTS} failed: {said}")
+            sleep(2.0**attempt)
+    raise HostError(
+        f"The image {image} cannot be pulled: {said}", "Check its name and the server's way to the registry."
+    )
+
+
+def _build(compose: Compose, entry: ImageEntry, step: Step) -> None:
+    done = compose.host.run.lines(
+        compose.command("--progress", "plain", "build", entry.service),
+        step.progress,
+        env=BUILD_ENVIRONMENT,
+        timeout=3600,
+    )
+    if not done.ok:
+        raise HostError(
+            f"The image of {entry.service} could not be built: {_reason(done.out)}",
+            "Read the lines above; the build runs from the project's Dockerfile.",
+            service=entry.service,
+            logs=tuple(done.out.splitlines()[-20:]),
+        )
+    if entry.image not in present_images(compose.host, [entry.image]):
+        raise HostError(
+            f"Building {entry.service} did not make the image {entry.image}.",
+            "The Compose file and the release name different images: deploy again.",
+            service=entry.service,
+        )
+
+
+def _reason(output: str) -> str:
+    errors = [line for line in output.splitlines() if re.search(r"\b(ERROR|error|failed to solve)\b", line)]
+    return errors[-1] if errors else (output.splitlines() or ["it said nothing"])[-1]
+
+
+def prune(host: Host, manifests: Sequence[Manifest]) -> int:
+    """Remove this project's built images that no kept release names; others' images are never looked at."""
+    wanted = {entry.image for manifest in manifests for entry in manifest.images}
+    repositories = {image.rpartition(":")[0] for image in wanted}
+    listed = host.run(
+        [
+            "docker", "image", "ls", "--filter", f"label=com.docker.compose.project={PROJECT}",
+            "--format", "{{.Repository}}:{{.Tag}}",
+        ],
+        check=False,
+    )  # fmt: skip
+    old = [name for name in listed.out.split() if name not in wanted and name.rpartition(":")[0] in repositories]
+    # An image that a container still uses is refused by Docker, which is right.
+    return sum(host.run(["docker", "image", "rm", name], check=False).ok for name in old)

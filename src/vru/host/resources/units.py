@@ -1,0 +1,87 @@
+"""systemd units: enabled, active, and read again when their files changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ..errors import HostError
+from ..host import Host
+from ..journal import Step
+from ..manifest import UnitEntry
+from . import Change
+
+_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
+
+
+@dataclass(frozen=True)
+class UnitFacts:
+    """What systemd says of one unit."""
+
+    load: str
+    file: str
+    active: str
+    stale: bool
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it starts at boot (static and generated units cannot be enabled and need not be)."""
+        return self.file in ("enabled", "enabled-runtime", "static", "generated", "indirect", "alias")
+
+
+def parse(text: str) -> dict[str, UnitFacts]:
+    """Parse ``systemctl show``: blocks of ``Key=value`` with an empty line between them."""
+    found = {}
+    for block in text.strip().split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "Id" in values:
+            found[values["Id"]] = UnitFacts(
+                values.get("LoadState", ""),
+                values.get("UnitFileState", ""),
+                values.get("ActiveState", ""),
+                values.get("NeedDaemonReload") == "yes",
+            )
+    return found
+
+
+def facts(host: Host, units: Sequence[UnitEntry]) -> dict[str, UnitFacts]:
+    """Ask systemd for all units at once."""
+    if not units:
+        return {}
+    names = [unit.name for unit in units]
+    return parse(host.run(["systemctl", "show", f"--property={_PROPERTIES}", "--", *names], check=False).out)
+
+
+def changes(host: Host, units: Sequence[UnitEntry], actual: Mapping[str, UnitFacts]) -> Iterator[Change]:
+    """Reload systemd once if a unit's file changed; enable, disable, start and stop what differs."""
+    if any(found.stale for found in actual.values()):
+        yield Change("systemd", "unit files", "update", "read changed unit files", partial(reload_systemd, host))
+    for unit in units:
+        found = actual.get(unit.name, UnitFacts("not-found", "", "inactive", False))
+        if found.enabled != unit.enabled and found.file != "static":
+            verb = "enable" if unit.enabled else "disable"
+            yield Change("unit", unit.name, verb, "", partial(_systemctl, host, verb, unit.name))
+        running = found.active in ("active", "activating", "reloading")
+        if running != unit.active:
+            verb = "start" if unit.active else "stop"
+            detail = f"is {found.active}" if found.active == "failed" else ""
+            yield Change("unit", unit.name, verb, detail, partial(_systemctl, host, verb, unit.name))
+
+
+def reload_systemd(host: Host, step: Step) -> None:
+    """Make systemd read its unit files again."""
+    host.run(["systemctl", "daemon-reload"])
+
+
+def _systemctl(host: Host, verb: str, name: str, step: Step) -> None:
+    step.log(f"systemctl {verb} {name}")
+    done = host.run(["systemctl", verb, "--", name], check=False, timeout=300)
+    if not done.ok:
+        said = host.run(["journalctl", "--unit", name, "--no-pager", "--lines=20", "--output=cat"], check=False).out
+        raise HostError(
+            f"systemd could not {verb} {name}: {done.last_words(1)}",
+            f"Look at: journalctl -u {name}",
+            service=name,
+            logs=tuple(said.splitlines()[-20:]),
+        )

@@ -1,0 +1,110 @@
+"""Logs, restart, and the watchdog that does what Docker does not: restart what is unhealthy."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from . import health, terminal
+from .compose import Compose
+from .disk import read_json, write_json
+from .errors import ATTENTION, OK, USAGE, HostError
+from .host import Host
+from .lock import holder, lock
+from .resources import firewall
+from .run import environment
+
+HEALS_PER_HOUR = 3
+
+
+def check_names(compose: Compose, names: Sequence[str]) -> None:
+    """Raise HostError, with all that there are, for a service that there is not."""
+    if not compose.host.compose_file.exists():
+        raise HostError("No release is live on this server.", "Run on your laptop: vru deploy")
+    view = compose.view()
+    for name in names:
+        if name not in view.services:
+            raise HostError(
+                f"There is no service {name!r}.", f"There are: {', '.join(sorted(view.services))}.", code=USAGE
+            )
+
+
+def logs(host: Host, names: Sequence[str], tail: str, since: str | None, *, follow: bool, timestamps: bool) -> int:
+    """Become ``docker compose logs`` (so that Ctrl-C and pipes behave as everywhere)."""
+    compose = Compose(host)
+    check_names(compose, names)
+    arguments = ["logs", "--tail", tail]
+    if since:
+        arguments += ["--since", since]
+    if follow:
+        arguments.append("--follow")
+    if timestamps:
+        arguments.append("--timestamps")
+    if not sys.stdout.isatty():
+        arguments.append("--no-color")
+    command = compose.command(*arguments, *names)
+    os.execvpe(command[0], command, environment())  # noqa: S606 - an argument list of our own
+
+
+def restart(host: Host, names: Sequence[str]) -> int:
+    """Restart services, one after the other, each healthy before the next.
+
+    Raises:
+        HostError: a service did not become healthy; its last log lines are in the error.
+    """
+    compose = Compose(host)
+    check_names(compose, names)
+    with lock(host, f"a restart of {', '.join(names) or 'all services'}"):
+        view = compose.view()
+        # What others need goes first.
+        chosen = list(names) or sorted(view.services, key=lambda name: len(view.before(name)))
+        for name in chosen:
+            started = time.monotonic()
+            running = [c for c in compose.containers() if c.service == name]
+            command = ["restart", name] if running else ["up", "--detach", "--no-build", "--no-deps", name]
+            host.run(compose.command("--progress", "plain", *command), timeout=300)
+            health.wait(compose, [name])
+            terminal.say(f"{name}: {terminal.state('healthy')} after {time.monotonic() - started:.1f} s")
+    return OK
+
+
+def heal(host: Host) -> int:
+    """Restart unhealthy containers of this project, at most three times an hour each; put flushed firewall rules back.
+
+    Returns:
+        0, or 3 when something needs a person.
+    """
+    if holder(host) is not None:
+        terminal.say("a change is under way; nothing is healed meanwhile")
+        return OK
+    code = OK
+    if firewall.reassert(host):
+        terminal.say("firewall rules were missing and are back")
+    compose = Compose(host)
+    moment = time.time()
+    path = host.state / "heals.json"
+    done: dict[str, list[float]] = {
+        name: recent
+        for name, times in read_json(path, {}).items()
+        if (recent := [when for when in times if moment - when < 3600])
+    }
+    for container in compose.containers():
+        if container.health != "unhealthy" or container.state != "running":
+            continue
+        before = done.setdefault(container.service, [])
+        for line in compose.last_lines(container, 10):
+            terminal.say(f"{container.service}: {line}")
+        if len(before) >= HEALS_PER_HOUR:
+            terminal.say(
+                f"{container.service} is unhealthy and was restarted {len(before)} times this hour; left alone"
+            )
+            code = ATTENTION
+            continue
+        terminal.say(f"{container.service} is unhealthy and is restarted")
+        before.append(moment)
+        write_json(path, done)
+        host.run(["docker", "restart", "--time", "30", container.id], timeout=120)
+    write_json(path, done)
+    return code

@@ -1,0 +1,161 @@
+"""What runs, how well, on how much: for an administrator who has only this server's terminal."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from . import backup, store, terminal
+from .compose import Compose, Container
+from .disk import human_size
+from .errors import ATTENTION, OK
+from .host import Host
+from .lock import holder
+from .resources import firewall
+
+_TIMERS = ("vru-backup.timer", "vru-watchdog.timer")
+ON_SAME_DISK = "Backups lie on this server's own disk. That is no backup: copy them elsewhere."
+
+
+def gather(host: Host) -> dict[str, Any]:
+    """Everything that ``status`` shows."""
+    compose = Compose(host)
+    live = host.compose_file.exists() and host.env_file.exists()
+    wanted = list(compose.view().services) if live else []
+    found = compose.containers()
+    services = [_service(container) for container in sorted(found, key=lambda c: c.service)]
+    there = {container.service for container in found}
+    services += [
+        {
+            "service": name,
+            "state": "missing",
+            "health": "none",
+            "image": "",
+            "uptime_s": None,
+            "restarts": 0,
+            "memory": None,
+        }
+        for name in wanted
+        if name not in there
+    ]
+    usage = shutil.disk_usage(host.root if host.root.exists() else "/")
+    backups = backup.existing(host)
+    warnings = [ON_SAME_DISK] if backups else ["There is no backup yet: run vru-platform backup."]
+    healthy = bool(services) and all(container.settled for container in found) and not set(wanted) - there
+    rules = firewall.state(host)
+    if live and not rules["standing"]:
+        warnings.append("The firewall rules do not stand: run vru setup or vru deploy on your laptop.")
+    if usage.free < usage.total * 0.1:
+        warnings.append(f"Only {human_size(usage.free)} of disk are free.")
+    return {
+        "release": store.current(host),
+        "healthy": healthy,
+        "services": services,
+        "disk": {"free": usage.free, "total": usage.total},
+        "backups": {"count": len(backups), "last": backups[-1].as_json() if backups else None},
+        "firewall": rules,
+        "timers": _timers(host),
+        "running": holder(host),
+        "warnings": warnings,
+    }
+
+
+def _service(container: Container) -> dict[str, Any]:
+    running = container.state == "running" and container.started is not None
+    uptime = (datetime.now(timezone.utc) - container.started).total_seconds() if running and container.started else None
+    return {
+        "service": container.service,
+        "state": container.state,
+        "health": container.health,
+        "image": container.image,
+        "uptime_s": uptime,
+        "restarts": container.restarts,
+        "memory": memory(container.pid) if container.pid else None,
+    }
+
+
+def memory(pid: int, proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that a container's control group uses, version 1 or 2; None where it cannot be read."""
+    try:
+        lines = (proc / str(pid) / "cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "memory":
+            file = groups / "memory" / path.lstrip("/") / "memory.usage_in_bytes"
+        elif controllers == "":
+            file = groups / path.lstrip("/") / "memory.current"
+        else:
+            continue
+        if file.exists():
+            return int(file.read_text())
+    return None
+
+
+def _timers(host: Host) -> list[dict[str, str]]:
+    asked = host.run(
+        ["systemctl", "show", "--property=Id,ActiveState,NextElapseUSecRealtime,LastTriggerUSec", "--", *_TIMERS],
+        check=False,
+    )
+    timers = []
+    for block in asked.out.strip().split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if values.get("Id"):
+            timers.append(
+                {
+                    "name": values["Id"],
+                    "state": values.get("ActiveState", ""),
+                    "next": values.get("NextElapseUSecRealtime", ""),
+                    "last": values.get("LastTriggerUSec", ""),
+                }
+            )
+    return timers
+
+
+def show(host: Host, *, as_json: bool) -> int:
+    """Print the status.
+
+    Returns:
+        0 if everything is healthy, 3 if something needs attention.
+    """
+    found = gather(host)
+    code = OK if found["healthy"] else ATTENTION
+    if as_json:
+        terminal.say_json(found)
+        return code
+    terminal.say(f"release    {found['release'] or 'none is live'}")
+    if found["running"]:
+        terminal.say(f"under way  {found['running'].get('purpose')} since {found['running'].get('since')}")
+    terminal.say()
+    if found["services"]:
+        terminal.table(
+            [_row(service) for service in found["services"]],
+            ("SERVICE", "STATE", "HEALTH", "UP", "RESTARTS", "MEMORY", "IMAGE"),
+            states=(1, 2),
+        )
+        terminal.say()
+    disk, last = found["disk"], found["backups"]["last"]
+    terminal.say(f"disk       {human_size(disk['free'])} of {human_size(disk['total'])} free")
+    shown = f"{last['name']} ({human_size(last['size'])}), {found['backups']['count']} kept" if last else "none"
+    terminal.say(f"backup     {shown}")
+    rules = found["firewall"]
+    ports = ", ".join(str(port) for port in rules["open"]) or "-"
+    limited = ", ".join(rules["restricted"]) or "-"
+    terminal.say(f"firewall   {rules['rules']}; open {ports}; for some networks only {limited}")
+    for timer in found["timers"]:
+        terminal.say(
+            f"timer      {timer['name']} {timer['state']}" + (f", next {timer['next']}" if timer["next"] else "")
+        )
+    for warning in found["warnings"]:
+        terminal.say(terminal.colour(f"! {warning}", "yellow"))
+    return code
+
+
+def _row(service: dict[str, Any]) -> tuple[str, ...]:
+    up = terminal.duration(service["uptime_s"]) if service["uptime_s"] is not None else "-"
+    used = human_size(service["memory"]) if service["memory"] else "-"
+    health = "-" if service["health"] == "none" else service["health"]
+    return service["service"], service["state"], health, up, str(service["restarts"]), used, service["image"]
