@@ -92,12 +92,11 @@ def create_app(
         description=description,
         version=version("vru-platform"),
         lifespan=lifespan or _no_lifespan,
-        max_body_size=max_body_size,
         **fastapi_arguments,
     )
     app.state.settings = settings
     app.state.service = name
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, max_body_size=max_body_size)
     errors.install(app)
 
     if health:

@@ -1,4 +1,4 @@
-"""What happens around every request: its id, its log line, its metrics, and the last catch for errors."""
+"""What happens around every request: its id, its size limit, its log line, its metrics, the last catch for errors."""
 
 import re
 import time
@@ -9,6 +9,8 @@ import structlog
 from fastapi import Request
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,10 +48,14 @@ def _route(scope: Scope) -> str:
 
 
 class RequestMiddleware:
-    """Give each request an id, log and count it, and answer 500 for what nobody else caught."""
+    """Give each request an id, limit, log and count it, and answer 500 for what nobody else caught.
 
-    def __init__(self, app: ASGIApp) -> None:
+    ``max_body_size``: bytes; None for no limit. A route with a ``max_body_size`` of its own is left to that.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_size: int | None = None) -> None:
         self.app = app
+        self.max_body_size = max_body_size
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -67,11 +73,24 @@ class RequestMiddleware:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = identity
             await send(message)
 
+        received = 0
+
+        async def receive_limited() -> Message:
+            # FastAPI's own limit for a whole application would answer in plain text. It is asked for only when a
+            # body is read, so that by now the route has said whether it has a limit of its own.
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            limited = self.max_body_size is not None and MAX_BODY_SIZE_SCOPE_KEY not in scope
+            if limited and received > (self.max_body_size or 0):
+                raise HTTPException(413, f"The request's body is larger than {self.max_body_size} bytes.")
+            return message
+
         began = time.perf_counter()
         _in_progress.inc()
         with structlog.contextvars.bound_contextvars(request_id=identity):
             try:
-                await self.app(scope, receive, send_with_id)
+                await self.app(scope, receive_limited, send_with_id)
             except ClientDisconnect:
                 status = status or _CLIENT_CLOSED_REQUEST
             except Exception:
