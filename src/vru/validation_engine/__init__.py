@@ -1,0 +1,1 @@
+"""Validation runs: from a request to a verdict, whatever is killed in between."""

@@ -1,0 +1,86 @@
+"""From a run's detections to its metrics and verdict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vru.domain import Criterion, Detection, GroundTruth, Verdict
+from vru.evaluation import Evaluation, EvaluationSettings, evaluate, judge
+from vru.service.schemas import (
+    CriterionBody,
+    CriterionResultBody,
+    MeasurementBody,
+    RunMetrics,
+    RunSettings,
+    TrackResult,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """A run's outcome as it is stored."""
+
+    metrics: dict[str, Any]
+    verdict: Verdict
+    reasons: list[dict[str, Any]]
+
+
+def to_criterion(body: CriterionBody) -> Criterion:
+    """The criterion that a body describes."""
+    return Criterion(**body.model_dump())
+
+
+def analyse(
+    truth: GroundTruth,
+    detections: Sequence[Detection],
+    frames: Mapping[int, float],
+    settings: RunSettings,
+    criteria: Sequence[CriterionBody],
+    model: str,
+) -> Analysis:
+    """Evaluate and judge. Takes seconds for a long video: call it outside of the event loop.
+
+    Besides "all" it measures the criteria's slices, and each class if there is more than one.
+
+    Raises:
+        VruError: the inputs contradict each other, or the model under test made the ground truth.
+    """
+    classes = dict.fromkeys(f"class:{track.road_user}" for track in truth.tracks)
+    slices = dict.fromkeys(criterion.slice for criterion in criteria) | (classes if len(classes) > 1 else {})
+    evaluation = evaluate(
+        truth,
+        detections,
+        frames,
+        EvaluationSettings(
+            score_threshold=settings.score_threshold,
+            iou_threshold=settings.iou_threshold,
+            seed=settings.seed,
+            model=model,
+            slices=tuple(slices),
+        ),
+    )
+    report = judge(evaluation, [to_criterion(criterion) for criterion in criteria])
+    reasons = [CriterionResultBody.model_validate(result).model_dump(mode="json") for result in report.results]
+    return Analysis(_metrics(evaluation).model_dump(mode="json"), report.verdict, reasons)
+
+
+def _metrics(evaluation: Evaluation) -> RunMetrics:
+    overall = evaluation.overall
+    return RunMetrics(
+        measurements=[MeasurementBody(**asdict(measured)) for measured in evaluation.measurements],
+        tracks=[
+            TrackResult(
+                track_id=track.track_id,
+                road_user=track.road_user,
+                first_visible_s=track.first_visible_s,
+                last_visible_s=track.last_visible_s,
+                first_detected_s=track.first_detected_s,
+                latency_ms=track.latency_ms,
+            )
+            for track in overall.tracks
+        ],
+        true_positives=overall.true_positives,
+        false_positives=overall.false_positives or 0,
+        false_negatives=overall.false_negatives,
+        ground_truth_approved=evaluation.approved,
+    )

@@ -1,0 +1,135 @@
+"""The validation engine's HTTP API. It trusts its network: the gateway says who asks, in ``X-VRU-User``."""
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import aiohttp
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from procrastinate import App
+from redis.asyncio import Redis
+
+from vru.domain import RunState
+from vru.service.database.sessions import Database, Reading, Writing
+from vru.service.errors import NotFoundError, UnprocessableError
+from vru.service.schemas import DetectionBody, Problem, RunBody, RunCreate, RunEvent, Schema
+from vru.validation_engine import events, repository, service
+from vru.validation_engine.models import find_model
+from vru.validation_engine.stream import follow
+
+router = APIRouter(
+    prefix="/runs", tags=["runs"], responses={404: {"model": Problem}, 422: {"model": Problem}, 409: {"model": Problem}}
+)
+
+Frame = Annotated[int | None, Query(ge=0)]
+# PostgreSQL's largest integer: a range without an end.
+_LAST_FRAME = 2**31 - 1
+
+
+class RunList(Schema):
+    """Runs, newest first."""
+
+    items: list[RunBody]
+    total: int
+
+
+class DetectionList(Schema):
+    """Detections, by frame and falling score."""
+
+    items: list[DetectionBody]
+
+
+def _queue(request: Request) -> App:
+    queue: App = request.app.state.queue
+    return queue
+
+
+def _redis(request: Request) -> Redis:
+    redis: Redis = request.app.state.redis
+    return redis
+
+
+def _http(request: Request) -> aiohttp.ClientSession:
+    session: aiohttp.ClientSession = request.app.state.http
+    return session
+
+
+Queue = Annotated[App, Depends(_queue)]
+Cache = Annotated[Redis, Depends(_redis)]
+Http = Annotated[aiohttp.ClientSession, Depends(_http)]
+
+
+async def _event(run_id: uuid.UUID, session: Reading) -> RunEvent:
+    event = await repository.run_event(session, run_id)
+    if event is None:
+        raise NotFoundError(f"There is no run {run_id}.", "GET /runs lists them.")
+    return event
+
+
+@router.post("", status_code=201, summary="Start a run")
+async def create_run(
+    body: RunCreate,
+    request: Request,
+    session: Writing,
+    queue: Queue,
+    http: Http,
+    x_vru_user: Annotated[str, Header(max_length=320)],
+) -> RunBody:
+    """Store a run and queue it, in one transaction."""
+    model = await find_model(http, request.app.state.settings.ml_engine_url, body.model, body.model_version)
+    return RunBody.model_validate(await service.create_run(session, queue, body, model, x_vru_user))
+
+
+@router.get("", summary="List runs")
+async def list_runs(
+    session: Reading,
+    project_id: uuid.UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> RunList:
+    """Newest first."""
+    runs, total = await repository.list_runs(session, project_id, limit, offset)
+    return RunList(items=[RunBody.model_validate(run) for run in runs], total=total)
+
+
+@router.get("/{run_id}", summary="Get a run")
+async def get_run(run_id: uuid.UUID, session: Reading) -> RunBody:
+    """One run with its figures and verdict, once it has them."""
+    return RunBody.model_validate(await service.get_run(session, run_id))
+
+
+@router.post("/{run_id}/cancel", summary="Cancel a run")
+async def cancel_run(request: Request, run_id: uuid.UUID, redis: Cache) -> RunBody:
+    """Stops its shards within a second or so."""
+    database: Database = request.app.state.database
+    async with database.write() as session:
+        run = RunBody.model_validate(await service.cancel_run(session, run_id))
+    # After the commit: whoever hears of it may ask at once.
+    event = RunEvent(
+        run_id=run_id, state=RunState.CANCELLED, frames_done=run.frames_done, frames_total=run.frames_total
+    )
+    await events.publish(redis, event)
+    return run
+
+
+@router.get("/{run_id}/events", summary="Follow a run", response_class=EventSourceResponse)
+async def run_events(
+    run_id: uuid.UUID, request: Request, redis: Cache, first: Annotated[RunEvent, Depends(_event, scope="function")]
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events named "run": the state now, then each change, until a final state."""
+    async for event in follow(request.app.state.database, redis, first):
+        yield ServerSentEvent(event="run", data=event)
+
+
+@router.get("/{run_id}/detections", summary="Get a run's detections")
+async def run_detections(
+    run_id: uuid.UUID, session: Reading, first_frame: Frame = None, last_frame: Frame = None
+) -> DetectionList:
+    """The detections in a range of frames, both ends included; all without a range."""
+    await service.get_run(session, run_id)
+    first, last = first_frame or 0, _LAST_FRAME if last_frame is None else last_frame
+    if last < first:
+        raise UnprocessableError(f"The range ends ({last}) before it begins ({first}).")
+    found = await repository.detections(session, run_id, min(first, _LAST_FRAME), min(last, _LAST_FRAME))
+    return DetectionList(items=found)

@@ -1,0 +1,298 @@
+"""The jobs that make a run. Each may be killed at any moment, and done again: the database decides what counts.
+
+A step begins by asking the database whether it is still wanted, and ends in one transaction that changes the state
+from the one it found, stores the results and defers the next step. If that state is no longer there, nothing is stored.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+from procrastinate import App
+from redis.asyncio import Redis
+from sqlalchemy import func
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from vru.domain import RunState, ShardState, VruError
+from vru.service.database.sessions import Database, ReadSession
+from vru.service.database.tables import GroundTruthSet, Run, Shard
+from vru.service.queue import defer
+from vru.service.schemas import CriterionBody, RunEvent, RunSettings
+from vru.validation_engine import events, jobs, metrics, repository
+from vru.validation_engine.analysis import analyse
+from vru.validation_engine.settings import WorkerSettings
+from vru.validation_engine.shards import (
+    EngineUnavailableError,
+    RefusedError,
+    ShardError,
+    ShardResult,
+    ShardSpec,
+    execute,
+    plan,
+)
+
+log = structlog.get_logger("vru.worker")
+
+# How often a shard that is being worked on looks whether its run was cancelled.
+_WATCH_S = 1.0
+_DATABASE_AWAY = (OperationalError, InterfaceError, OSError)
+
+
+class _Outdated(Exception):
+    """The state that a step wanted to change is gone. Rolls the transaction back."""
+
+
+class _Cancelled(Exception):
+    """The run is over: no need to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The three kinds of job, with what they work with."""
+
+    settings: WorkerSettings
+    database: Database
+    queue: App
+    redis: Redis
+    http: aiohttp.ClientSession
+
+    def register(self) -> None:
+        """Make the steps known to the queue."""
+        self.queue.task(name=jobs.PREPARE_RUN)(self.prepare_run)
+        self.queue.task(name=jobs.RUN_SHARD)(self.run_shard)
+        self.queue.task(name=jobs.ANALYSE_RUN)(self.analyse_run)
+
+    async def prepare_run(self, run_id: str) -> None:
+        """Cut the run's video into shards and defer a job for each."""
+        await self._guarded(uuid.UUID(run_id), self._prepare)
+
+    async def analyse_run(self, run_id: str) -> None:
+        """Evaluate the detections and store metrics and verdict."""
+        await self._guarded(uuid.UUID(run_id), self._analyse)
+
+    async def run_shard(self, run_id: str, shard_id: str) -> None:
+        """Detect in one shard's frames and store what was found, once."""
+        await self._guarded(uuid.UUID(run_id), lambda run: self._shard(run, uuid.UUID(shard_id)))
+
+    async def _guarded(self, run_id: uuid.UUID, step: Callable[[uuid.UUID], Awaitable[None]]) -> None:
+        with structlog.contextvars.bound_contextvars(run_id=str(run_id)):
+            try:
+                await step(run_id)
+            except _Outdated:
+                log.info("step was done by another worker, or the run is over")
+            except _DATABASE_AWAY:
+                # The database is away. The sweep finds the step again once it is back.
+                raise
+            except VruError as error:
+                await self._fail(run_id, str(error))
+                return
+            except Exception as error:  # the boundary of a job: a run must not hang on a mistake in this program
+                log.exception("unexpected error")
+                await self._fail(run_id, f"The validation worker made an error ({type(error).__name__}: {error}).")
+                raise
+        await self._announce(run_id)
+
+    async def _fail(self, run_id: uuid.UUID, reason: str) -> None:
+        async with self.database.write() as session:
+            if await repository.end_run(session, run_id, RunState.FAILED, reason):
+                log.error("run failed", reason=reason)
+        await self._announce(run_id)
+
+    async def _announce(self, run_id: uuid.UUID) -> None:
+        async with self.database.read() as session:
+            event = await repository.run_event(session, run_id)
+        if event:
+            await events.publish(self.redis, event)
+
+    async def _prepare(self, run_id: uuid.UUID) -> None:
+        async with self.database.write() as session:
+            waiting = (RunState.QUEUED, RunState.PREPARING)
+            if not await repository.enter(
+                session, run_id, waiting, state=RunState.PREPARING, started_at=func.coalesce(Run.started_at, func.now())
+            ):
+                raise _Outdated
+        await self._announce(run_id)
+        async with self.database.write() as session:
+            # This also locks the run's row: a second worker at the same step waits here, and then finds it done.
+            if not await repository.enter(session, run_id, (RunState.PREPARING,), state=RunState.RUNNING):
+                raise _Outdated
+            run = await repository.find_run(session, run_id)
+            video = await repository.video_with_times(session, run.video_id) if run else None
+            if run is None or video is None:
+                raise _Outdated
+            settings = RunSettings.model_validate(run.settings)
+            parts = plan(video.frame_count, settings.frame_stride, self.settings.shard_frames)
+            if not parts:
+                raise VruError(f"Video {video.name} has no frame.", "Upload it again.")
+            shards = await repository.add_shards(session, run_id, parts)
+            run.frames_total = len(range(0, video.frame_count, settings.frame_stride))
+            arguments = [{"run_id": str(run_id), "shard_id": str(shard)} for shard in shards]
+            await defer(self.queue, session, jobs.RUN_SHARD, arguments)
+
+    async def _shard(self, run_id: uuid.UUID, shard_id: uuid.UUID) -> None:
+        async with self.database.write() as session:
+            shard = await repository.start_shard(session, shard_id)
+            if shard is None:
+                raise _Outdated
+            spec = await self._spec(session, run_id, shard)
+        if shard.token > jobs.MAX_STARTS:
+            last = f" The last reason: {shard.error}" if shard.error else ""
+            raise VruError(f"{_name(shard)} was started {jobs.MAX_STARTS} times and never came to its end.{last}")
+        log.info("shard started", shard=shard.number, token=shard.token)
+        began = time.monotonic()
+        try:
+            result = await self._detect(run_id, shard, spec)
+        except _Cancelled:
+            log.info("shard stopped: the run is over", shard=shard.number)
+            return
+        except asyncio.CancelledError:
+            # The worker must stop now: the shard goes to another at once.
+            await asyncio.shield(self._give_back(run_id, shard, None, delay_s=0))
+            raise
+        except EngineUnavailableError as error:
+            await self._give_back(run_id, shard, str(error), delay_s=jobs.UNAVAILABLE_DELAY_S)
+            return
+        except RefusedError as error:
+            raise VruError(f"{_name(shard)} cannot be run. {error}") from error
+        except ShardError as error:
+            await self._failed(run_id, shard, str(error))
+            return
+        await self._finish(run_id, shard, result)
+        metrics.shards.labels("done").inc()
+        metrics.frames.inc(result.frames)
+        metrics.shard_seconds.observe(time.monotonic() - began)
+
+    async def _spec(self, session: ReadSession, run_id: uuid.UUID, shard: Shard) -> ShardSpec:
+        run = await repository.find_run(session, run_id)
+        video = await repository.video_with_times(session, run.video_id) if run else None
+        if run is None or video is None:
+            raise _Outdated
+        settings = RunSettings.model_validate(run.settings)
+        return ShardSpec(
+            model=run.model,
+            model_version=run.model_version,
+            video_path=video.path,
+            first_frame=shard.first_frame,
+            last_frame=shard.last_frame,
+            frame_stride=settings.frame_stride,
+            score_threshold=min(jobs.SCORE_FLOOR, settings.score_threshold),
+        )
+
+    async def _detect(self, run_id: uuid.UUID, shard: Shard, spec: ShardSpec) -> ShardResult:
+        progress = events.Progress(self.redis, run_id, shard.number)
+        newest: RunEvent | None = None
+
+        async def on_frames(frames: int) -> None:
+            if newest:
+                await progress.report(newest, frames)
+
+        async def until_over() -> None:
+            # Looks for the run's end even while the ML engine says nothing.
+            nonlocal newest
+            while True:
+                try:
+                    async with self.database.read() as session:
+                        newest = await repository.run_event(session, run_id)
+                except _DATABASE_AWAY as error:
+                    log.warning("cannot see whether the run goes on", reason=str(error).strip().splitlines()[:1])
+                else:
+                    if newest is None or newest.state.is_final:
+                        return
+                await asyncio.sleep(_WATCH_S)
+
+        detecting = asyncio.create_task(execute(spec, self.http, self.settings.ml_engine_url, on_frames))
+        watching = asyncio.create_task(until_over())
+        try:
+            await asyncio.wait((detecting, watching), return_when=asyncio.FIRST_COMPLETED)
+            if not detecting.done():
+                watching.result()
+                raise _Cancelled
+            return detecting.result()
+        finally:
+            for task in (detecting, watching):
+                task.cancel()
+            await asyncio.gather(detecting, watching, return_exceptions=True)
+
+    async def _finish(self, run_id: uuid.UUID, shard: Shard, result: ShardResult) -> None:
+        """One transaction behind the fence: either all of it happens, and once, or nothing."""
+        async with self.database.write() as session:
+            done = {"state": ShardState.DONE, "finished_at": func.now(), "error": None}
+            if not await repository.fenced(session, shard.id, shard.token, **done):
+                metrics.shards.labels("outdated").inc()
+                raise _Outdated
+            await repository.store_detections(session, run_id, shard.id, result.detections)
+            # Locks the run's row, so that of two shards that finish together one sees the other: one is the last.
+            more = {"frames_done": Run.frames_done + result.frames}
+            if not await repository.enter(session, run_id, (RunState.RUNNING,), **more):
+                raise _Outdated
+            if await repository.shards_left(session, run_id) == 0:
+                await repository.enter(session, run_id, (RunState.RUNNING,), state=RunState.ANALYSING)
+                await defer(self.queue, session, jobs.ANALYSE_RUN, [{"run_id": str(run_id)}])
+        log.info("shard done", shard=shard.number, token=shard.token, detections=len(result.detections))
+
+    async def _give_back(self, run_id: uuid.UUID, shard: Shard, reason: str | None, *, delay_s: float) -> None:
+        async with self.database.write() as session:
+            waiting = {"state": ShardState.QUEUED, "error": reason}
+            if not await repository.fenced(session, shard.id, shard.token, **waiting):
+                raise _Outdated
+            arguments = {"run_id": str(run_id), "shard_id": str(shard.id)}
+            await defer(self.queue, session, jobs.RUN_SHARD, [arguments], delay_s=delay_s)
+        metrics.shards.labels("given_back").inc()
+        log.warning("shard given back", shard=shard.number, token=shard.token, reason=reason)
+
+    async def _failed(self, run_id: uuid.UUID, shard: Shard, reason: str) -> None:
+        """Count a failure; the third ends the run."""
+        metrics.shards.labels("failed").inc()
+        failures = shard.attempts + 1
+        hopeless = failures >= jobs.MAX_FAILURES
+        log.warning("shard failed", shard=shard.number, token=shard.token, failures=failures, reason=reason)
+        async with self.database.write() as session:
+            state = ShardState.FAILED if hopeless else ShardState.QUEUED
+            changes = {"state": state, "attempts": failures, "error": reason}
+            if not await repository.fenced(session, shard.id, shard.token, **changes):
+                raise _Outdated
+            if hopeless:
+                message = f"{_name(shard)} failed {failures} times. {reason}"
+                await repository.end_run(session, run_id, RunState.FAILED, message)
+            else:
+                arguments = {"run_id": str(run_id), "shard_id": str(shard.id)}
+                await defer(self.queue, session, jobs.RUN_SHARD, [arguments], delay_s=float(2 ** (failures - 1)))
+
+    async def _analyse(self, run_id: uuid.UUID) -> None:
+        async with self.database.read() as session:
+            run = await repository.find_run(session, run_id)
+            if run is None or run.state != RunState.ANALYSING:
+                raise _Outdated
+            video = await repository.video_with_times(session, run.video_id)
+            stored = await session.get(GroundTruthSet, run.ground_truth_id)
+            if video is None or stored is None:
+                raise VruError("The run's video or ground truth is gone.")
+            truth = await repository.ground_truth(session, stored, video)
+            detections = await repository.all_detections(session, run_id)
+        settings = RunSettings.model_validate(run.settings)
+        frames = {index: video.frame_times[index] for index in range(0, video.frame_count, settings.frame_stride)}
+        criteria = [CriterionBody.model_validate(criterion) for criterion in run.criteria]
+        began = time.monotonic()
+        analysis = await asyncio.to_thread(analyse, truth, detections, frames, settings, criteria, run.model)
+        metrics.analysis_seconds.observe(time.monotonic() - began)
+        async with self.database.write() as session:
+            if not await repository.enter(
+                session,
+                run_id,
+                (RunState.ANALYSING,),
+                state=RunState.COMPLETED,
+                metrics=analysis.metrics,
+                verdict=analysis.verdict,
+                verdict_reasons=analysis.reasons,
+                finished_at=func.now(),
+            ):
+                raise _Outdated
+        log.info("run completed", verdict=analysis.verdict)
+
+
+def _name(shard: Shard) -> str:
+    return f"Shard {shard.number} (frames {shard.first_frame} to {shard.last_frame})"
