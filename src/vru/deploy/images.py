@@ -26,6 +26,13 @@ _BESIDE = ("docker-compose.production.yml", "models")
 
 # Made by tools, never an input: the page is built again inside the image.
 _NOT_SOURCES = frozenset({"__pycache__", "node_modules", ".vite", "static", ".mypy_cache", ".ruff_cache"})
+# An allow-list: a video, a key or an .env that lies among the sources is not sent.
+_SOURCES = frozenset(
+    (
+        ".py .pyi .typed .sql .mako .html .css .json .ts .tsx .js .mjs .svg .ico .png .webp .woff2 .npmrc "
+        ".yaml .onnx .txt .md"  # of models
+    ).split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,10 @@ def _files(root: Path, name: str) -> Iterator[str]:
         yield name
     elif path.is_dir():
         for child in sorted(path.iterdir()):
-            if child.name not in _NOT_SOURCES and not child.name.endswith((".pyc", "~", ".swp")):
+            if child.is_dir() and child.name not in _NOT_SOURCES:
                 yield from _files(root, f"{name}/{child.name}")
+            elif child.is_file() and (child.suffix or child.name) in _SOURCES:
+                yield f"{name}/{child.name}"
     else:
         raise VruError(
             f"{name} is missing in {root}: an image is built from it.", "Get it back from git, or give --project."

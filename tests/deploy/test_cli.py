@@ -1,0 +1,105 @@
+"""`vru` as its user types it, where no server is needed."""
+
+import json
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+VRU = Path(sys.executable).with_name("vru")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "docker-compose.production.yml"):
+        shutil.copy2(ROOT / name, tmp_path)
+    for name in ("src", "models", "templates"):
+        ignored = shutil.ignore_patterns("node_modules", "static", "__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    return tmp_path
+
+
+def vru(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [VRU, *arguments], cwd=project, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+def test_init_then_validate_and_render(project: Path) -> None:
+    assert vru(project, "init", "--host", "127.0.0.1", "--port", "2222").returncode == 0
+    file = project / ".env.production"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "VRU_HOST=127.0.0.1\n" in file.read_text()
+    assert "VRU_SSH_PORT=2222\n" in file.read_text()
+    done = vru(project, "validate", "--local")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Nothing would stop a deployment" in done.stdout
+    rendered = json.loads(vru(project, "render", "--json").stdout.splitlines()[-1])
+    assert rendered["ok"]
+    assert "config/production/nginx.conf" in rendered["changed"]
+    assert (project / "config/production/nginx.conf").is_file()
+    assert json.loads(vru(project, "render", "--json").stdout.splitlines()[-1])["changed"] == []
+
+
+def test_the_papers_script_is_the_same_command(project: Path) -> None:
+    done = subprocess.run(
+        [ROOT / "deploy-production.sh", "validate", "--local"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        env={"PATH": f"{VRU.parent}:/usr/bin:/bin", "HOME": str(project)},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "vru init" in done.stderr
+
+
+def test_init_keeps_an_existing_file_and_its_passwords(project: Path) -> None:
+    vru(project, "init", "--host", "one.example")
+    before = (project / ".env.production").read_text()
+    refused = vru(project, "init", "--host", "two.example")
+    assert refused.returncode == 1
+    assert "--force" in refused.stderr
+    assert (project / ".env.production").read_text() == before
+    assert vru(project, "init", "--host", "two.example", "--force").returncode == 0
+    after = (project / ".env.production").read_text()
+    assert after == before.replace("VRU_HOST=one.example", "VRU_HOST=two.example")
+
+
+def test_what_is_missing_is_said_with_the_fix_and_as_json(project: Path) -> None:
+    plain = vru(project, "validate")
+    assert plain.returncode == 1
+    assert plain.stderr.startswith("error: ")
+    assert "\nfix: Make it with: vru init" in plain.stderr
+    last = json.loads(vru(project, "validate", "--json").stdout.splitlines()[-1])
+    assert (last["event"], last["ok"]) == ("end", False)
+    assert "vru init" in last["fix"]
+
+
+def test_a_wrong_template_stops_validation(project: Path) -> None:
+    vru(project, "init", "--host", "server.example")
+    template = project / "templates" / "redis.conf.j2"
+    template.write_text(template.read_text() + "{{ no_such_variable }}\n")
+    done = vru(project, "validate", "--local")
+    assert done.returncode == 1
+    assert "redis.conf.j2" in done.stdout
+    assert "no_such_variable" in done.stdout
+
+
+def test_wrong_usage_is_exit_code_2(project: Path) -> None:
+    assert vru(project, "deploy", "--nonsense").returncode == 2
+    assert vru(project, "nonsense").returncode == 2
+
+
+def test_help_imports_no_room() -> None:
+    code = (
+        "import sys; from vru.cli import main; main(['--help'], standalone_mode=False);"
+        "loaded = {name.split('.')[1] for name in sys.modules if name.startswith('vru.')};"
+        "heavy = {'fabric', 'paramiko', 'jinja2', 'numpy', 'fastapi', 'rich'} & set(sys.modules);"
+        "assert loaded == {'cli'} and not heavy, (loaded, heavy)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
