@@ -60,13 +60,13 @@ USES: Mapping[str, tuple[str, ...]] = {
 }
 NGINX_FILES = ("nginx.conf", "html/")
 
-# Where Prometheus asks. Services are looked up by name and may be many; exporters are one each.
+# Where Prometheus asks.
+WORKER_METRICS_PORT = 9100
 SCRAPED_SERVICES: Mapping[str, int] = {
     "api_gateway": 8000,
     "ml_engine": 8001,
     "camera_service": 8002,
     "validation_engine": 8003,
-    "validation_worker": 9100,
     "frontend": 3000,
 }
 EXPORTERS: Mapping[str, int] = {
@@ -174,6 +174,7 @@ def _context(environment: Environment, limits: Limits) -> dict[str, Any]:
         "shard_frames": int(environment["VRU_SHARD_FRAMES"]),
         "heartbeat_s": float(environment["VRU_HEARTBEAT_S"]),
         "stalled_after_s": float(environment["VRU_STALLED_AFTER_S"]),
+        "worker_metrics_port": WORKER_METRICS_PORT,
         "scraped_services": SCRAPED_SERVICES,
         "exporters": EXPORTERS,
         "alert_webhook_url": environment["VRU_ALERT_WEBHOOK_URL"],

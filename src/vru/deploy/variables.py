@@ -304,6 +304,15 @@ GROUPS: tuple[Group, ...] = (
             _container("VRU_REDIS_USER", "app", "the services' user at Redis"),
         ),
     ),
+    Group(
+        "For development: read from the process's environment only, not to be set here",
+        (
+            _container("VRU_FRONTEND_STATIC_DIR", "", "where the built page is; empty: beside the frontend's code"),
+            _container(
+                "VRU_ROOT", "/opt/vru-platform", "where vru-platform keeps everything; another one for its tests"
+            ),
+        ),
+    ),
     Group("Computed by vru for the server's own .env, never typed", tuple(_generated())),
 )
 

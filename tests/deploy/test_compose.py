@@ -1,0 +1,168 @@
+import json
+import re
+from typing import Any
+
+import pytest
+from tests.deploy.conftest import ROOT, ComposeConfig
+
+from vru.deploy.configuration import CONFIG, EXPORTERS, SCRAPED_SERVICES, USES, digests, directories, render
+from vru.deploy.environment import Environment, server_env
+from vru.deploy.images import base_images, images
+from vru.deploy.limits import scale_limits
+from vru.deploy.variables import BUILT, CONFIGURED, VARIABLES
+
+COMPOSE = (ROOT / "docker-compose.production.yml").read_text()
+REQUIRED = sorted(set(re.findall(r"\$\{(VRU_[A-Z0-9_]+):\?", COMPOSE)))
+# Whose images hold no program that could ask.
+NO_HEALTH_CHECK = {"migrate", *(name for name in EXPORTERS if name != "alertmanager")}
+
+
+def env_text(example: Environment) -> str:
+    rendered = render(ROOT, example, None)
+    tags = {image.service: image.tag for image in images(ROOT, example)}
+    return server_env(example, scale_limits(example.values, None), tags, digests(rendered))
+
+
+@pytest.fixture
+def config(example: Environment, compose_config: ComposeConfig) -> dict[str, Any]:
+    code, out, errors = compose_config(env_text(example))
+    assert code == 0, errors
+    assert errors == "", "docker compose config warns"
+    parsed: dict[str, Any] = json.loads(out)
+    return parsed
+
+
+def test_every_interpolation_is_required_by_name() -> None:
+    assert set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE)) == set(REQUIRED)
+
+
+def test_an_empty_variable_stops_it_by_name(example: Environment, compose_config: ComposeConfig) -> None:
+    text = env_text(example)
+    for name in ("VRU_REDIS_PASSWORD", "VRU_API_GATEWAY_TAG", "VRU_REDIS_CONFIG_DIGEST"):
+        for broken in (re.sub(rf"^{name}=.*$", f"{name}=''", text, flags=re.M), re.sub(rf"(?m)^{name}=.*\n", "", text)):
+            code, _, errors = compose_config(broken)
+            assert code != 0
+            assert name in errors
+
+
+def test_it_is_the_papers_services(config: dict[str, Any]) -> None:
+    assert config["name"] == "vru-platform"
+    assert {
+        "postgres", "redis", "api_gateway", "ml_engine", "camera_service", "validation_engine", "validation_worker",
+        "frontend", "nginx", "prometheus", "grafana",
+    } <= set(config["services"])  # fmt: skip
+    assert {*SCRAPED_SERVICES, *EXPORTERS} <= set(config["services"])
+
+
+def test_only_nginx_publishes_ports_and_they_are_the_papers(config: dict[str, Any]) -> None:
+    published = {
+        name: {(int(port["published"]), port["target"]) for port in service["ports"]}
+        for name, service in config["services"].items()
+        if service.get("ports")
+    }
+    assert published == {"nginx": {(80, 8080), (3000, 3000), (8000, 8000), (3001, 3001)}}
+
+
+def test_every_container_is_locked_down(config: dict[str, Any]) -> None:
+    for name, service in config["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert not service.get("cap_add"), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service["user"].startswith("0"), name
+        assert service["init"] is True, name
+        assert not service.get("privileged"), name
+        assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}, name
+        limits = service["deploy"]["resources"]["limits"]
+        assert limits["cpus"] and limits["memory"] and limits["pids"], name
+        assert service["labels"]["vru.project"] == "vru-platform", name
+        assert service["restart"] == ("no" if name == "migrate" else "unless-stopped"), name
+
+
+def test_the_papers_limits(config: dict[str, Any]) -> None:
+    gib = 1024**3
+    for name, (cpus, memory) in {
+        "api_gateway": (3, 3),
+        "ml_engine": (4, 4),
+        "postgres": (2, 2),
+        "frontend": (1, 1),
+    }.items():
+        limits = config["services"][name]["deploy"]["resources"]["limits"]
+        assert (float(limits["cpus"]), int(limits["memory"])) == (cpus, memory * gib)
+
+
+def test_every_service_has_a_health_check_where_its_image_can_ask(config: dict[str, Any]) -> None:
+    without = {name for name, service in config["services"].items() if not service.get("healthcheck")}
+    assert without == NO_HEALTH_CHECK
+
+
+def test_configs_are_mounted_read_only_and_as_directories(config: dict[str, Any]) -> None:
+    made = {directory.path for directory in directories()} | {
+        "/".join(path.split("/")[:depth]) for path in render_paths() for depth in range(1, path.count("/") + 1)
+    }
+    for name, service in config["services"].items():
+        for volume in service.get("volumes", []):
+            assert volume["type"] == "bind", name
+            source = volume["source"]
+            if "/data/" not in source and "/config/" not in source and not source.endswith("/models"):
+                assert name == "node_exporter"
+                assert volume["read_only"] is True
+                continue
+            relative = re.sub(r"^.*?/(data|config|models)(/|$)", r"\1\2", source)
+            assert relative in made, f"{name}: nobody makes {relative}"
+            if relative.startswith(("config", "models")):
+                assert volume["read_only"] is True, f"{name} may write {relative}"
+
+
+def render_paths() -> list[str]:
+    from vru.deploy.configuration import FILES
+
+    return [path for path in FILES if not path.startswith("/")]
+
+
+def test_who_reads_configs_mounts_them_and_carries_their_digest(config: dict[str, Any]) -> None:
+    for name, service in config["services"].items():
+        mounted = any(f"/{CONFIG}" in volume["source"] for volume in service.get("volumes", []))
+        assert mounted == (name in USES or name == "nginx"), name
+        assert ("vru.config-digest" in service["labels"]) == (name in CONFIGURED), name
+
+
+def test_secrets_are_only_where_they_are_needed(config: dict[str, Any], example: Environment) -> None:
+    stores = {"api_gateway", "camera_service", "validation_engine", "validation_worker", "migrate"}
+    allowed = {
+        "VRU_DATABASE_PASSWORD": stores | {"postgres"},
+        "VRU_REDIS_PASSWORD": stores | {"redis_exporter"},
+        "VRU_SECRET_KEY": {"api_gateway"},
+        "VRU_ADMIN_PASSWORD": {"api_gateway"},
+        "VRU_GRAFANA_PASSWORD": {"grafana"},
+    }
+    assert set(allowed) == {variable.name for variable in VARIABLES.values() if variable.secret}
+    for secret, services in allowed.items():
+        having = {name for name, service in config["services"].items() if example[secret] in json.dumps(service)}
+        assert having <= services, secret
+    for service in config["services"].values():
+        argv = json.dumps([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
+        assert not [secret for secret in example.secrets() if secret in argv]
+
+
+def test_only_who_needs_it_has_a_way_out(config: dict[str, Any]) -> None:
+    assert config["networks"]["internal"]["internal"] is True
+    assert config["networks"]["stores"]["internal"] is True
+    out = {
+        name
+        for name, service in config["services"].items()
+        if {"edge", "outbound"} & set(service.get("networks") or {})
+    }
+    assert out == {"nginx", "camera_service", "alertmanager"}
+    stores = {name for name, service in config["services"].items() if "stores" in (service.get("networks") or {})}
+    assert not {"nginx", "frontend", "ml_engine", "prometheus", "grafana"} & stores
+
+
+def test_images_are_the_built_ones_and_the_pulled_ones(config: dict[str, Any], example: Environment) -> None:
+    built = {image.image: image for image in images(ROOT, example)}
+    used = {service["image"] for service in config["services"].values()}
+    assert used == set(built) | set(base_images(example))
+    for name in BUILT:
+        service = config["services"][name]
+        assert service["build"]["target"] == built[service["image"]].target
+    assert config["services"]["validation_worker"]["image"] == config["services"]["validation_engine"]["image"]
