@@ -25,7 +25,9 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
 _BESIDE = ("docker-compose.production.yml", "models")
 
 # Made by tools, never an input: the page is built again inside the image.
-_NOT_SOURCES = frozenset(
+_NOT_SOURCES = frozenset({"__pycache__", "node_modules", ".vite", "static", ".mypy_cache", ".ruff_cache"})
+# An allow-list: a video, a key or an .env that lies among the sources is not sent.
+_SOURCES = frozenset(
     {".py", ".pyi", ".typed", ".sql", ".mako"}
     | {".html", ".css", ".json", ".ts", ".tsx", ".js", ".mjs", ".svg", ".ico", ".png", ".webp", ".woff2", ".npmrc"}
     | {".yaml", ".onnx", ".txt", ".md"}  # of models
