@@ -19,6 +19,7 @@ from vru.ml_engine import video
 from vru.ml_engine.detectors import Detector, Found
 from vru.ml_engine.repository import ModelRepository, ModelVersion
 from vru.ml_engine.runtimes import load
+from vru.service.media import resolve
 from vru.service.schemas import DetectionBody, FrameDetections, StreamEnd, VideoDetectionRequest
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class Engine:
         loop = asyncio.get_running_loop()
 
         def begin() -> Generator[video.VideoPicture, None, None]:
-            file = video.resolve(media_dir, request.path)
+            file = resolve(media_dir, request.path)
             return video.read_frames(file, request.first_frame, request.last_frame, request.frame_stride)
 
         try:

@@ -18,7 +18,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vru.domain import VruError
-from vru.service.errors import NotFoundError, UnprocessableError
+from vru.service.errors import UnprocessableError
+from vru.service.media import open_video
 
 # In these codecs each packet that is not marked as discarded shows one frame. In others (VP8, VP9, ...) a packet may
 # show none, so that only decoding tells which frames there are.
@@ -50,24 +51,6 @@ class VideoPicture:
     image: NDArray[np.uint8]
 
 
-def resolve(media_dir: Path, path: str) -> Path:
-    """The file that ``path`` names below the media directory.
-
-    Raises:
-        UnprocessableError: ``path`` leads out of the media directory.
-        NotFoundError: there is no such file.
-    """
-    if "\0" in path or Path(path).is_absolute():
-        raise UnprocessableError(f"The path {path!r} is not one below the media directory.", "Give a relative path.")
-    root = media_dir.resolve()
-    file = (root / path).resolve()
-    if not file.is_relative_to(root) or file == root:
-        raise UnprocessableError(f"The path {path!r} leads out of the media directory.", "Give a path below it.")
-    if not file.is_file():
-        raise NotFoundError(f"There is no video {path!r} in the media directory.", "Upload the video again.")
-    return file
-
-
 def frame_table(file: Path) -> FrameTable:
     """The table of a video's frames. Kept for the videos read last, as long as the file does not change.
 
@@ -80,8 +63,8 @@ def frame_table(file: Path) -> FrameTable:
 
 @lru_cache(maxsize=64)
 def _frame_table(file: Path, inode: int, size: int, modified_ns: int) -> FrameTable:
-    with _open(file) as container:
-        stream = _video_stream(container, file)
+    with open_video(file) as container:
+        stream = container.streams.video[0]
         time_base = stream.time_base
         if stream.codec_context.name in _ONE_FRAME_A_PACKET:
             shown, entries = _from_packets(container, stream)
@@ -118,19 +101,6 @@ def _from_frames(container: InputContainer, stream: VideoStream) -> tuple[list[i
     """As ``_from_packets``, by decoding everything; decoding may then begin only at the first frame."""
     shown = [frame.pts for frame in container.decode(stream)]
     return shown, {pts for pts in shown[:1] if pts is not None}
-
-
-def _open(file: Path) -> InputContainer:
-    try:
-        return av.open(str(file))
-    except (av.FFmpegError, OSError) as error:
-        raise UnprocessableError(f"The file {file.name} is not a video that can be read.", "Upload a video.") from error
-
-
-def _video_stream(container: InputContainer, file: Path) -> VideoStream:
-    if not container.streams.video:
-        raise UnprocessableError(f"The file {file.name} has no picture.", "Upload a video.")
-    return container.streams.video[0]
 
 
 def read_frames(file: Path, first: int, last: int, stride: int = 1) -> Generator[VideoPicture, None, None]:
@@ -181,8 +151,8 @@ def _decode(file: Path, table: FrameTable, wanted: range, seek_to: int | None) -
     """The wanted frames in order, up to the first that is missing."""
     due = iter(wanted)
     index = next(due)
-    with _open(file) as container:
-        stream = _video_stream(container, file)
+    with open_video(file) as container:
+        stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         if seek_to is not None:
             container.seek(seek_to, stream=stream, backward=True)
