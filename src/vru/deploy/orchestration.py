@@ -12,6 +12,7 @@ from vru.deploy.remote_setup import PROGRAM_COMMAND
 from vru.domain import VruError
 
 FIREWALL_STEP = "firewall"
+_SETUP_RESOURCES = frozenset({"docker", "package", "directory", "firewall", "systemd"})
 
 # The host program's phases, as the numbers under which users know them.
 _PHASE_NUMBERS = {"setup": 2, "transfer": 4, "orchestration": 5, "integration": 6, "verification": 7}
@@ -47,6 +48,17 @@ class Difference:
     notes: tuple[str, ...]
     running: str | None
 
+    def of_setup(self, release: Release) -> list[Change]:
+        """The changes that prepare the server, as opposed to those that put the release on it."""
+        units = {unit["name"] for unit in release.manifest["units"]}
+        return [
+            change
+            for change in self.changes
+            if change.resource in _SETUP_RESOURCES
+            or (change.resource == "file" and change.name.startswith("/"))
+            or (change.resource == "unit" and change.name not in units)
+        ]
+
 
 def plan(server: Server, release: Release) -> Difference:
     """Ask the server what would change. Reads only.
@@ -72,12 +84,14 @@ def apply(
     release: Release,
     report: Reporter,
     *,
+    phase: int,
     setup_only: bool = False,
     on_firewall: Callable[[], None],
 ) -> Mapping[str, Any]:
     """Start the change on the server, or attach to it if it runs already, and watch it to its end.
 
-    ``on_firewall`` is called when new firewall rules stand: they are taken back unless they are confirmed.
+    ``phase`` is the last one that was reported. ``on_firewall`` is called when new firewall rules stand: they are
+    taken back unless they are confirmed.
 
     Returns:
         The host program's last event.
@@ -88,7 +102,6 @@ def apply(
     """
     command = [*PROGRAM_COMMAND, "apply", *(["--setup-only"] if setup_only else [])]
     end: dict[str, Any] = {}
-    phase = 2
 
     def on_line(line: str) -> None:
         nonlocal phase
@@ -100,7 +113,9 @@ def apply(
         kind = event.get("event")
         if kind == "step":
             number = _PHASE_NUMBERS.get(event.get("phase", ""), phase)
-            if number != phase:
+            if event["state"] == "skipped":
+                return
+            if number > phase:
                 phase = number
                 report.phase(number)
             _report_step(event, report)

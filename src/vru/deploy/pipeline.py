@@ -1,6 +1,6 @@
 """The seven phases of a deployment, in order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from vru.deploy.checks import Check, problem, problems
 from vru.deploy.connection import ConnectionFailedError, Server
 from vru.deploy.console import Reporter, timed
 from vru.deploy.environment import Environment
-from vru.deploy.facts import ServerFacts, gather
+from vru.deploy.facts import gather
 from vru.deploy.release import Release, build
 from vru.domain import VruError
 
@@ -82,58 +82,82 @@ def deploy(target: Target, report: Reporter, *, setup_only: bool = False, update
 
         report.phase(2)
         prepared = remote_setup.bootstrap(server, facts, report)
-        if not prepared:
-            report.done("host program", "already there")
-
-        report.phase(3)
-        release = _generate(target, facts, report)
-
-        report.phase(4)
+        rendered = configuration.render(target.root, target.environment, facts)
+        release = build(target.root, target.environment, facts, rendered)
         difference = orchestration.plan(server, release)
         for note in difference.notes:
             report.warn(note)
-        if difference.missing:
-            with timed(report, f"send {len(difference.missing)} files"):
-                transfer.send(server, release, difference.missing)
-        else:
-            report.done("files", "nothing to send")
-        changed = len(difference.changes) + prepared
-        if difference.changes or difference.running:
-            _change(target, server, release, report, setup_only=setup_only)
+        change = _Changer(target, server, release, report)
+        sent = change.prepare_server(difference)
+        if not setup_only:
+            report.phase(3)
+            configuration.write(target.root, rendered)
+            report.done("configuration", f"{len(rendered)} files; release {release.name}")
+            report.phase(4)
+            change.send([sha256 for sha256 in difference.missing if sha256 not in sent])
+            if change.made or difference.changes or difference.running:
+                change.apply(phase=4)
+            else:
+                report.done("release", "is live already")
         traffic = server.traffic
-    outcome: dict[str, Any] = {
-        "release": release.name,
-        "changed": changed,
-        "round_trips": traffic.round_trips,
-        "bytes_sent": traffic.bytes_sent,
-    }
     if not setup_only:
         report.phase(7)
         verify_outside(target.environment, report)
-    return outcome
+    return {
+        "release": release.name,
+        "changed": prepared + change.made,
+        "round_trips": traffic.round_trips,
+        "bytes_sent": traffic.bytes_sent,
+    }
 
 
-def _generate(target: Target, facts: ServerFacts, report: Reporter) -> Release:
-    rendered = configuration.render(target.root, target.environment, facts)
-    configuration.write(target.root, rendered)
-    release = build(target.root, target.environment, facts, rendered)
-    report.done("configuration", f"{len(rendered)} files; release {release.name}")
-    return release
+class _Changer:
+    """Makes the changes of one release on the server, and counts them."""
 
+    def __init__(self, target: Target, server: Server, release: Release, report: Reporter) -> None:
+        self.target = target
+        self.server = server
+        self.release = release
+        self.report = report
+        self.made = 0
 
-def _change(target: Target, server: Server, release: Release, report: Reporter, *, setup_only: bool) -> None:
-    try:
-        orchestration.apply(
-            server,
-            release,
-            report,
-            setup_only=setup_only,
-            on_firewall=lambda: integration.confirm_firewall(target.connect, report),
-        )
-    except ConnectionFailedError as error:
-        raise ConnectionFailedError(
-            f"{error.message} The change goes on on the server.", "Run the same command again to watch it to its end."
-        ) from error
+    def prepare_server(self, difference: orchestration.Difference) -> set[str]:
+        """Make what belongs to the server's setup; what it needs of the release's content is sent first.
+
+        Returns:
+            The content that was sent, by sha256.
+        """
+        if not difference.of_setup(self.release):
+            self.report.done("server", "is prepared already")
+            return set()
+        needed = self.release.contents_outside_root() & set(difference.missing)
+        self.send(sorted(needed))
+        self.apply(phase=2, setup_only=True)
+        return needed
+
+    def send(self, missing: Sequence[str]) -> None:
+        """Send content that the server lacks."""
+        if missing:
+            with timed(self.report, f"send {len(missing)} file{'s' if len(missing) != 1 else ''}"):
+                transfer.send(self.server, self.release, missing)
+
+    def apply(self, *, phase: int, setup_only: bool = False) -> None:
+        """Have the host program make the change, and watch."""
+        try:
+            end = orchestration.apply(
+                self.server,
+                self.release,
+                self.report,
+                phase=phase,
+                setup_only=setup_only,
+                on_firewall=lambda: integration.confirm_firewall(self.target.connect, self.report),
+            )
+        except ConnectionFailedError as error:
+            raise ConnectionFailedError(
+                f"{error.message} The change goes on on the server.",
+                "Run the same command again to watch it to its end.",
+            ) from error
+        self.made += int(end.get("changed", 0))
 
 
 def verify_outside(environment: Environment, report: Reporter) -> list[Check]:

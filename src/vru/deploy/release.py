@@ -50,6 +50,10 @@ class Release:
         """Twelve hex digits: the digest of everything in it."""
         return str(self.manifest["release"])
 
+    def contents_outside_root(self) -> set[str]:
+        """The content, by sha256, of what the server's setup needs: units and the like."""
+        return {entry["sha256"] for entry in self.manifest["files"] if entry["path"].startswith("/")}
+
     def manifest_bytes(self) -> bytes:
         """The manifest as it goes to the server."""
         return json.dumps(self.manifest, sort_keys=True).encode()
