@@ -70,6 +70,7 @@ class Container:
     restart: str
     environment: Mapping[str, str]
     probe: str
+    arguments: tuple[str, ...]
 
     @property
     def settled(self) -> bool:
@@ -194,6 +195,7 @@ def parse_container(raw: Mapping[str, Any]) -> Container | None:
         pid=int(state.get("Pid", 0)),
         restart=raw["HostConfig"].get("RestartPolicy", {}).get("Name", ""),
         environment=dict(item.split("=", 1) for item in raw["Config"].get("Env") or () if "=" in item),
+        arguments=tuple(raw.get("Args") or ()),
         probe=" ".join(str(probes[-1].get("Output", "")).split())[-300:],
     )
 
@@ -227,7 +229,7 @@ def present_images(host: Host, names: Sequence[str]) -> set[str]:
         ["docker", "image", "inspect", "--format", "{{json .RepoTags}} {{json .RepoDigests}}", *names], check=False
     )
     found: set[str] = set()
-    for line in done.out.splitlines():
+    for line in filter(None, done.out.splitlines()):
         tags, digests = line.split(" ", 1)
         found.update(json.loads(tags) or (), json.loads(digests) or ())
     return {name for name in names if name in found or f"{name}:latest" in found}

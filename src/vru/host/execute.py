@@ -125,8 +125,15 @@ class _Executor:
                 step.detail = f"{len(pulls)} pulled"
             else:
                 step.skip("all there")
-        for change in images.build_changes(self.compose, self.manifest, present):
-            self._apply(ORCHESTRATION, f"build {change.name.rpartition('/')[2].partition(':')[0]}", [change])
+        builds = images.absent(self.manifest, present)
+        names = ", ".join(entry.service for entry in builds)
+        with self.journal.step(ORCHESTRATION, "build images", names) as step:
+            if builds:
+                images.build_all(self.compose, builds, step)
+                step.count(len(builds))
+                step.detail = names
+            else:
+                step.skip("all there")
 
     def _containers(self) -> None:
         view = self.compose.view()

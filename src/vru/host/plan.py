@@ -67,9 +67,11 @@ class _Planner:
         manifest = self.manifest
         present = images.facts(self.host, manifest) if docker else set()
         yield from images.pull_changes(self.host, manifest, present)
-        yield from images.build_changes(self.compose, manifest, present)
+        yield from images.build_changes(manifest, present)
         view, password = self._view() if docker else (None, "")
         if view is None:
+            if not docker and manifest.migrate:
+                yield Change("migration", manifest.migrate, "run", "new schema")
             yield Change("container", "all services", "update" if docker else "create", "where their settings changed")
             return
         found = containers.facts(self.host, self.compose)

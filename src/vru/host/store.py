@@ -30,6 +30,7 @@ def receive(host: Host, stream: BinaryIO) -> int:
     Raises:
         HostError: a member is not what its name says, or the stream broke off. Whole members stay.
     """
+    _make_private(host.releases)
     _make_private(host.objects)
     received = 0
     try:

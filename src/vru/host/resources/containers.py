@@ -87,8 +87,9 @@ def check_nginx(compose: Compose) -> None:
     Raises:
         HostError: it refuses them.
     """
+    # With its own arguments: they name the configuration that it really reads.
     for container in _nginx(compose):
-        done = compose.host.run(["docker", "exec", container.id, "nginx", "-t"], check=False)
+        done = compose.host.run(["docker", "exec", container.id, "nginx", "-t", *container.arguments], check=False)
         if not done.ok:
             raise HostError(
                 f"nginx refuses its new configuration: {done.last_words(2)}",
@@ -106,7 +107,7 @@ def _reload_nginx(compose: Compose, step: Step) -> None:
     check_nginx(compose)
     moment = datetime.now(timezone.utc).isoformat()
     for container in _nginx(compose):
-        compose.host.run(["docker", "exec", container.id, "nginx", "-s", "reload"])
+        compose.host.run(["docker", "exec", container.id, "nginx", "-s", "reload", *container.arguments])
     write_json(compose.host.state / "nginx-reloaded.json", moment)
 
 

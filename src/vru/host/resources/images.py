@@ -33,13 +33,19 @@ def pull_changes(host: Host, manifest: Manifest, present: Collection[str]) -> It
             yield Change("image", image, "pull", "", partial(_pull, host, image))
 
 
-def build_changes(compose: Compose, manifest: Manifest, present: Collection[str]) -> Iterator[Change]:
-    """Build what the engine lacks. Several services may share an image; it is built once."""
-    seen: set[str] = set(present)
+def build_changes(manifest: Manifest, present: Collection[str]) -> Iterator[Change]:
+    """Build what the engine lacks; `build_all` does it. Several services may share an image; it is built once."""
+    for entry in absent(manifest, present):
+        yield Change("image", entry.image, "build", f"for {entry.service}")
+
+
+def absent(manifest: Manifest, present: Collection[str]) -> list[ImageEntry]:
+    """The images to build, each once."""
+    wanted: dict[str, ImageEntry] = {}
     for entry in manifest.images:
-        if entry.image not in seen:
-            seen.add(entry.image)
-            yield Change("image", entry.image, "build", f"for {entry.service}", partial(_build, compose, entry))
+        if entry.image not in present:
+            wanted.setdefault(entry.image, entry)
+    return list(wanted.values())
 
 
 def pull_all(changes: Sequence[Change], step: Step) -> None:
@@ -71,26 +77,32 @@ def _pull(host: Host, image: str, step: Step, sleep: Callable[[float], None] = t
     )
 
 
-def _build(compose: Compose, entry: ImageEntry, step: Step) -> None:
+def build_all(compose: Compose, entries: Sequence[ImageEntry], step: Step) -> None:
+    """Build images side by side: they share layers, and one downloads while another compiles.
+
+    Raises:
+        HostError: one could not be built; the last lines of the build are in the error.
+    """
     done = compose.host.run.lines(
-        compose.command("--progress", "plain", "build", entry.service),
+        compose.command("--progress", "plain", "build", *(entry.service for entry in entries)),
         step.progress,
         env=BUILD_ENVIRONMENT,
         timeout=3600,
     )
     if not done.ok:
         raise HostError(
-            f"The image of {entry.service} could not be built: {_reason(done.out)}",
+            f"The images could not be built: {_reason(done.out)}",
             "Read the lines above; the build runs from the project's Dockerfile.",
-            service=entry.service,
             logs=tuple(done.out.splitlines()[-20:]),
         )
-    if entry.image not in present_images(compose.host, [entry.image]):
-        raise HostError(
-            f"Building {entry.service} did not make the image {entry.image}.",
-            "The Compose file and the release name different images: deploy again.",
-            service=entry.service,
-        )
+    there = present_images(compose.host, [entry.image for entry in entries])
+    for entry in entries:
+        if entry.image not in there:
+            raise HostError(
+                f"Building {entry.service} did not make the image {entry.image}.",
+                "The Compose file and the release name different images: deploy again.",
+                service=entry.service,
+            )
 
 
 def _reason(output: str) -> str:
@@ -104,7 +116,7 @@ def prune(host: Host, manifests: Sequence[Manifest]) -> int:
     repositories = {image.rpartition(":")[0] for image in wanted}
     listed = host.run(
         [
-            "docker", "image", "ls", "--filter", f"label=com.docker.compose.project={PROJECT}",
+            "docker", "image", "ls", "--filter", f"label=vru.project={PROJECT}",
             "--format", "{{.Repository}}:{{.Tag}}",
         ],
         check=False,

@@ -63,7 +63,7 @@ def run_and_record(compose: Compose, service: str, image: str, on_line: Callable
     done = compose.run_once(service, on_line)
     if not done.ok:
         raise HostError(
-            f"The migrations failed: {done.last_words(1)}",
+            f"The migrations failed: {done.last_words(2)}",
             "The services were not changed. Mend the migration, then deploy again.",
             service=service,
             logs=tuple(done.out.splitlines()[-20:]),
