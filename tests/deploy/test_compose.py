@@ -7,7 +7,7 @@ from tests.deploy.conftest import ROOT, ComposeConfig
 
 from vru.deploy.configuration import CONFIG, EXPORTERS, SCRAPED_SERVICES, USES, digests, directories, render
 from vru.deploy.environment import Environment, server_env
-from vru.deploy.images import base_images, images
+from vru.deploy.images import BUILD_IMAGES, base_images, images
 from vru.deploy.limits import scale_limits
 from vru.deploy.variables import BUILT, CONFIGURED, VARIABLES
 
@@ -128,7 +128,7 @@ def test_who_reads_configs_mounts_them_and_carries_their_digest(config: dict[str
 
 
 def test_secrets_are_only_where_they_are_needed(config: dict[str, Any], example: Environment) -> None:
-    stores = {"api_gateway", "camera_service", "validation_engine", "validation_worker", "migrate"}
+    stores = {"api_gateway", "validation_engine", "validation_worker", "migrate"}
     allowed = {
         "VRU_DATABASE_PASSWORD": stores | {"postgres"},
         "VRU_REDIS_PASSWORD": stores | {"redis_exporter"},
@@ -155,13 +155,16 @@ def test_only_who_needs_it_has_a_way_out(config: dict[str, Any]) -> None:
     }
     assert out == {"nginx", "camera_service", "alertmanager"}
     stores = {name for name, service in config["services"].items() if "stores" in (service.get("networks") or {})}
-    assert not {"nginx", "frontend", "ml_engine", "prometheus", "grafana"} & stores
+    assert not {"nginx", "frontend", "ml_engine", "camera_service", "prometheus", "grafana"} & stores
 
 
 def test_images_are_the_built_ones_and_the_pulled_ones(config: dict[str, Any], example: Environment) -> None:
     built = {image.image: image for image in images(ROOT, example)}
     used = {service["image"] for service in config["services"].values()}
-    assert used == set(built) | set(base_images(example))
+    built_upon = {example[name] for name in BUILD_IMAGES}
+    assert used == (set(built) | set(base_images(example))) - built_upon
+    for name in BUILT:
+        assert set(config["services"][name]["build"]["args"].values()) == built_upon
     for name in BUILT:
         service = config["services"][name]
         assert service["build"]["target"] == built[service["image"]].target

@@ -237,6 +237,7 @@ def directories() -> tuple[Directory, ...]:
         # nginx (another user) serves the files in it.
         Directory("data/media", 10001, 10001, "0755"),
         Directory("data/media/videos", 10001, 10001, "0755"),
+        Directory("data/camera", 10001, 10001, "0700"),
         Directory("backups", 0, 0, "0700"),
         Directory("logs", 0, 0, "0755"),
     )

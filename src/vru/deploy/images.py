@@ -21,6 +21,9 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "frontend": ("domain", "service", "frontend"),
 }
 
+# The variables that name what the images are built upon.
+BUILD_IMAGES = ("VRU_PYTHON_IMAGE", "VRU_NODE_IMAGE")
+
 # What the server needs beside the images' inputs.
 _BESIDE = ("docker-compose.production.yml", "models")
 
@@ -56,10 +59,11 @@ def images(root: Path, environment: Environment) -> tuple[Image, ...]:
         VruError: an input is missing.
     """
     digests: dict[str, str] = {}
+    bases = tuple(environment[name] for name in BUILD_IMAGES)
     found = []
     for service in BUILT:
         inputs = inputs_of(root, service)
-        tag = _tag(root, inputs, digests)
+        tag = _tag(root, inputs, bases, digests)
         found.append(Image(service, f"{environment['VRU_IMAGE_PREFIX']}/{service}:{tag}", service, inputs))
     return tuple(found)
 
@@ -86,7 +90,10 @@ def source_files(root: Path) -> tuple[str, ...]:
 
 
 def base_images(environment: Environment) -> tuple[str, ...]:
-    """The public images that the compose file runs, to be pulled."""
+    """The public images that are run or built upon, to be pulled.
+
+    Those built upon too: a pull honours the server's registry mirrors, a build does not always.
+    """
     return tuple(sorted({environment[name] for name in VARIABLES if name.endswith("_IMAGE")}))
 
 
@@ -106,8 +113,8 @@ def _files(root: Path, name: str) -> Iterator[str]:
         )
 
 
-def _tag(root: Path, inputs: tuple[str, ...], digests: dict[str, str]) -> str:
-    whole = hashlib.sha256()
+def _tag(root: Path, inputs: tuple[str, ...], bases: tuple[str, ...], digests: dict[str, str]) -> str:
+    whole = hashlib.sha256("\n".join(bases).encode())
     for path in inputs:
         if path not in digests:
             digests[path] = hashlib.sha256((root / path).read_bytes()).hexdigest()

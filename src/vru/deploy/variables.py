@@ -230,6 +230,10 @@ GROUPS: tuple[Group, ...] = (
                 "name before the names of the images built here",
                 values.image_prefix,
             ),
+            _operator(
+                "VRU_PYTHON_IMAGE", "python:3.13-slim-trixie", "what the services' images begin with", values.image
+            ),
+            _operator("VRU_NODE_IMAGE", "node:24-trixie-slim", "what builds the page", values.image),
             _operator("VRU_POSTGRES_IMAGE", "postgres:17-trixie", "PostgreSQL", values.image),
             _operator("VRU_REDIS_IMAGE", "redis:8-trixie", "Redis", values.image),
             _operator(
@@ -296,6 +300,7 @@ GROUPS: tuple[Group, ...] = (
             ),
             _container("VRU_MEDIA_ACCEL", "true", "whether nginx hands out the videos"),
             _container("VRU_MEDIA_DIR", "/var/lib/vru/media", "where the media store is mounted"),
+            _container("VRU_CAMERA_STATE_DIR", "/var/lib/vru/camera", "where the camera service remembers its cameras"),
             _container("VRU_MODELS_DIR", "/app/models", "where the model repository is mounted"),
             _container("VRU_DATABASE_HOST", "postgres", "where PostgreSQL answers"),
             _container("VRU_DATABASE_PORT", "5432", "its port"),
