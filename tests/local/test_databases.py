@@ -19,8 +19,8 @@ PASSWORD = "p@ss word'\"\\"
 
 
 @pytest.fixture
-def layout(tmp_path):
-    layout = Layout(tmp_path / "data with space")
+def layout(open_folder):
+    layout = Layout(open_folder / "data with space")
     layout.create()
     return layout
 

@@ -39,7 +39,7 @@ class ProcessSpec:
     port: int
     missing: Callable[[], str | None]
     layer: int
-    ready_timeout_s: float = 60.0
+    ready_timeout_s: float = 120.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 20.0
     death_signal: signal.Signals = signal.SIGKILL

@@ -15,6 +15,7 @@ from vru.local.processes import Child, ProcessSpec, start
 
 _POLL_S = 0.1
 _RESTARTS = 3
+_WIDTH = 300  # of a quoted log line
 _RESTART_WINDOW_S = 60.0
 
 Report = Callable[[str], None]
@@ -170,7 +171,7 @@ class Supervisor:
 
 def _quote(child: Child, count: int = 15) -> str:
     lines = child.last_lines(count)
-    return "\n" + "\n".join(f"  {child.spec.name} | {line}" for line in lines) + "\n" if lines else ""
+    return "\n" + "\n".join(f"  {child.spec.name} | {line[:_WIDTH]}" for line in lines) + "\n" if lines else ""
 
 
 def in_background(supervisor: Supervisor, work: Callable[[], None]) -> None:
