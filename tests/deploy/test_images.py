@@ -1,6 +1,7 @@
 import ast
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,10 @@ def test_the_inputs_are_files_and_sorted() -> None:
         inputs = inputs_of(ROOT, service)
         assert list(inputs) == sorted(inputs)
         assert all((ROOT / path).is_file() for path in inputs)
+
+
+def test_every_library_is_locked_in_one_version() -> None:
+    """Else the images, on their own Python, would run libraries that the tests never saw."""
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    names = [package["name"] for package in packages]
+    assert [name for name in sorted(set(names)) if names.count(name) > 1] == []
