@@ -123,7 +123,7 @@ async def test_image_that_is_none_or_damaged_or_too_large_is_refused(
         (b"text", 422, "not a JPEG or PNG"),
         (png[:5000], 422, "damaged"),
         (huge, 413, "30000 x 30000"),
-        (bytes(2 * 1024 * 1024), 413, ""),
+        (bytes(2 * 1024 * 1024), 413, "larger than 1 MiB"),
     ):
         async with client.post(DETECT, data=data) as response:
             problem = await response.json(content_type="application/problem+json")

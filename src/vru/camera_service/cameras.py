@@ -158,9 +158,10 @@ class Cameras:
         return camera
 
     def _begin(self, camera: StoredCamera) -> CameraReader:
-        def on_end(_: State) -> None:
+        def on_end(state: State) -> None:
+            # A camera that failed is still meant to run: a restart tries again.
             with self._lock:
-                if self._readers.get(camera.id) is reader:
+                if state == "ended" and self._readers.get(camera.id) is reader:
                     self._mark(camera.id, running=False)
 
         source = open_source(camera, self._media_dir)

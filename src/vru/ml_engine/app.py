@@ -13,10 +13,12 @@ from vru.ml_engine.inference import Engine, bodies
 from vru.ml_engine.repository import ModelRepository
 from vru.ml_engine.settings import MlEngineSettings
 from vru.service.app import create_app
-from vru.service.errors import UnavailableError
+from vru.service.errors import TooLargeError, UnavailableError
 from vru.service.schemas import DetectionBody, ModelBody, Problem, Schema, VideoDetectionRequest
 
 _MIB = 1024 * 1024
+# Lifts the application's general limit; what stands for it is _read_body, whose error is a problem with a fix.
+_LIMITED_HERE = 2**40
 _DESCRIPTION = "Runs the models of the model repository on single images and on videos in the media store."
 
 
@@ -91,6 +93,15 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     return {status: {"model": Problem} for status in statuses}
 
 
+async def _read_body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLargeError(f"The image is larger than {limit // _MIB} MiB.", "Send a smaller image.")
+    return bytes(body)
+
+
 def _routes(engine: Engine, settings: MlEngineSettings) -> APIRouter:
     router = APIRouter(prefix="/models", tags=["models"])
     models = engine.repository
@@ -116,14 +127,14 @@ def _routes(engine: Engine, settings: MlEngineSettings) -> APIRouter:
         summary="Detect in one image",
         responses=_problems(404, 413, 422),
         openapi_extra={"requestBody": {"required": True, "content": {"image/jpeg": picture, "image/png": picture}}},
-        max_body_size=settings.ml_max_image_mb * _MIB,
+        max_body_size=_LIMITED_HERE,
     )
     async def detect_image(
         name: str, version: str, request: Request, score_threshold: Annotated[float, Query(ge=0, le=1)] = 0.5
     ) -> ImageDetections:
         """The body is the image file itself, JPEG or PNG. Rotation by metadata is not applied."""
         chosen = models.get(name, version)
-        data = await request.body()
+        data = await _read_body(request, settings.ml_max_image_mb * _MIB)
 
         def work() -> ImageDetections:
             image = decode_image(data, settings.ml_max_image_megapixels * 1_000_000)
