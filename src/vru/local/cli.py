@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -203,19 +205,27 @@ def demo(
             if exit_after:
                 return
             _print_addresses(platform, output)
-            _print_next_steps(output)
+            _print_next_steps(output, data)
             _stay_up(supervisor, output)
     except Interrupted:
         sys.exit(0 if reached else EXIT_INTERRUPTED)
 
 
-def _print_next_steps(output: "Output") -> None:
+def _print_next_steps(output: "Output", data: Path | None) -> None:
+    # As it can be typed here: `make demo` does not put `vru` on the PATH.
+    this = Path(sys.argv[0]).absolute()
+    on_path = Path(shutil.which("vru") or "")
+    vru = "vru" if on_path.absolute() == this else os.path.relpath(this)
+    here = f" --data {data}" if data else ""
     output.line()
     output.heading("Try next")
-    output.line("  - open the page, log in, and look at the run: boxes of truth and detection over the video")
-    output.line("  - vru local demo --video FILE --ground-truth FILE     your own recording (in another terminal)")
-    output.line("  - vru local status                                    what runs, and how it is doing")
-    output.line("  - vru init && vru deploy                              the same platform on your server")
+    output.line("  Open the page, log in, and look at the run: truth and detections drawn over the video.")
+    output.line("  In another terminal:")
+    output.line(f"    {vru} local demo{here} --video FILE --ground-truth FILE")
+    output.line("        validates your own recording: a video, and COCO JSON or CVAT XML")
+    output.line(f"    {vru} local status{here}")
+    output.line(f"    {vru} init --host YOUR-SERVER && {vru} deploy")
+    output.line("        puts the same platform on a server; docs/operating.md says how")
 
 
 @local.command()
