@@ -103,10 +103,12 @@ def create_app(
 
         @app.get("/health", tags=["service"], summary="Whether the process answers")
         async def answer_health() -> Health:
+            """Asks nothing of anything else."""
             return Health(service=name, version=app.version)
 
     @app.get("/ready", tags=["service"], summary="Whether the service can work", responses={503: {"model": Readiness}})
     async def answer_ready() -> Response:
+        """200, or 503 with what is missing and why."""
         names = list(checks or {})
         outcomes = await asyncio.gather(*(run_check(check) for check in (checks or {}).values()))
         body = Readiness(

@@ -6,6 +6,8 @@ import aiohttp
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from yarl import URL
 
 from vru.service.errors import UnavailableError
@@ -57,22 +59,36 @@ async def forward(
     Raises:
         UnavailableError: the service cannot be reached, or says nothing within the session's time limit.
         ClientDisconnect: the client went away while sending its body.
+        HTTPException: the body is above its limit.
     """
     dropped = _NOT_FORWARDED | _listed_in_connection(request.headers)
     sent = {name: value for name, value in request.headers.items() if name not in dropped}
     sent |= headers or {}
     query = f"?{request.url.query}" if request.url.query else ""
+    failures: list[Exception] = []
+
+    async def sending() -> AsyncIterator[bytes]:
+        # The HTTP client would report these as its own: a body above its limit, a client that went away.
+        try:
+            async for chunk in request.stream():
+                yield chunk
+        except (HTTPException, ClientDisconnect) as error:
+            failures.append(error)
+            raise
+
     try:
         upstream = await session.request(
             request.method,
             # The string is already encoded: yarl must not encode it again.
             URL(base_url.rstrip("/") + path + query, encoded=True),
             headers=sent,
-            data=request.stream() if _has_body(request) else None,
+            data=sending() if _has_body(request) else None,
             allow_redirects=False,
             skip_auto_headers=("Accept-Encoding", "User-Agent", "Content-Type"),
         )
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except (aiohttp.ClientError, TimeoutError, HTTPException, ClientDisconnect) as error:
+        if failures:
+            raise failures[0] from None
         raise UnavailableError(
             f"The service {service} does not answer.", "Try again in a moment; /health shows what is down."
         ) from error

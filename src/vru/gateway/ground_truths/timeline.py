@@ -116,7 +116,7 @@ class TrackCollector:
             road_user = parse_class(raw.label)
             box = Box(raw.x, raw.y, raw.width, raw.height)
         except VruError as error:
-            raise UnprocessableError(f"{raw.where}: {error.message}", error.fix) from error
+            raise UnprocessableError(f"{raw.where}: {error.message}", error.fix or "Correct it.") from error
         self._check_inside(box, raw.where)
         track = self._tracks.setdefault(raw.track_id, _Open(road_user))
         if track.road_user is not road_user:

@@ -110,8 +110,9 @@ def _read(container: InputContainer) -> VideoFacts:
         raise UnprocessableError(
             f"The picture is {size[0]}x{size[1]}, above {MAX_SIDE} pixels a side.", "Scale it down."
         )
-    # MP4 says how many samples it holds (other formats say 0): fewer means that the end of the file is missing.
-    if stream.frames > packets:
+    # MP4 lists its samples: fewer than that means that the end of the file is missing. Other formats do not say, or
+    # count what is empty as well (AVI).
+    if "mov" in container.format.name.split(",") and stream.frames > packets:
         raise UnprocessableError(
             f"The video says that it has {stream.frames} frames, but only {packets} are there: it was cut short.",
             "Copy or export it again.",
