@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from vru.local.layout import Layout
     from vru.local.output import Output
     from vru.local.platform import Platform
+    from vru.local.supervisor import Supervisor
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
@@ -103,7 +105,17 @@ def _print_addresses(platform: "Platform", output: "Output") -> None:
     output.line(f"  logs       {platform.layout.logs}")
 
 
-def _stay_up(supervisor: Any, output: "Output") -> None:
+@contextmanager
+def _started(platform: "Platform", output: "Output") -> "Iterator[Supervisor]":
+    from vru.local.platform import running
+
+    output.heading(f"Starting VRU Platform, data in {platform.layout.root}")
+    with output.busy("starting") as is_up, running(platform, output.item) as supervisor:
+        is_up()
+        yield supervisor
+
+
+def _stay_up(supervisor: "Supervisor", output: "Output") -> None:
     output.line()
     output.line("Ctrl-C stops it. Your data stay.")
     supervisor.watch()
@@ -124,15 +136,13 @@ def local() -> None:
 def up(data: Path | None, base_port: int | None, port: tuple[str, ...]) -> None:
     """Start the platform and keep it up until Ctrl-C."""
     from vru.local.output import Output
-    from vru.local.platform import running
     from vru.local.supervisor import Interrupted
 
     output = Output()
     platform = _open(data, base_port, port)
-    output.heading(f"Starting VRU Platform, data in {platform.layout.root}")
     is_up = False
     try:
-        with running(platform, output.item) as supervisor:
+        with _started(platform, output) as supervisor:
             is_up = True
             _print_addresses(platform, output)
             _stay_up(supervisor, output)
@@ -171,7 +181,7 @@ def demo(
         raise click.UsageError("--video and --ground-truth belong together: give both.")
     from vru.local.demo import own, sample, validate
     from vru.local.output import Output
-    from vru.local.platform import attach, running
+    from vru.local.platform import attach
     from vru.local.supervisor import Interrupted, in_background
 
     output = Output()
@@ -196,10 +206,9 @@ def demo(
         _print_addresses(there, output)
         return
     platform = _open(data, base_port, port)
-    output.heading(f"Starting VRU Platform, data in {layout.root}")
     reached = False
     try:
-        with running(platform, output.item) as supervisor:
+        with _started(platform, output) as supervisor:
             in_background(supervisor, lambda: run_it(platform))
             reached = True
             if exit_after:

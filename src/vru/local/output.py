@@ -1,7 +1,7 @@
 """What `vru local` prints: live on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -53,6 +53,17 @@ class Output:
     def emphasised(self, text: str, style: str) -> None:
         """One line in a style of rich's."""
         self.console.print(f"[{style}]{escape(text)}[/{style}]")
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[Callable[[], None]]:
+        """Show on a terminal that something takes a while, until the end or until what this gives is called."""
+        status = self.console.status(escape(text))
+        if self.console.is_terminal:
+            status.start()
+        try:
+            yield status.stop
+        finally:
+            status.stop()
 
     @contextmanager
     def progress(self, label: str) -> Iterator[ProgressLine]:
