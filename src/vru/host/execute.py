@@ -15,7 +15,7 @@ from . import health, store, verify
 from .compose import Compose
 from .errors import FAILED, OK, HostError
 from .host import Host
-from .journal import Journal
+from .journal import Journal, Step
 from .lock import lock
 from .manifest import FileEntry, Manifest
 from .resources import Change, containers, directories, files, firewall, images, migration, packages, units
@@ -64,14 +64,65 @@ class _Executor:
         self._files([entry for entry in self.manifest.files if entry.path.startswith("/")] if setup_only else None)
         self._firewall()
         if not setup_only:
-            if self.manifest.has_compose:
-                self._images()
-                self._containers()
-            self._integrate()
-            if self.manifest.has_compose:
-                self._verify()
+            before = store.current(self.host)
+            try:
+                self._serve()
+            except HostError as error:
+                if before is not None and before != self.manifest.release:
+                    self._go_back(before, error)
+                raise
             self._finish()
         self._await_confirmation()
+
+    def _serve(self) -> None:
+        """Everything between the files' arrival and the moment when the release may be called live."""
+        if self.manifest.has_compose:
+            self._images()
+            self._containers()
+        self._integrate()
+        if self.manifest.has_compose:
+            self._verify()
+
+    def _go_back(self, release: str, cause: HostError) -> None:
+        """Put the live release's files back, and its containers where they were changed already.
+
+        The database keeps its schema: migrations only expand it, so the older release works with it.
+        """
+        back = _Executor(self.host, store.load(self.host, release), self.journal)
+        with self.journal.step(ORCHESTRATION, "go back", f"to release {release}") as step:
+            try:
+                back.return_to(step)
+            except HostError as error:
+                cause.fix = f"{cause.fix} Going back to release {release} failed as well: {error.message}"
+                step.state, step.detail = "failed", error.message
+                return
+            step.detail = f"release {release} goes on serving"
+        cause.fix = f"Release {release} goes on serving. {cause.fix}"
+
+    def return_to(self, step: Step) -> None:
+        """Make the server this (earlier) release again, as one step."""
+        files.claim(self.host, {entry.path for entry in self.manifest.files})
+        for change in files.changes(self.host, self.manifest, files.facts(self.host, self.manifest)):
+            if change.apply is not None:
+                change.apply(step)
+        files.release(self.host, self.manifest)
+        units.reload_systemd(self.host, step)
+        view = self.compose.view()
+        stateful = [name for name in containers.STATEFUL if name in view.services]
+        if list(containers.changes(view, containers.facts(self.host, self.compose))):
+            containers.up(self.compose, stateful, step)
+            health.wait(self.compose, stateful)
+        found = containers.facts(self.host, self.compose)
+        password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
+        for change in containers.password_changes(self.compose, found, password):
+            if change.apply is not None:
+                change.apply(step)
+        if list(containers.changes(view, found)):
+            containers.up(self.compose, [], step)
+        health.wait(self.compose, list(view.services))
+        for change in containers.nginx_changes(self.compose, containers.facts(self.host, self.compose)):
+            if change.apply is not None:
+                change.apply(step)
 
     # -- the phases -------------------------------------------------------------------------------------------------
 
@@ -196,7 +247,7 @@ class _Executor:
         pruned = images.prune(self.host, kept) if self.manifest.has_compose else 0
         if removed or pruned:
             with self.journal.step(VERIFICATION, "clean up") as step:
-                step.detail = f"removed {pruned} old images and {removed} old files of earlier releases"
+                step.detail = f"of earlier releases: {pruned} images, {removed} files' content"
 
     def _await_confirmation(self) -> None:
         """New firewall rules are part of the change: it is not whole before somebody proved that they let him in."""
@@ -206,7 +257,7 @@ class _Executor:
             deadline = time.monotonic() + firewall.CONFIRM_S + 15
             while firewall.pending(self.host) and time.monotonic() < deadline:
                 time.sleep(0.5)
-            if not firewall.confirmed(self.host):
+            if not firewall.confirmed(self.host, self.manifest.firewall):
                 raise HostError(
                     "The firewall rules were taken back: nobody confirmed them over a new connection.",
                     "Everything else is done. Run the same command again, and check VRU_SSH_PORT.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from . import PROTOCOL, store
@@ -83,7 +82,7 @@ class _Planner:
             recreated.add(change.name)
             yield change
         if containers.NGINX not in recreated:
-            if any(PurePosixPath(path).match("config/production/nginx*/**") for path in self._changed_files):
+            if any(path.startswith("config/production/nginx") for path in self._changed_files):
                 yield Change("nginx", "configuration", "reload", "after `nginx -t`")
             else:
                 yield from containers.nginx_changes(self.compose, found)

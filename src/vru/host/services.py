@@ -44,7 +44,9 @@ def logs(host: Host, names: Sequence[str], tail: str, since: str | None, *, foll
         arguments.append("--timestamps")
     if not sys.stdout.isatty():
         arguments.append("--no-color")
-    command = compose.command(*arguments, *names)
+    # Without this Compose writes escape sequences into pipes, too.
+    plain = [] if sys.stdout.isatty() else ["--ansi", "never"]
+    command = compose.command(*plain, *arguments, *names)
     os.execvpe(command[0], command, environment())  # noqa: S606 - an argument list of our own
 
 

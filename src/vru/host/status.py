@@ -42,8 +42,11 @@ def gather(host: Host) -> dict[str, Any]:
     ]
     usage = shutil.disk_usage(host.root if host.root.exists() else "/")
     backups = backup.existing(host)
+    own = [known for known in backups if not known.automatic]
     warnings = [ON_SAME_DISK] if backups else ["There is no backup yet: run vru-platform backup."]
     healthy = bool(services) and all(container.settled for container in found) and not set(wanted) - there
+    sick = [f"{c.service} is {c.health if c.state == 'running' else c.state}" for c in found if not c.settled]
+    warnings += [f"{words}: read vru-platform logs {words.split()[0]} --tail 50" for words in sick]
     rules = firewall.state(host)
     if live and not rules["standing"]:
         warnings.append("The firewall rules do not stand: run vru setup or vru deploy on your laptop.")
@@ -54,7 +57,7 @@ def gather(host: Host) -> dict[str, Any]:
         "healthy": healthy,
         "services": services,
         "disk": {"free": usage.free, "total": usage.total},
-        "backups": {"count": len(backups), "last": backups[-1].as_json() if backups else None},
+        "backups": {"count": len(backups), "last": own[-1].as_json() if own else None},
         "firewall": rules,
         "timers": _timers(host),
         "running": holder(host),
@@ -97,13 +100,19 @@ def memory(pid: int, proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
 
 def _timers(host: Host) -> list[dict[str, str]]:
     asked = host.run(
-        ["systemctl", "show", "--property=Id,ActiveState,NextElapseUSecRealtime,LastTriggerUSec", "--", *_TIMERS],
+        [
+            "systemctl",
+            "show",
+            "--property=Id,LoadState,ActiveState,NextElapseUSecRealtime,LastTriggerUSec",
+            "--",
+            *_TIMERS,
+        ],
         check=False,
     )
     timers = []
     for block in asked.out.strip().split("\n\n"):
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if values.get("Id"):
+        if values.get("LoadState") == "loaded":
             timers.append(
                 {
                     "name": values["Id"],

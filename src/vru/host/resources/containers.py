@@ -93,7 +93,7 @@ def check_nginx(compose: Compose) -> None:
         if not done.ok:
             raise HostError(
                 f"nginx refuses its new configuration: {done.last_words(2)}",
-                "The old one goes on serving. Mend the template, then deploy again.",
+                "Mend the template, then deploy again.",
                 service=NGINX,
                 logs=tuple((done.out + done.err).splitlines()[-20:]),
             )

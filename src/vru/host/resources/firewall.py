@@ -222,15 +222,9 @@ def pending(host: Host) -> bool:
     return (host.state / "firewall" / "pending.json").exists()
 
 
-def confirmed(host: Host) -> bool:
-    """Whether the rules that stand were confirmed, and none is pending."""
-    return not pending(host) and reassertable(host)
-
-
-def reassertable(host: Host) -> bool:
-    """Whether there ever were confirmed rules and they are what the tables hold."""
-    wanted = _load(host, "confirmed")
-    return wanted is not None and state(host)["standing"] is True
+def confirmed(host: Host, entry: FirewallEntry) -> bool:
+    """Whether the rules that a release wants stand and were confirmed."""
+    return not any(change.resource == "firewall" for change in changes(host, entry, facts(host)))
 
 
 def reassert(host: Host) -> bool:
