@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from vru.evaluation.matching import Floats
 
@@ -47,8 +47,8 @@ def clopper_pearson(successes: float, n: float, confidence: float) -> tuple[floa
     if n <= 0:
         return 0.0, 1.0
     alpha = 1 - confidence
-    low = float(stats.beta.ppf(alpha, successes, n - successes + 1)) if successes > 0 else 0.0
-    high = float(stats.beta.ppf(1 - alpha, successes + 1, n - successes)) if successes < n else 1.0
+    low = float(special.betaincinv(successes, n - successes + 1, alpha)) if successes > 0 else 0.0
+    high = float(special.betaincinv(successes + 1, n - successes, 1 - alpha)) if successes < n else 1.0
     return low, high
 
 
@@ -57,8 +57,19 @@ def garwood(events: float, exposure: float, confidence: float) -> tuple[float, f
     if exposure <= 0:
         return 0.0, math.inf
     alpha = 1 - confidence
-    low = float(stats.chi2.ppf(alpha, 2 * events)) / 2 if events > 0 else 0.0
-    return low / exposure, float(stats.chi2.ppf(1 - alpha, 2 * events + 2)) / 2 / exposure
+    low = float(special.gammaincinv(events, alpha)) if events > 0 else 0.0
+    return low / exposure, float(special.gammaincinv(events + 1, 1 - alpha)) / exposure
+
+
+def _binomial_quantile(probability: float, n: int, share: float) -> int:
+    """Smallest k for which P(Binomial(n, share) <= k) reaches ``probability``.
+
+    ``scipy.stats`` has this too; importing it would double the time that a worker takes to start.
+    """
+    k: int = math.ceil(special.bdtrik(probability, n, share))
+    while k > 0 and special.bdtr(k - 1, n, share) >= probability:
+        k -= 1
+    return k
 
 
 def unseen_share(n: int, confidence: float) -> float:
@@ -168,8 +179,8 @@ class Quantile:
         n = self.n
         if n == 0:
             return 0.0, math.inf
-        upper = int(stats.binom.ppf(confidence, n, self.quantile)) + 1
-        lower = int(stats.binom.ppf(1 - confidence, n, self.quantile))
+        upper = _binomial_quantile(confidence, n, self.quantile) + 1
+        lower = _binomial_quantile(1 - confidence, n, self.quantile)
         low = float(self.earliest[lower - 1]) if lower >= 1 else 0.0
         high = float(self.latest[upper - 1]) if upper <= n else math.inf
         return low, high

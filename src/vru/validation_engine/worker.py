@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -14,6 +15,7 @@ from psycopg import Error as PsycopgError
 from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 from redis.asyncio import Redis
+from sqlalchemy.exc import SQLAlchemyError
 
 from vru.domain import VruError
 from vru.service import cache, logs
@@ -112,34 +114,44 @@ async def run(settings: WorkerSettings) -> None:
         await stack.enter_async_context(
             _serving(status_app(database, redis), settings.bind_host, settings.worker_metrics_port)
         )
-        await _open(queue, stop)
         stack.push_async_callback(queue.close_async)
-        Steps(settings, database, queue, redis, http).register()
-        if stop.is_set():
+        opening, stopping = asyncio.create_task(_open(queue, database)), asyncio.create_task(stop.wait())
+        stack.push_async_callback(_end, opening, stopping)
+        await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
             return
+        opening.result()
+        Steps(settings, database, queue, redis, http).register()
         log.info("working", concurrency=settings.worker_concurrency, ml_engine=settings.ml_engine_url)
         working = asyncio.create_task(_work(queue, settings))
         sweeping = asyncio.create_task(
             sweep_forever(queue, database, redis, stalled_after_s=settings.stalled_after_s, every_s=_SWEEP_EVERY_S)
         )
-        stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((working, sweeping, stopping), return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
-        for task in (sweeping, stopping, working):
-            task.cancel()
-        outcomes = await asyncio.gather(sweeping, working, return_exceptions=True)
-        for outcome in outcomes:
+        for outcome in await _end(sweeping, working):
             if isinstance(outcome, Exception):
                 raise outcome
 
 
-async def _open(queue: App, stop: asyncio.Event) -> None:
+async def _end(*tasks: "asyncio.Task[Any]") -> list[Any]:
+    """Cancel tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _open(queue: App, database: Database) -> None:
     """Open the queue's pool once the database answers."""
-    while not stop.is_set():
+    while True:
         try:
+            # Asked first, because the pool itself gives up only after half a minute.
+            await database.check()
             await queue.open_async()
-        except (ProcrastinateException, PsycopgError, PoolTimeout, OSError) as error:
-            log.warning("waiting for the database", reason=str(error.__cause__ or error))
+        except (SQLAlchemyError, ProcrastinateException, PsycopgError, PoolTimeout, OSError) as error:
+            log.warning("waiting for the database", reason=str(error.__cause__ or error).strip().splitlines()[:1])
+            # A pool that gave up is closed for good: forget it.
+            await queue.close_async()
             await asyncio.sleep(_RETRY_S)
         else:
             return
