@@ -94,7 +94,7 @@ def apply(
     taken back unless they are confirmed.
 
     Returns:
-        The host program's last event.
+        The host program's last event, and ``phase``: the last one that was reported.
 
     Raises:
         DeploymentFailedError: the change failed; the reason, the fix and the failing container's log are in it.
@@ -134,7 +134,7 @@ def apply(
         raise DeploymentFailedError(
             end.get("message", "The change failed."), end.get("fix", ""), tuple(end.get("logs", ()))
         )
-    return end
+    return {**end, "phase": phase}
 
 
 def _report_step(event: Mapping[str, Any], report: Reporter) -> None:

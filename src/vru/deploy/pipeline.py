@@ -101,7 +101,8 @@ def deploy(target: Target, report: Reporter, *, setup_only: bool = False, update
                 report.done("release", "is live already")
         traffic = server.traffic
     if not setup_only:
-        report.phase(7)
+        if change.phase < 7:
+            report.phase(7)
         verify_outside(target.environment, report)
     return {
         "release": release.name,
@@ -120,6 +121,7 @@ class _Changer:
         self.release = release
         self.report = report
         self.made = 0
+        self.phase = 0
 
     def prepare_server(self, difference: orchestration.Difference) -> set[str]:
         """Make what belongs to the server's setup; what it needs of the release's content is sent first.
@@ -158,6 +160,7 @@ class _Changer:
                 "Run the same command again to watch it to its end.",
             ) from error
         self.made += int(end.get("changed", 0))
+        self.phase = end["phase"]
 
 
 def verify_outside(environment: Environment, report: Reporter) -> list[Check]:
