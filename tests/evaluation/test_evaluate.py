@@ -47,7 +47,7 @@ def test_perfect_detections_are_perfect() -> None:
 
 def test_what_the_data_do_not_determine_is_none_and_never_zero() -> None:
     nothing = values(evaluate(truth(), [], frames(10), FAST))
-    assert nothing["false_alarms_per_minute"] == 0
+    assert nothing["false_alarms_per_minute"] == nothing["tracks_not_evaluated"] == 0
     assert {name for name, value in nothing.items() if value is None} == {
         *("precision", "recall", "f1", "ap50", "track_recall", "latency_median_ms", "latency_p95_ms")
     }
@@ -63,11 +63,12 @@ def test_one_frame_lasts_no_known_time() -> None:
 
 
 def test_only_evaluated_frames_count() -> None:
-    tracks = truth(track(1, 0, 49))
+    tracks = truth(track(1, 0, 49), track(2, 61, 64))
     every_fifth = frames(100, 5)
     result = evaluate(tracks, perfect(tracks, every_fifth), every_fifth, FAST)
     assert result.overall.true_positives == 10
     assert values(result)["recall"] == 1.0
+    assert values(result)["tracks_not_evaluated"] == 1
     assert any("500.0 ms" in note for note in result.notes)
 
 

@@ -189,7 +189,7 @@ def _evaluate_slice(
     hits = int((counted == TRUE_POSITIVE).sum())
     return SliceEvaluation(
         name=name,
-        estimates=sample.estimates(alarms, false_positives_known=known),
+        estimates=sample.estimates(alarms, not_evaluated=len(not_evaluated), false_positives_known=known),
         tracks=tuple(outcomes),
         not_evaluated=tuple(not_evaluated),
         true_positives=hits,

@@ -108,4 +108,6 @@ def _number(value: float, metric: str) -> str:
     unit = METRICS[metric]
     if unit == "ms":
         return f"{value:.1f} ms"
-    return f"{value:.3g} a minute" if unit else f"{value:.4f}"
+    if unit == "1/min":
+        return f"{value:.3g} a minute"
+    return f"{value:.0f}" if unit else f"{value:.4f}"

@@ -22,6 +22,7 @@ METRICS: Mapping[str, str] = {
     "latency_p95_ms": "ms",
     "latency_resolution_ms": "ms",
     "false_alarms_per_minute": "1/min",
+    "tracks_not_evaluated": "tracks",
 }
 
 
@@ -86,7 +87,9 @@ class Sample:
         self.track_weights = _weights(rng, len(outcomes), settings.resamples)
         self.clip_weights = _weights(rng, self.clip_count, settings.resamples)
 
-    def estimates(self, alarms: Sequence[FalseAlarm], *, false_positives_known: bool) -> dict[str, Estimate]:
+    def estimates(
+        self, alarms: Sequence[FalseAlarm], *, not_evaluated: int, false_positives_known: bool
+    ) -> dict[str, Estimate]:
         """Every metric. Figures that count false positives have no value if those cannot be told for the slice."""
         result: dict[str, Estimate] = dict(self._track_figures())
         result |= self._box_figures(known=false_positives_known)
@@ -96,6 +99,7 @@ class Sample:
         minutes = float(self.clip_minutes.sum()) if false_positives_known else 0.0
         rates = _ratio(self.clip_weights @ per_clip, self.clip_weights @ self.clip_minutes)
         result["false_alarms_per_minute"] = Rate(len(alarms), minutes, self.clip_count, np.nan_to_num(rates))
+        result["tracks_not_evaluated"] = Known(float(not_evaluated), len(self.outcomes) + not_evaluated, "tracks")
         return {name: result[name] for name in METRICS}
 
     def _track_figures(self) -> dict[str, Estimate]:
