@@ -1,8 +1,7 @@
 """``python -m vru.frontend``: serve the page."""
 
-from vru.frontend.app import create_frontend
+from vru.frontend.app import FrontendSettings, create_frontend
 from vru.service.app import serve
-from vru.service.settings import ServiceSettings
 
 if __name__ == "__main__":
-    serve(create_frontend, ServiceSettings().frontend_port)
+    serve(create_frontend, FrontendSettings().frontend_port)

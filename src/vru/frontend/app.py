@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
+from pydantic import Field
 
 from vru.frontend.site import Site
 from vru.service.app import create_app
@@ -14,6 +15,12 @@ from vru.service.proxy import forward
 from vru.service.settings import ServiceSettings
 
 STATIC = Path(__file__).parent / "static"
+
+
+class FrontendSettings(ServiceSettings):
+    """What the frontend reads from the environment."""
+
+    frontend_static_dir: str = Field("", description="where the built page is; empty: beside this code")
 
 
 def _to_gateway(request: Request) -> dict[str, str]:
@@ -26,14 +33,14 @@ def _to_gateway(request: Request) -> dict[str, str]:
     return headers
 
 
-def create_frontend(settings: ServiceSettings | None = None, static: Path = STATIC) -> FastAPI:
+def create_frontend(settings: FrontendSettings | None = None) -> FastAPI:
     """The frontend's application.
 
     Raises:
         VruError: the page was not built.
     """
-    settings = settings or ServiceSettings()
-    site = Site(static)
+    settings = settings or FrontendSettings()
+    site = Site(Path(settings.frontend_static_dir or STATIC))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

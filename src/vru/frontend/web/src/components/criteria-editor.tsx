@@ -27,7 +27,7 @@ export function CriteriaEditor({ value, onChange }: CriteriaEditorProps) {
   return (
     <div>
       <div className="overflow-x-auto">
-        <table className="w-full min-w-170 border-collapse">
+        <table className="min-w-170 border-collapse">
           <caption className="sr-only">Criteria</caption>
           <thead>
             <tr className="text-left text-[12.5px] text-ink-faint [&_th]:pr-2 [&_th]:pb-1 [&_th]:font-medium">
@@ -52,7 +52,7 @@ export function CriteriaEditor({ value, onChange }: CriteriaEditorProps) {
               return (
                 // biome-ignore lint/suspicious/noArrayIndexKey: rows have no identity but their place.
                 <tr key={index} className="[&_td]:py-1 [&_td]:pr-2">
-                  <td>
+                  <td className="w-64">
                     <Select
                       className={COMPACT}
                       aria-label={`Metric of criterion ${index + 1}`}
@@ -112,7 +112,7 @@ export function CriteriaEditor({ value, onChange }: CriteriaEditorProps) {
                         ))}
                     </Select>
                   </td>
-                  <td className="w-28">
+                  <td className="w-40">
                     <Input
                       className={COMPACT}
                       aria-label={`Slice ${about}`}
@@ -121,7 +121,7 @@ export function CriteriaEditor({ value, onChange }: CriteriaEditorProps) {
                       onChange={(event) => change(index, { slice: event.target.value })}
                     />
                   </td>
-                  <td className="w-32">
+                  <td className="w-36">
                     <Select
                       className={COMPACT}
                       aria-label={`Severity ${about}`}

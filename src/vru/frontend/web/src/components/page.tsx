@@ -25,7 +25,7 @@ export function Page({ title, crumbs = [], badges, actions, intro, children }: P
       {crumbs.length > 0 && (
         <nav aria-label="Breadcrumb" className="mb-1 text-[13px] text-ink-faint">
           <ol className="flex flex-wrap gap-x-1.5">
-            {crumbs.map((crumb) => (
+            {crumbs.map((crumb, index) => (
               <li key={crumb.label} className="flex gap-x-1.5">
                 {crumb.link ? (
                   <Link {...crumb.link} className="hover:text-ink hover:underline">
@@ -34,7 +34,7 @@ export function Page({ title, crumbs = [], badges, actions, intro, children }: P
                 ) : (
                   crumb.label
                 )}
-                <span aria-hidden>/</span>
+                {index < crumbs.length - 1 && <span aria-hidden>/</span>}
               </li>
             ))}
           </ol>

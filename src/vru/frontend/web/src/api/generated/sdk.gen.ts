@@ -20,6 +20,8 @@ export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends 
 
 /**
  * Whether the service can work
+ *
+ * 200, or 503 with what is missing and why.
  */
 export const answerReady = <ThrowOnError extends boolean = false>(options?: Options<AnswerReadyData, ThrowOnError>): RequestResult<AnswerReadyResponses, AnswerReadyErrors, ThrowOnError> => (options?.client ?? client).get<AnswerReadyResponses, AnswerReadyErrors, ThrowOnError>({ url: '/ready', ...options });
 

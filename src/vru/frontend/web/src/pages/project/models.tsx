@@ -40,7 +40,7 @@ export function ModelsTab() {
                   </code>,
                 ],
                 ...Object.entries(model.parameters ?? {}).map(([name, value]): [string, string] => [
-                  humanise(name),
+                  name,
                   typeof value === "string" ? value : JSON.stringify(value),
                 ]),
               ]}

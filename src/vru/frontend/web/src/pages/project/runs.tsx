@@ -8,7 +8,7 @@ import { ProblemNotice } from "@/components/problem-notice";
 import { StateBadge, VerdictBadge } from "@/components/status";
 import { Button } from "@/components/ui/button";
 import { Empty, Panel } from "@/components/ui/panel";
-import { formatDate, UNKNOWN } from "@/lib/format";
+import { formatCount, formatDate, UNKNOWN } from "@/lib/format";
 import { formatMetric } from "@/lib/metrics";
 import { isFinal } from "@/lib/runs";
 
@@ -54,8 +54,8 @@ const columns: Column<Row>[] = [
     header: "Frames",
     cell: ({ row: { original: run } }) =>
       isFinal(run.state) && run.frames_done === run.frames_total
-        ? run.frames_total
-        : `${run.frames_done} / ${run.frames_total || UNKNOWN}`,
+        ? formatCount(run.frames_total)
+        : `${formatCount(run.frames_done)} / ${run.frames_total ? formatCount(run.frames_total) : UNKNOWN}`,
   },
   figure("precision", "Precision"),
   figure("recall", "Recall"),

@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Check, Eye, Trash2 } from "lucide-react";
-import { useState } from "react";
+import { useId, useState } from "react";
 import { deleteGroundTruth, deleteVideo, uploadGroundTruth, uploadVideo } from "@/api/calls";
 import { truthsQuery, videosQuery } from "@/api/queries";
 import type { GroundTruth, Video } from "@/api/types";
@@ -11,7 +11,7 @@ import { ProblemNotice } from "@/components/problem-notice";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { Confirm } from "@/components/ui/dialog";
-import { Field, Input } from "@/components/ui/field";
+import { Input, Select } from "@/components/ui/field";
 import { Empty, Panel } from "@/components/ui/panel";
 import { formatBytes, formatCount, formatDate, formatDuration, plural } from "@/lib/format";
 
@@ -89,7 +89,7 @@ function VideoPanel({ video }: { video: Video }) {
           <TruthRow key={truth.id} truth={truth} />
         ))}
       </ul>
-      <div className="flex flex-wrap items-start gap-3">
+      <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
         <div className="min-w-72 flex-1">
           <FileUpload
             compact
@@ -102,16 +102,7 @@ function VideoPanel({ video }: { video: Video }) {
             }}
           />
         </div>
-        <Field label="Made by" hint="manual, synthetic, or model:NAME" className="w-56">
-          {(attributes) => (
-            <Input
-              {...attributes}
-              className="h-8"
-              value={source}
-              onChange={(event) => setSource(event.target.value)}
-            />
-          )}
-        </Field>
+        <SourceChoice value={source} onChange={setSource} />
       </div>
       <Confirm
         open={asking}
@@ -124,6 +115,36 @@ function VideoPanel({ video }: { video: Video }) {
         The file and its ground truth are deleted. A video that a run has used cannot be deleted.
       </Confirm>
     </Panel>
+  );
+}
+
+/** Who or what made the boxes: truth made by the model under test is refused. */
+function SourceChoice({ value, onChange }: { value: string; onChange: (value: string) => void }) {
+  const id = useId();
+  const model = value.startsWith("model:");
+  return (
+    <div className="flex items-center gap-2 text-[13px]">
+      <label htmlFor={id}>Made by</label>
+      <Select
+        id={id}
+        className="h-8 w-auto"
+        value={model ? "model:" : value}
+        onChange={(event) => onChange(event.target.value)}
+      >
+        <option value="manual">people</option>
+        <option value="synthetic">a synthetic scene</option>
+        <option value="model:">a model</option>
+      </Select>
+      {model && (
+        <Input
+          className="h-8 w-40"
+          aria-label="Name of the model that made the ground truth"
+          placeholder="its name"
+          value={value.slice("model:".length)}
+          onChange={(event) => onChange(`model:${event.target.value}`)}
+        />
+      )}
+    </div>
   );
 }
 

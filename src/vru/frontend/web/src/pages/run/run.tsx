@@ -42,7 +42,6 @@ export function RunPage() {
           label: project.data?.name ?? "Project",
           link: { to: "/projects/$projectId", params: { projectId: run.project_id } },
         },
-        { label: "Runs" },
       ]}
       badges={<StateBadge state={run.state} />}
       intro={
@@ -58,7 +57,7 @@ export function RunPage() {
           <Panel>The run was cancelled after {run.frames_done} frames. It has no verdict.</Panel>
         )}
         <VerdictPanel run={run} />
-        <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_400px]">
+        <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_410px]">
           <Panel flush className="overflow-hidden">
             <ProblemNotice error={video.error ?? truth.error} className="m-4" />
             {video.data && truth.data ? (

@@ -76,6 +76,11 @@ export function MeasurementsTable({ measurements }: { measurements: Measurement[
   );
 }
 
+/** Media time without the zeros that say nothing: 0:06.0, but 0:06.033. */
+function shortTime(seconds: number): string {
+  return formatMediaTime(seconds).replace(/0{1,2}$/, "");
+}
+
 interface TracksTableProps {
   tracks: TrackResult[];
   onShow: (track: TrackResult, seconds: number) => void;
@@ -102,7 +107,7 @@ export function TracksTable({ tracks, onShow }: TracksTableProps) {
         header: "Visible",
         cell: ({ row: { original: track } }) => (
           <span className="whitespace-nowrap">
-            {formatMediaTime(track.first_visible_s)} to {formatMediaTime(track.last_visible_s)}
+            {shortTime(track.first_visible_s)} to {shortTime(track.last_visible_s)}
           </span>
         ),
       },

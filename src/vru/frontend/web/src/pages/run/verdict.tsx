@@ -90,12 +90,12 @@ function ResultRow({ result }: { result: CriterionResult }) {
       <td className="whitespace-nowrap">
         <IntervalPlot measurement={measurement} criterion={criterion} verdict={verdict} />
         <p className="text-[12.5px] text-ink-faint leading-tight">
-          {formatInterval(measurement)} at {Math.round(measurement.confidence_level * 1000) / 10} %
+          {formatInterval(measurement)}, {Math.round(measurement.confidence_level * 1000) / 10} % interval
         </p>
       </td>
       <td className="text-right">{formatCount(measurement.n)}</td>
       <td className="min-w-64 max-w-xl text-[13px] text-ink-soft leading-snug">
-        {reason}
+        {worded(reason, criterion.metric, info.label)}
         {more_needed !== null && more_needed !== undefined && (
           <span className="ml-1 whitespace-nowrap font-medium text-unsure">
             {formatCount(more_needed)} more needed.
@@ -104,4 +104,9 @@ function ResultRow({ result }: { result: CriterionResult }) {
       </td>
     </tr>
   );
+}
+
+/** The reason with the metric's name as the page writes it. */
+function worded(reason: string, metric: string, label: string): string {
+  return reason.startsWith(`${metric} `) ? label + reason.slice(metric.length) : reason;
 }

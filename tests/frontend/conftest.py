@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+
+SCRIPT = "assets/index-AbCd1234.js"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """A small page as Vite lays it out."""
+    static = tmp_path / "static"
+    (static / "assets").mkdir(parents=True)
+    (static / "index.html").write_text(
+        '<meta name="csp-nonce" content="__CSP_NONCE__"><script src="/assets/index-AbCd1234.js"></script>'
+    )
+    (static / SCRIPT).write_text("console.log('page');\n" * 200)
+    (static / "favicon.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (static / ".sources.sha256").write_text("not for readers")
+    return static
