@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from vru.domain import VruError
 from vru.gateway.app import create_gateway
 from vru.gateway.openapi import FORWARDED_BODIES
 from vru.gateway.settings import GatewaySettings
@@ -67,6 +68,46 @@ class TestHealth:
         assert answer.status_code == 503
         assert "does not exist" in answer.json()["checks"]["database"]
         assert httpx2.get(f"{address}/health").json()["services"]["database"]["status"] == "unavailable"
+
+    def test_a_lost_redis_is_told_and_comes_back(self, start_gateway, connect, redis):
+        import os
+        import signal as signals
+
+        api = connect(start_gateway())
+        with __import__("redis").Redis.from_url(redis.admin_url) as admin:
+            pid = admin.info("server")["process_id"]
+        os.kill(pid, signals.SIGSTOP)
+        try:
+            answer = api.client.get("/projects", timeout=60)
+        finally:
+            os.kill(pid, signals.SIGCONT)
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "The Redis server does not answer."
+        assert api.client.get("/projects").status_code == 200
+
+    def test_a_lost_database_is_told(self, postgres, migrated_template, gateway_settings, serve_app, connect):
+        name = postgres.create_database(migrated_template)
+        api = connect(serve_app(create_gateway(gateway_settings(database_name=name))))
+        postgres.drop_database(name)
+        answer = api.client.get("/projects")
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "The database does not answer."
+        assert name not in answer.text
+
+
+async def test_a_database_without_tables_is_told_at_the_start(postgres, gateway_settings):
+    app = create_gateway(gateway_settings(database_name=postgres.create_database()))
+    with pytest.raises(VruError, match=r"no tables yet.*vru\.service\.database\.migrate"):
+        async with app.router.lifespan_context(app):
+            pass
+
+
+async def test_a_database_that_never_answers_is_told_at_the_start(monkeypatch, gateway_settings):
+    monkeypatch.setattr("vru.gateway.app.START_TIMEOUT_S", 0.1)
+    app = create_gateway(gateway_settings(database_port=9))
+    with pytest.raises(VruError, match=r"cannot start: .*VRU_DATABASE_\*"):
+        async with app.router.lifespan_context(app):
+            pass
 
 
 def test_documentation_needs_no_other_server(start_gateway):

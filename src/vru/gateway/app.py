@@ -1,5 +1,7 @@
 """The gateway's application."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,7 +9,10 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
+from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 
+from vru.domain import VruError
 from vru.gateway import cameras, health, models, runs
 from vru.gateway.auth import endpoints as auth
 from vru.gateway.auth.sessions import SessionStore
@@ -24,6 +29,7 @@ from vru.service.app import create_app
 from vru.service.requests import REQUEST_ID_HEADER
 
 PREFIX = "/api/v1"
+START_TIMEOUT_S = 60.0
 _DESCRIPTION = """\
 Proves, with evidence, whether an AI model or a vehicle camera detects vulnerable road users well and soon enough.
 
@@ -40,6 +46,31 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
+async def _begin(opened: Resources) -> None:
+    """Make the administrator exist. After a reboot the database may still be starting: wait for it.
+
+    Raises:
+        VruError: the database or Redis does not answer in time, or the database has no tables yet.
+    """
+    sessions = SessionStore(opened.redis, opened.settings)
+    end = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            await ensure_admin(opened.database, sessions, opened.settings)
+        except (OperationalError, InterfaceError, RedisError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            if time.monotonic() > end:
+                raise VruError(
+                    f"The gateway cannot start: {reason}", "Check VRU_DATABASE_* and VRU_REDIS_*, and their servers."
+                ) from error
+            log.warning("waiting for the database and Redis", reason=reason)
+            await asyncio.sleep(1)
+        except ProgrammingError as error:
+            raise VruError("The database has no tables yet.", "Run: python -m vru.service.database.migrate") from error
+        else:
+            return
+
+
 def create_gateway(settings: GatewaySettings) -> FastAPI:
     """The gateway, ready for ``vru.service.app.serve``."""
 
@@ -53,7 +84,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
         if removed:
             log.info("removed what aborted uploads left", files=removed)
         async with open_resources(app, settings) as opened:
-            await ensure_admin(opened.database, SessionStore(opened.redis, settings), settings)
+            await _begin(opened)
             yield
 
     async def check_database() -> None:

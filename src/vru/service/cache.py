@@ -10,7 +10,7 @@ from vru.service.settings import ServiceSettings
 def connect(settings: ServiceSettings) -> Redis:
     """A client with a pool of connections, made when first needed. Close it with ``await client.aclose()``.
 
-    Answers are text. A broken connection is tried again three times within a second. Keys begin with ``vru:``.
+    Answers are text. A broken connection is tried again once. Keys begin with ``vru:``.
     """
     return Redis.from_url(
         settings.redis_url,
@@ -18,5 +18,5 @@ def connect(settings: ServiceSettings) -> Redis:
         socket_timeout=5,
         socket_connect_timeout=3,
         health_check_interval=30,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3),
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=1),
     )

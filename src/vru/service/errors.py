@@ -1,6 +1,6 @@
 """Errors with an HTTP status, and how every error becomes application/problem+json (RFC 9457)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -8,12 +8,18 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from vru.domain import VruError
 from vru.service.schemas import Problem
 
 PROBLEM_JSON = "application/problem+json"
+
+log = structlog.get_logger("vru.errors")
 
 
 class NotFoundError(VruError):
@@ -122,8 +128,22 @@ def _validation_error(request: Request, error: Exception) -> Response:
     )
 
 
+def _lost(part: str) -> Callable[[Request, Exception], Response]:
+    def handle(request: Request, error: Exception) -> Response:
+        log.error("lost a part", part=part, reason=str(error).strip().partition("\n")[0])
+        return problem(
+            request, HTTPStatus.SERVICE_UNAVAILABLE, f"The {part} does not answer.", "Try again in a moment."
+        )
+
+    return handle
+
+
 def install(app: FastAPI) -> None:
     """Make ``app`` answer every error that it raises as a problem."""
+    for error in (OperationalError, InterfaceError, PoolTimeoutError):
+        app.add_exception_handler(error, _lost("database"))
+    for redis_error in (RedisConnectionError, RedisTimeoutError):
+        app.add_exception_handler(redis_error, _lost("Redis server"))
     app.add_exception_handler(VruError, _vru_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
