@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,13 +20,29 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def temporary_name(path: Path) -> Path:
+    """Where a file is written before it takes its name. Always the same, so that a killed run leaves nothing behind
+    that the next one would not overwrite."""
+    return path.with_name(f".{path.name}.vru-new")
+
+
 def write_atomic(
-    path: Path, content: bytes | BinaryIO, mode: int = 0o644, uid: int | None = None, gid: int | None = None
+    path: Path,
+    content: bytes | BinaryIO,
+    mode: int = 0o644,
+    uid: int | None = None,
+    gid: int | None = None,
+    *,
+    sync_parent: bool = True,
 ) -> None:
-    """Write beside the target, sync, rename. The mode holds from the first byte on."""
+    """Write beside the target, sync, rename. Nobody else can read it before its mode and owner are set.
+
+    With ``sync_parent`` false the caller makes the rename durable, once for many files, by `sync_directory`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
-    temporary = Path(name)
+    temporary = temporary_name(path)
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             if isinstance(content, bytes):
@@ -44,7 +59,8 @@ def write_atomic(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    if sync_parent:
+        sync_directory(path.parent)
 
 
 def write_json(path: Path, value: Any, mode: int = 0o600) -> None:

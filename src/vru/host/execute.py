@@ -102,9 +102,11 @@ class _Executor:
     def return_to(self, step: Step) -> None:
         """Make the server this (earlier) release again, as one step."""
         files.claim(self.host, {entry.path for entry in self.manifest.files})
-        for change in files.changes(self.host, self.manifest, files.facts(self.host, self.manifest)):
+        wanted = list(files.changes(self.host, self.manifest, files.facts(self.host, self.manifest)))
+        for change in wanted:
             if change.apply is not None:
                 change.apply(step)
+        files.settle(self.host, wanted)
         files.release(self.host, self.manifest)
         units.reload_systemd(self.host, step)
         view = self.compose.view()
@@ -148,6 +150,7 @@ class _Executor:
         ]
         files.claim(self.host, chosen)
         self._apply(TRANSFER, "files", wanted)
+        files.settle(self.host, wanted)
         if only is None:
             files.release(self.host, manifest)
         changed = {change.name for change in wanted}

@@ -87,7 +87,7 @@ def content(host: Host, manifest: Manifest, path: str) -> bytes | None:
 
 
 def place(host: Host, entry: FileEntry) -> None:
-    """Put one file where it belongs.
+    """Put one file where it belongs; the caller makes the renames durable.
 
     Raises:
         HostError: its content is not in the store.
@@ -98,7 +98,7 @@ def place(host: Host, entry: FileEntry) -> None:
     uid = os.geteuid() if entry.uid is None else entry.uid
     gid = os.getegid() if entry.gid is None else entry.gid
     with source.open("rb") as file:
-        write_atomic(host.place(entry.path), file, entry.mode, uid, gid)
+        write_atomic(host.place(entry.path), file, entry.mode, uid, gid, sync_parent=False)
 
 
 def save(host: Host, manifest: Manifest) -> None:

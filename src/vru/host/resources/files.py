@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from ..disk import read_json, sha256_of, write_json
+from ..disk import read_json, sha256_of, sync_directory, temporary_name, write_json
 from ..host import Host
 from ..journal import Step
 from ..manifest import FileEntry, Manifest
@@ -94,6 +94,13 @@ def claim(host: Host, paths: Iterable[str]) -> None:
         write_json(host.state / "owned-files.json", sorted(wanted))
 
 
+def settle(host: Host, changes: Iterable[Change]) -> None:
+    """Make the renames of many files durable, once for each directory."""
+    for parent in {host.place(change.name).parent for change in changes}:
+        if parent.exists():
+            sync_directory(parent)
+
+
 def release(host: Host, manifest: Manifest) -> None:
     """Strike files from the ledger after they were removed."""
     wanted = {entry.path for entry in manifest.files}
@@ -112,6 +119,7 @@ def _write(host: Host, entry: FileEntry, step: Step) -> None:
 def _remove(host: Host, path: str, step: Step) -> None:
     target = host.place(path)
     target.unlink(missing_ok=True)
+    temporary_name(target).unlink(missing_ok=True)
     step.progress(f"removed {path}")
     # Directories that only this file kept alive go too, but never one outside the root or the root itself.
     for parent in target.parents:

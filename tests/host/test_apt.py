@@ -1,0 +1,52 @@
+"""Waiting for the package manager's locks, held by a real other process."""
+
+import subprocess
+import sys
+
+import pytest
+
+from vru.host import apt
+from vru.host.errors import HostError
+
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1], "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def held(tmp_path):
+    path = tmp_path / "lock"
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield path, process
+        process.kill()
+
+
+def test_the_holder_is_named_and_waited_for(held):
+    path, process = held
+    said = []
+
+    def log(line: str) -> None:
+        said.append(line)
+        process.kill()
+        process.wait()
+
+    apt.wait_for_lock(log, [str(path)], wait_s=10, poll_s=0.05)
+    assert len(said) == 1
+    assert str(process.pid) in said[0]
+
+
+def test_waiting_has_an_end(held):
+    path, process = held
+    with pytest.raises(HostError, match=str(process.pid)):
+        apt.wait_for_lock(lambda line: None, [str(path)], wait_s=0.2, poll_s=0.05)
+
+
+def test_nobody_holds_what_is_not_there(tmp_path):
+    assert apt.lock_owner(tmp_path / "none") is None
+    apt.wait_for_lock(lambda line: None, [str(tmp_path / "none")], wait_s=0)
