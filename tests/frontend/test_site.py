@@ -9,8 +9,6 @@ from vru.domain import VruError
 from vru.frontend.site import Site, content_policy
 from vru.service.errors import NotFoundError
 
-from .conftest import SCRIPT
-
 PLAIN = Headers({})
 
 
@@ -20,20 +18,20 @@ def test_a_page_that_was_not_built_is_an_error_with_the_fix(tmp_path: Path) -> N
     assert "make page" in caught.value.fix
 
 
-def test_hashed_assets_are_kept_for_ever(built: Path) -> None:
-    answer = Site(built).answer(SCRIPT, PLAIN)
+def test_hashed_assets_are_kept_for_ever(built: Path, script: str) -> None:
+    answer = Site(built).answer(script, PLAIN)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.body == (built / SCRIPT).read_bytes()
+    assert answer.body == (built / script).read_bytes()
 
 
-def test_assets_are_compressed_for_who_can_read_it(built: Path) -> None:
-    answer = Site(built).answer(SCRIPT, Headers({"accept-encoding": "gzip, br"}))
+def test_assets_are_compressed_for_who_can_read_it(built: Path, script: str) -> None:
+    answer = Site(built).answer(script, Headers({"accept-encoding": "gzip, br"}))
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.headers["vary"] == "Accept-Encoding"
-    assert gzip.decompress(bytes(answer.body)) == (built / SCRIPT).read_bytes()
+    assert gzip.decompress(bytes(answer.body)) == (built / script).read_bytes()
 
 
 def test_what_has_no_hash_is_asked_for_again_and_not_sent_twice(built: Path) -> None:

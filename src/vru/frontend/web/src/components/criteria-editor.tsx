@@ -26,7 +26,7 @@ export function CriteriaEditor({ value, onChange }: CriteriaEditorProps) {
 
   return (
     <div>
-      <div className="overflow-x-auto">
+      <div className="relative overflow-x-auto">
         <table className="min-w-170 border-collapse">
           <caption className="sr-only">Criteria</caption>
           <thead>

@@ -52,7 +52,7 @@ export function DataTable<T extends RowData>({
   });
   const cell = cn("px-3 text-left first:pl-4 last:pr-4", compact ? "py-1" : "py-2");
   return (
-    <div className="overflow-x-auto">
+    <div className="relative overflow-x-auto">
       <table className="w-full border-collapse">
         <caption className="sr-only">{caption}</caption>
         <thead>

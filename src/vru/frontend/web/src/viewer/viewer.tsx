@@ -244,11 +244,11 @@ export function Viewer({ video, truthId, truthApproved, run, ref }: ViewerProps)
         )}
         <Switch label="Labels" checked={labels} onChange={setLabels} />
         {run && (
-          <div className="flex min-w-60 flex-1 items-center gap-3">
+          <div className="flex min-w-0 flex-1 items-center gap-3 max-sm:w-full max-sm:flex-none">
             <span className="whitespace-nowrap">Drawn from score</span>
             <Slider
               label="Score from which detections are drawn"
-              className="min-w-24 max-w-64 flex-1"
+              className="min-w-16 max-w-64 flex-1"
               value={score}
               min={range.low}
               max={range.high}
@@ -267,8 +267,8 @@ export function Viewer({ video, truthId, truthApproved, run, ref }: ViewerProps)
       {run && (
         <p className="border-line border-t px-4 py-2 text-[12.5px] text-ink-faint leading-relaxed">
           Lanes: thick where a detection of the same class overlaps the truth by {overlap} or more at the
-          score above, thin red where none does, black tick at the first detection that the run counted. Only
-          the drawing follows the slider; the figures stay.
+          score above, thin red where none does, upright tick at the first detection that the run counted.
+          Only the drawing follows the slider; the figures stay.
         </p>
       )}
     </div>

@@ -159,7 +159,7 @@ function TruthRow({ truth }: { truth: GroundTruth }) {
   return (
     <li className="py-2">
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
-        <div className="min-w-0 flex-1">
+        <div className="min-w-60 flex-1">
           <Link
             to="/ground-truths/$truthId"
             params={{ truthId: truth.id }}

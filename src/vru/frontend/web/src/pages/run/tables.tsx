@@ -97,7 +97,7 @@ export function TracksTable({ tracks, onShow }: TracksTableProps) {
         cell: ({ row: { original: track } }) => (
           <span className="whitespace-nowrap">
             <span className="font-medium">#{track.track_id}</span>{" "}
-            <span className="text-ink-soft">{humanise(track.road_user)}</span>
+            <span className="text-ink-soft max-sm:hidden">{humanise(track.road_user)}</span>
           </span>
         ),
       },

@@ -35,10 +35,10 @@ export function VerdictPanel({ run }: { run: Run }) {
         </div>
         {metrics && !metrics.ground_truth_approved && <UnapprovedBadge />}
       </div>
-      <div className="overflow-x-auto">
+      <div className="relative overflow-x-auto">
         <table className="w-full border-collapse">
           <caption className="sr-only">Criteria and how they came out</caption>
-          <thead>
+          <thead className="max-lg:sr-only">
             <tr className="border-line border-b text-left text-[12.5px] text-ink-faint [&_th]:px-3 [&_th]:py-1.5 [&_th]:font-medium [&_th:first-child]:pl-4 [&_th:last-child]:pr-4">
               <th scope="col">Verdict</th>
               <th scope="col">Criterion</th>
@@ -70,7 +70,7 @@ function ResultRow({ result }: { result: CriterionResult }) {
   const { criterion, measurement, verdict, reason, more_needed } = result;
   const info = metricInfo(criterion.metric, measurement.unit);
   return (
-    <tr className="border-line border-b last:border-b-0 [&_td:first-child]:pl-4 [&_td:last-child]:pr-4 [&_td]:px-3 [&_td]:py-2 [&_td]:align-middle">
+    <tr className="border-line border-b last:border-b-0 max-lg:flex max-lg:flex-wrap max-lg:items-center max-lg:gap-x-4 max-lg:gap-y-1 max-lg:px-4 max-lg:py-2.5 lg:[&_td:first-child]:pl-4 lg:[&_td:last-child]:pr-4 lg:[&_td]:px-3 lg:[&_td]:py-2 lg:[&_td]:align-middle">
       <td>
         <VerdictBadge verdict={verdict} />
       </td>
@@ -93,8 +93,10 @@ function ResultRow({ result }: { result: CriterionResult }) {
           {formatInterval(measurement)}, {Math.round(measurement.confidence_level * 1000) / 10} % interval
         </p>
       </td>
-      <td className="text-right">{formatCount(measurement.n)}</td>
-      <td className="min-w-64 max-w-xl text-[13px] text-ink-soft leading-snug">
+      <td className="text-right max-lg:text-[12.5px] max-lg:text-ink-faint max-lg:before:content-['n_']">
+        {formatCount(measurement.n)}
+      </td>
+      <td className="text-[13px] max-lg:w-full lg:min-w-64 lg:max-w-xl text-ink-soft leading-snug">
         {worded(reason, criterion.metric, info.label)}
         {more_needed !== null && more_needed !== undefined && (
           <span className="ml-1 whitespace-nowrap font-medium text-unsure">
