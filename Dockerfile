@@ -3,31 +3,15 @@
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 ARG NODE_IMAGE=node:24-trixie-slim
 
-# --- the locked dependencies, and the package's name and version without its rooms ---
+# --- uv, and what it needs to install: the lock, and the package's name and version without its rooms ---
 FROM ${PYTHON_IMAGE} AS builder
-RUN --mount=type=cache,target=/root/.cache/pip pip install --root-user-action=ignore --disable-pip-version-check uv==0.13.9
-ENV UV_PYTHON=/usr/local/bin/python3.13 UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/app/.venv \
-    UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_PROGRESS=1
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --root-user-action=ignore --disable-pip-version-check uv==0.13.9
 WORKDIR /build
 COPY pyproject.toml uv.lock ./
 COPY src/vru/__init__.py src/vru/py.typed src/vru/
 # The package's metadata names these two files; images do not need what they say.
 RUN touch README.md LICENSE
-
-FROM builder AS api_gateway_packages
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-editable --extra gateway && rm /app/.venv/bin/vru*
-
-FROM builder AS ml_engine_packages
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-editable --extra ml-engine && rm /app/.venv/bin/vru*
-
-FROM builder AS camera_service_packages
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-editable --extra camera-service && rm /app/.venv/bin/vru*
-
-FROM builder AS validation_engine_packages
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-editable --extra validation-engine && rm /app/.venv/bin/vru*
-
-FROM builder AS frontend_packages
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-editable --extra frontend && rm /app/.venv/bin/vru*
 
 # --- the page ---
 FROM ${NODE_IMAGE} AS page
@@ -48,8 +32,18 @@ ENV PATH=/app/.venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONUNBUFFERED=
 WORKDIR /app
 ARG SITE=/app/.venv/lib/python3.13/site-packages/vru
 
-FROM runtime AS api_gateway
-COPY --from=api_gateway_packages /app/.venv /app/.venv
+# What all services use is one layer that all images share; each adds only its own. uv itself stays outside.
+FROM runtime AS service_packages
+ARG UV_PYTHON=/usr/local/bin/python3.13 UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/app/.venv \
+    UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_PROGRESS=1 UV_CACHE_DIR=/var/cache/uv
+RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bin/uv \
+    --mount=type=bind,from=builder,source=/build,target=/build,rw --mount=type=cache,target=/var/cache/uv \
+    uv sync --directory /build --frozen --no-dev --no-editable --extra service && rm /app/.venv/bin/vru*
+
+FROM service_packages AS api_gateway
+RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bin/uv \
+    --mount=type=bind,from=builder,source=/build,target=/build,rw --mount=type=cache,target=/var/cache/uv \
+    uv sync --directory /build --frozen --no-dev --no-editable --extra gateway
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/gateway/ ${SITE}/gateway/
@@ -58,8 +52,10 @@ USER 10001:10001
 EXPOSE 8000
 CMD ["python", "-m", "vru.gateway"]
 
-FROM runtime AS ml_engine
-COPY --from=ml_engine_packages /app/.venv /app/.venv
+FROM service_packages AS ml_engine
+RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bin/uv \
+    --mount=type=bind,from=builder,source=/build,target=/build,rw --mount=type=cache,target=/var/cache/uv \
+    uv sync --directory /build --frozen --no-dev --no-editable --extra ml-engine
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/ml_engine/ ${SITE}/ml_engine/
@@ -68,8 +64,10 @@ USER 10001:10001
 EXPOSE 8001
 CMD ["python", "-m", "vru.ml_engine"]
 
-FROM runtime AS camera_service
-COPY --from=camera_service_packages /app/.venv /app/.venv
+FROM service_packages AS camera_service
+RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bin/uv \
+    --mount=type=bind,from=builder,source=/build,target=/build,rw --mount=type=cache,target=/var/cache/uv \
+    uv sync --directory /build --frozen --no-dev --no-editable --extra camera-service
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/scenes/ ${SITE}/scenes/
@@ -80,8 +78,10 @@ EXPOSE 8002
 CMD ["python", "-m", "vru.camera_service"]
 
 # The workers and the migrations run in this image too.
-FROM runtime AS validation_engine
-COPY --from=validation_engine_packages /app/.venv /app/.venv
+FROM service_packages AS validation_engine
+RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bin/uv \
+    --mount=type=bind,from=builder,source=/build,target=/build,rw --mount=type=cache,target=/var/cache/uv \
+    uv sync --directory /build --frozen --no-dev --no-editable --extra validation-engine
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/evaluation/ ${SITE}/evaluation/
@@ -91,8 +91,7 @@ USER 10001:10001
 EXPOSE 8003
 CMD ["python", "-m", "vru.validation_engine"]
 
-FROM runtime AS frontend
-COPY --from=frontend_packages /app/.venv /app/.venv
+FROM service_packages AS frontend
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/frontend/*.py ${SITE}/frontend/

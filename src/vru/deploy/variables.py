@@ -67,7 +67,7 @@ LIMITED: Mapping[str, tuple[str, str, int]] = {
     "nginx": ("1", "256m", 64),
     "prometheus": ("1", "512m", 128),
     "grafana": ("1", "512m", 128),
-    "alertmanager": ("0.5", "128m", 48),
+    "alertmanager": ("0.5", "128m", 64),
     "exporter": ("0.25", "96m", 32),
 }
 
