@@ -14,6 +14,17 @@ def _rename(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {**first, **event}
 
 
+class _StandardOutput(logging.Handler):
+    """Writes to whatever is standard output at that moment: tests and supervisors replace it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stdout.write(f"{self.format(record)}\n")
+            sys.stdout.flush()
+        except (OSError, ValueError, TypeError):
+            self.handleError(record)
+
+
 def configure(service: str, level: str = "INFO") -> None:
     """Log as JSON lines from now on, in the name of ``service``.
 
@@ -47,7 +58,7 @@ def configure(service: str, level: str = "INFO") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _StandardOutput()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
