@@ -82,7 +82,7 @@ def validate(platform: Platform, material: Material, output: Output) -> RunBody:
             )
     if run.state is not RunState.COMPLETED or run.verdict is None:
         raise VruError(
-            f"The validation run {run.state} without a verdict: {run.error or 'no reason was given'}.",
+            f"The validation run {run.state} without a verdict: {(run.error or 'no reason was given').rstrip('.')}.",
             f"See {platform.layout.logs}/validation_worker.log.",
         )
     print_verdict(run, output)
