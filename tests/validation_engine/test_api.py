@@ -37,9 +37,13 @@ async def test_a_run_and_its_first_job_are_stored_together(
 async def test_if_the_job_cannot_be_stored_the_run_is_not_either(
     client: httpx2.AsyncClient, stored: Stored, rows: Rows
 ) -> None:
+    # The database is shared with other tests: the change to its schema is taken back.
     with psycopg.connect(rows.conninfo, autocommit=True) as connection:
         connection.execute("ALTER TABLE procrastinate_jobs ADD CONSTRAINT none CHECK (false) NOT VALID")
-    response = await client.post("/runs", json=stored.body())
+        try:
+            response = await client.post("/runs", json=stored.body())
+        finally:
+            connection.execute("ALTER TABLE procrastinate_jobs DROP CONSTRAINT none")
     assert response.status_code == 500
     assert rows.ask("SELECT count(*) FROM runs") == [(0,)]
 

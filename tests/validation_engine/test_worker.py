@@ -6,6 +6,7 @@ import random
 import signal
 import time
 import urllib.request
+from pathlib import Path
 
 import httpx2
 import psycopg
@@ -95,10 +96,11 @@ async def test_a_run_comes_to_its_verdict(
 async def test_workers_that_are_killed_lose_nothing_and_double_nothing(
     client: httpx2.AsyncClient, stored: Stored, start_worker: StartWorker, rows: Rows
 ) -> None:
-    run_id = await start_run(client, stored)
+    halved = {"frame_stride": 2}
+    run_id = await start_run(client, stored, settings=halved)
     chance = random.Random(3)
-    for kill in range(4):
-        worker = start_worker(shard_frames=7)
+    for kill in range(3):
+        worker = start_worker(shard_frames=6)
         if kill:
             await wait_for_shards(rows, run_id, kill)
         else:
@@ -107,13 +109,13 @@ async def test_workers_that_are_killed_lose_nothing_and_double_nothing(
             )
         await asyncio.sleep(chance.uniform(0, 0.6))
         worker.kill()
-    start_worker(shard_frames=7)
+    start_worker(shard_frames=6)
     await until(rows, run_id, "completed")
-    undisturbed = await start_run(client, stored)
+    undisturbed = await start_run(client, stored, settings=halved)
     await until(rows, undisturbed, "completed")
     assert rows.detections(run_id) == rows.detections(undisturbed)
     killed, quiet = await done(client, run_id), await done(client, undisturbed)
-    assert (killed.frames_done, killed.frames_total) == (FRAMES, FRAMES)
+    assert (killed.frames_done, killed.frames_total) == (FRAMES // 2, FRAMES // 2)
     assert killed.metrics == quiet.metrics
     assert killed.verdict_reasons == quiet.verdict_reasons
 
@@ -186,21 +188,26 @@ async def test_a_missing_video_fails_the_run_and_is_named(
     assert "Shard" in run.error
 
 
+@pytest.mark.slow
 async def test_a_shard_that_fails_three_times_fails_the_run(
-    client: httpx2.AsyncClient, stored: Stored, start_worker: StartWorker, rows: Rows
+    client: httpx2.AsyncClient, db: Database, start_worker: StartWorker, rows: Rows, media: Path
 ) -> None:
-    # The video in the store has 100 frames, the database says more: the second shard cannot be done.
-    with psycopg.connect(rows.conninfo, autocommit=True) as connection:
-        times = [index / 10 for index in range(120)]
-        connection.execute("UPDATE videos SET frame_count = 120, frame_times = %s", [times])
-    run_id = await start_run(client, stored, settings={"frame_stride": 10})
-    start_worker(shard_frames=10)
-    await until(rows, run_id, "failed", seconds=40)
+    whole = (media / "videos" / "street.mp4").read_bytes()
+    kept = len(whole) * 6 // 10
+    (media / "videos" / "damaged.mp4").write_bytes(whole[:kept] + bytes(len(whole) - kept))
+    run_id = await start_run(client, await store(db, path="videos/damaged.mp4"), settings={"frame_stride": 10})
+    start_worker(shard_frames=9)
+    await until(rows, run_id, "failed", seconds=60)
     error = (await done(client, run_id)).error
     assert error
-    assert "Shard 1 (frames 100 to 110)" in error
+    assert "Shard 1 (frames 90 to 90) failed 3 times" in error
+    assert "damaged" in error
+    assert rows.ask("SELECT state, attempts, token FROM shards WHERE run_id = %s AND number = 1", run_id) == [
+        ("failed", 3, 3)
+    ]
 
 
+@pytest.mark.slow
 async def test_an_ml_engine_that_comes_back_is_waited_for(
     client: httpx2.AsyncClient, stored: Stored, start_worker: StartWorker, rows: Rows, ml_engine: MlEngine
 ) -> None:
@@ -216,6 +223,7 @@ async def test_an_ml_engine_that_comes_back_is_waited_for(
     assert rows.ask("SELECT max(attempts) FROM shards WHERE run_id = %s", run_id) == [(0,)]
 
 
+@pytest.mark.slow
 async def test_a_lost_connection_to_the_database_is_survived(
     client: httpx2.AsyncClient, stored: Stored, start_worker: StartWorker, rows: Rows, postgres
 ) -> None:
@@ -271,6 +279,7 @@ async def test_a_worker_without_a_database_waits_and_can_be_told_to_stop(start_w
     assert worker.terminate() == 0
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_there_before_the_database_waits_for_it(
     start_worker: StartWorker, postgres, migrated_template: str
 ) -> None:
