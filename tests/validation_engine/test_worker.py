@@ -196,11 +196,11 @@ async def test_a_shard_that_fails_three_times_fails_the_run(
     kept = len(whole) * 6 // 10
     (media / "videos" / "damaged.mp4").write_bytes(whole[:kept] + bytes(len(whole) - kept))
     run_id = await start_run(client, await store(db, path="videos/damaged.mp4"), settings={"frame_stride": 10})
-    start_worker(shard_frames=9)
+    start_worker(shard_frames=5)
     await until(rows, run_id, "failed", seconds=60)
     error = (await done(client, run_id)).error
     assert error
-    assert "Shard 1 (frames 90 to 90) failed 3 times" in error
+    assert "Shard 1 (frames 50 to 90) failed 3 times" in error
     assert "damaged" in error
     assert rows.ask("SELECT state, attempts, token FROM shards WHERE run_id = %s AND number = 1", run_id) == [
         ("failed", 3, 3)

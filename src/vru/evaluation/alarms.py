@@ -28,27 +28,22 @@ def false_alarms(matches: Matches, score_threshold: float, link_iou: float) -> l
     events: list[list[int]] = []
     open_events: dict[int, int] = {}  # detection of the frame before -> its event
     last_frame = -2
-    for frame in np.unique(matches.frame[chosen]):
-        here = _in_frame(matches, chosen, int(frame))
+    # Detections are ordered by frame, so each frame's are neighbours.
+    frames, starts = np.unique(matches.frame[chosen], return_index=True)
+    for frame, here in zip(frames.tolist(), np.split(chosen, starts[1:]), strict=False):
         before = np.array(list(open_events), dtype=np.int64) if frame == last_frame + 1 else np.zeros(0, dtype=np.int64)
         continued = _link(matches, before, here, link_iou)
         following: dict[int, int] = {}
         for detection in here.tolist():
             if detection in continued:
                 event = open_events[continued[detection]]
-                events[event][1] = int(frame)
+                events[event][1] = frame
             else:
                 event = len(events)
-                events.append([int(frame), int(frame), int(matches.road_user[detection])])
+                events.append([frame, frame, int(matches.road_user[detection])])
             following[detection] = event
-        open_events, last_frame = following, int(frame)
+        open_events, last_frame = following, frame
     return [FalseAlarm(*event) for event in events]
-
-
-def _in_frame(matches: Matches, chosen: Ints, frame: int) -> Ints:
-    # Detections are ordered by frame: two bisections instead of a scan.
-    frames = matches.frame[chosen]
-    return chosen[np.searchsorted(frames, frame, "left") : np.searchsorted(frames, frame, "right")]
 
 
 def _link(matches: Matches, before: Ints, here: Ints, link_iou: float) -> dict[int, int]:

@@ -80,7 +80,7 @@ def _metrics(evaluation: Evaluation) -> RunMetrics:
             for track in overall.tracks
         ],
         true_positives=overall.true_positives,
-        false_positives=overall.false_positives or 0,
+        false_positives=overall.false_positives or 0,  # always known for "all"
         false_negatives=overall.false_negatives,
         ground_truth_approved=evaluation.approved,
     )
