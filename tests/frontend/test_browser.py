@@ -20,7 +20,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from vru.local.layout import Layout, load_secrets
 from vru.local.platform import ADMIN_EMAIL
@@ -134,7 +134,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 def _grey(frame: np.ndarray) -> np.ndarray:
     """Without its mean: players differ a little in how they turn YUV into RGB."""
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    return grey - grey.mean()
+    level: np.ndarray = grey - grey.mean()
+    return level
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,12 @@ def page(browser: Browser, platform: Platform) -> Iterator[Page]:
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    page.on("console", note)
     yield page
     context.close()
     # The browser itself reports every answer of 400 and above: the tests make some on purpose.
@@ -181,6 +187,23 @@ def choose_file(page: Page, label: str, path: Path) -> None:
     page.locator(f'input[type=file][aria-label="{label}"]').set_input_files(path)
 
 
+def upload(page: Page, material: Material) -> None:
+    choose_file(page, "Upload a video", material.video)
+    expect(page.get_by_role("heading", name="uneven.mp4")).to_be_visible()
+    page.get_by_label("Made by").select_option("synthetic")
+    choose_file(page, "Upload ground truth", material.truth)
+    expect(page.get_by_text("Not approved")).to_be_visible()
+
+
+def start_run(page: Page, stride: int = 1) -> None:
+    page.get_by_role("button", name="Start a run").first.click()
+    dialog = page.get_by_role("dialog", name="Start a run")
+    expect(dialog.get_by_label("Model")).to_have_value(re.compile("opencv-hog"))
+    dialog.get_by_label("Every n-th frame").fill(str(stride))
+    dialog.get_by_role("button", name="Start run").click()
+    expect(page).to_have_url(re.compile(r"/runs/"))
+
+
 def shown_frame(page: Page) -> int:
     found = re.search(r"frame (\d+) of", page.get_by_test_id("position").inner_text())
     assert found
@@ -200,6 +223,7 @@ def picture(video: Locator) -> np.ndarray:
     )
 
     frame = cv2.imdecode(np.frombuffer(base64.b64decode(pixels), np.uint8), cv2.IMREAD_COLOR)
+    assert frame is not None
     return _grey(frame)
 
 
@@ -286,12 +310,7 @@ def test_from_an_upload_to_every_miss(page: Page, platform: Platform, material: 
     log_in(page, platform)
     create_project(page, "Crossing, uneven frames")
 
-    # Video and ground truth.
-    choose_file(page, "Upload a video", material.video)
-    expect(page.get_by_role("heading", name="uneven.mp4")).to_be_visible()
-    page.get_by_label("Made by").select_option("synthetic")
-    choose_file(page, "Upload ground truth", material.truth)
-    expect(page.get_by_text("Not approved")).to_be_visible()
+    upload(page, material)
 
     # Somebody looks at the truth before approving it: it is marked, and drawn where it belongs.
     page.get_by_role("link", name="Review and approve").click()
@@ -307,11 +326,8 @@ def test_from_an_upload_to_every_miss(page: Page, platform: Platform, material: 
 
     # A run, from the dialog to its verdict.
     page.get_by_role("link", name="Crossing, uneven frames").click()
-    page.get_by_role("button", name="Start a run").first.click()
-    dialog = page.get_by_role("dialog", name="Start a run")
-    expect(dialog.get_by_label("Model")).to_have_value(re.compile("opencv-hog"))
-    dialog.get_by_role("button", name="Start run").click()
-    expect(page).to_have_url(re.compile(r"/runs/"))
+    start_run(page)
+    expect(page.get_by_text("live stream is interrupted")).to_be_hidden()
     verdict = page.get_by_test_id("verdict")
     expect(verdict).to_have_text(re.compile("PASS|FAIL|INCONCLUSIVE"), timeout=240_000)
     criteria = page.get_by_role("region", name="Verdict").locator("tbody tr")
@@ -358,6 +374,20 @@ def test_from_an_upload_to_every_miss(page: Page, platform: Platform, material: 
     expect(verdict).to_be_visible()
     page.get_by_role("link", name="Crossing, uneven frames").click()
     expect(page.get_by_role("table", name="Runs of this project").locator("tbody tr")).to_have_count(1)
+
+
+def test_without_the_event_stream_the_page_asks_again(page: Page, platform: Platform, material: Material) -> None:
+    page.route("**/events", lambda route: route.abort())
+    log_in(page, platform)
+    create_project(page, "No event stream")
+    upload(page, material)
+    start_run(page, stride=6)
+    expect(page.get_by_text("live stream is interrupted")).to_be_visible()
+    expect(page.get_by_test_id("verdict")).to_be_visible(timeout=240_000)
+    # Nobody approved the ground truth: the figures say so. And frames that were passed over are not called misses.
+    expect(page.get_by_role("region", name="Verdict").get_by_text("Unapproved ground truth")).to_be_visible()
+    page.get_by_role("button", name="One frame forward").click()
+    expect(page.get_by_test_id("position")).to_contain_text("not evaluated")
 
 
 def test_a_virtual_camera_shows_its_picture(page: Page, platform: Platform) -> None:

@@ -1,8 +1,9 @@
 import { useMutation, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
-import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { LogOut } from "lucide-react";
 import { logOut } from "@/api/calls";
 import { meQuery } from "@/api/queries";
+import { cn } from "@/lib/cn";
 import { Logo } from "./logo";
 import { Button } from "./ui/button";
 
@@ -14,6 +15,8 @@ export function AppShell() {
   const { data: user } = useSuspenseQuery(meQuery());
   const queries = useQueryClient();
   const navigate = useNavigate();
+  // Runs and ground truth belong to projects, though their addresses do not say so.
+  const inProjects = useLocation({ select: ({ pathname }) => /^\/(runs|ground-truths)\//.test(pathname) });
   const leave = useMutation({
     mutationFn: logOut,
     onSuccess: async () => {
@@ -36,12 +39,15 @@ export function AppShell() {
             <span className="max-sm:sr-only">VRU Platform</span>
           </Link>
           <nav aria-label="Main" className="flex items-center gap-1">
-            <Link to="/projects" className={LINK}>
+            <Link to="/projects" className={cn(LINK, inProjects && "bg-sunken text-ink")}>
               Projects
             </Link>
             <Link to="/cameras" className={LINK}>
               Cameras
             </Link>
+            <a href="/docs" className={LINK}>
+              API
+            </a>
           </nav>
           <div className="ml-auto flex min-w-0 items-center gap-1.5">
             <span className="truncate text-[13px] text-ink-soft max-sm:hidden" title={`Role: ${user.role}`}>

@@ -42,6 +42,7 @@ it("verdictSummary names what is undecided", () => {
 
 it("pace needs movement", () => {
   expect(pace({ at: 0, done: 5 }, { at: 4000, done: 5, total: 10 })).toBeNull();
+  expect(pace({ at: 0, done: 0 }, { at: 1500, done: 5, total: 10 })).toBeNull();
   expect(pace({ at: 0, done: 0 }, { at: 2000, done: 20, total: 60 })).toEqual({
     perSecond: 10,
     secondsLeft: 4,

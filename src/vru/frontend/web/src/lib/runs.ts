@@ -42,7 +42,8 @@ export function pace(
 ): { perSecond: number; secondsLeft: number } | null {
   const seconds = (now.at - before.at) / 1000;
   const frames = now.done - before.done;
-  if (seconds < 0.5 || frames <= 0) return null;
+  // The first frames say little: the model may still be loading.
+  if (seconds < 2 || frames <= 0) return null;
   const perSecond = frames / seconds;
   return { perSecond, secondsLeft: Math.max(0, now.total - now.done) / perSecond };
 }

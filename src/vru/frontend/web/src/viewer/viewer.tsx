@@ -207,7 +207,7 @@ export function Viewer({ video, truthId, truthApproved, run, ref }: ViewerProps)
         </div>
         <p className="figures whitespace-nowrap" data-testid="position">
           <span className="font-semibold">{formatMediaTime(time)}</span>
-          <span className="ml-3 text-ink-soft">
+          <span className="ml-3 text-ink-soft" title="Frames are counted from 0">
             frame {frame} of {video.frame_count}
           </span>
           {run && !isEvaluated(frame, stride) && <span className="ml-3 text-unsure">not evaluated</span>}

@@ -119,7 +119,7 @@ function Provenance({
         facts={[
           ["Score threshold", run.settings.score_threshold],
           ["Overlap (IoU)", run.settings.iou_threshold],
-          ["Frames", run.settings.frame_stride === 1 ? "all" : `every ${run.settings.frame_stride}th`],
+          ["Frames", run.settings.frame_stride === 1 ? "all" : `1 in ${run.settings.frame_stride}`],
           ["Seed", run.settings.seed],
           ["Video digest", digest(video?.sha256)],
           ["Truth digest", digest(truth?.sha256)],
