@@ -10,6 +10,7 @@ from tests.deploy.conftest import ROOT
 from vru.deploy import configuration
 from vru.deploy.configuration import CONFIG, FILES, NGINX_FILES, USES, digests, directories, render, units, write
 from vru.deploy.environment import Environment
+from vru.deploy.limits import scale_limits
 from vru.deploy.variables import CONFIGURED
 from vru.domain import VruError
 
@@ -94,7 +95,9 @@ def test_memory_settings_follow_from_the_servers_size(example: Environment) -> N
     assert "effective_cache_size = 1536MB" in large
     assert "maintenance_work_mem = 128MB" in large
     small = render(ROOT, example, Small)[f"{CONFIG}/postgresql.conf"].decode()
-    assert "shared_buffers = 103MB" in small
+    quarter = scale_limits(example.values, Small).of["postgres"].memory_mib // 4
+    assert quarter < 512
+    assert f"shared_buffers = {quarter}MB" in small
     assert "maxmemory 192mb" in render(ROOT, example, None)[f"{CONFIG}/redis.conf"].decode()
 
 
