@@ -193,8 +193,8 @@ class BareServer:
 
     def remove(self) -> None:
         """Remove the server, its volume and its keys; never fails on what is already gone."""
-        docker("rm", "--force", "--volumes", self.name, check=False, timeout=120)
-        docker("volume", "rm", "--force", self.volume, check=False, timeout=60)
+        docker("rm", "--force", "--volumes", self.name, check=False, timeout=300)
+        docker("volume", "rm", "--force", self.volume, check=False, timeout=300)
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
