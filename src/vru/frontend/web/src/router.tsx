@@ -1,4 +1,4 @@
-import type { QueryClient } from "@tanstack/react-query";
+import { type QueryClient, useQueryErrorResetBoundary } from "@tanstack/react-query";
 import {
   createRootRouteWithContext,
   createRoute,
@@ -8,6 +8,7 @@ import {
   lazyRouteComponent,
   Outlet,
   redirect,
+  useRouter,
 } from "@tanstack/react-router";
 import { ProblemError } from "./api/problem";
 import { meQuery } from "./api/queries";
@@ -16,9 +17,17 @@ import { Loading, Page } from "./components/page";
 import { ProblemNotice } from "./components/problem-notice";
 
 function Failed({ error, reset }: ErrorComponentProps) {
+  const router = useRouter();
+  const queries = useQueryErrorResetBoundary();
+  function retry() {
+    // What failed is asked for again, not shown again from memory.
+    queries.reset();
+    reset();
+    void router.invalidate();
+  }
   return (
     <Page title="This page cannot be shown">
-      <ProblemNotice error={error} onRetry={reset} />
+      <ProblemNotice error={error} onRetry={retry} />
     </Page>
   );
 }
