@@ -158,4 +158,5 @@ def _figure(measurement: MeasurementBody) -> str:
         for number in (measurement.value, measurement.low, measurement.high)
     )
     interval = f"  ({measurement.confidence_level:.0%} interval {low} to {high}, n = {measurement.n})"
-    return f"{value} {measurement.unit}".rstrip() + interval
+    unit = "" if measurement.value is None else measurement.unit
+    return f"{value} {unit}".rstrip() + interval
