@@ -327,6 +327,14 @@ def test_containers_are_created_recreated_started_and_removed():
     assert changed[3].detail == "image image:1 -> image:2"
 
 
+def test_the_number_of_containers_is_compared_although_composes_digest_leaves_it_out():
+    assert names(containers.changes(view(service("worker", replicas=2)), found(container("worker")))) == [
+        ("container", "worker", "update")
+    ]
+    assert names(containers.changes(view(service("worker", replicas=0)), found())) == []
+    assert view(service("worker", replicas=0), service("api")).running == ["api"]
+
+
 def test_a_one_off_container_is_none_of_the_services():
     raw = {"Config": {"Labels": {"com.docker.compose.oneoff": "True"}}}
     assert parse_container(raw) is None

@@ -30,6 +30,7 @@ class Service:
     healthcheck: bool
     restart: str
     depends_on: tuple[str, ...]
+    replicas: int = 1
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class View:
 
     services: Mapping[str, Service]
     tools: Mapping[str, Service]
+
+    @property
+    def running(self) -> list[str]:
+        """The services that should have containers."""
+        return [name for name, service in self.services.items() if service.replicas > 0]
 
     def before(self, name: str) -> set[str]:
         """Every service that one needs, directly or not."""
@@ -210,6 +216,7 @@ def _time(text: str) -> datetime | None:
 
 def _service(name: str, raw: Mapping[str, Any], digest: str) -> Service:
     depends = raw.get("depends_on") or {}
+    replicas = (raw.get("deploy") or {}).get("replicas", raw.get("scale"))
     return Service(
         name=name,
         image=str(raw.get("image", "")),
@@ -218,6 +225,7 @@ def _service(name: str, raw: Mapping[str, Any], digest: str) -> Service:
         healthcheck=bool(raw.get("healthcheck")) and not (raw["healthcheck"] or {}).get("disable"),
         restart=str(raw.get("restart", "")),
         depends_on=tuple(depends),
+        replicas=1 if replicas is None else int(replicas),
     )
 
 

@@ -111,17 +111,16 @@ class _Executor:
         units.reload_systemd(self.host, step)
         view = self.compose.view()
         stateful = [name for name in containers.STATEFUL if name in view.services]
-        if list(containers.changes(view, containers.facts(self.host, self.compose))):
-            containers.up(self.compose, stateful, step)
-            health.wait(self.compose, stateful)
+        pending = list(containers.changes(view, containers.facts(self.host, self.compose)))
+        containers.up(self.compose, [change for change in pending if change.name in stateful], step)
+        health.wait(self.compose, stateful)
         found = containers.facts(self.host, self.compose)
         password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
         for change in containers.password_changes(self.compose, found, password):
             if change.apply is not None:
                 change.apply(step)
-        if list(containers.changes(view, found)):
-            containers.up(self.compose, [], step)
-        health.wait(self.compose, list(view.services))
+        containers.up(self.compose, [change for change in pending if change.name not in stateful], step)
+        health.wait(self.compose, view.running)
         for change in containers.nginx_changes(self.compose, containers.facts(self.host, self.compose)):
             if change.apply is not None:
                 change.apply(step)
@@ -196,7 +195,7 @@ class _Executor:
         found = containers.facts(self.host, self.compose)
         pending = [change for change in containers.changes(view, found) if change.name in stateful]
         if pending:
-            self._up(stateful, pending, "start stores")
+            self._up(pending, "start stores")
         self._wait(stateful, pending)
         found = containers.facts(self.host, self.compose)
         password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
@@ -207,12 +206,12 @@ class _Executor:
             self._apply(ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate, view, facts))
         pending = list(containers.changes(view, containers.facts(self.host, self.compose)))
         if pending:
-            self._up([], pending, "start services")
-        self._wait([name for name in view.services if name not in stateful], pending)
+            self._up(pending, "start services")
+        self._wait([name for name in view.running if name not in stateful], pending)
 
-    def _up(self, services: Sequence[str], pending: Sequence[Change], name: str) -> None:
+    def _up(self, pending: Sequence[Change], name: str) -> None:
         with self.journal.step(ORCHESTRATION, name, ", ".join(str(change) for change in pending)) as step:
-            containers.up(self.compose, services, step)
+            containers.up(self.compose, pending, step)
             step.count(len(pending))
             step.detail = f"{len(pending)} changed"
 

@@ -56,7 +56,7 @@ def _say(text: str, as_json: bool) -> None:
 
 
 def _start_database(compose: Compose) -> Database:
-    compose.host.run(compose.command("up", "--detach", "--no-build", "--no-deps", POSTGRES), timeout=300)
+    compose.host.run(compose.command("up", "--detach", "--no-build", POSTGRES), timeout=300)
     # A dropped database may make its health check fail; what counts here is that the server answers.
     database = Database.find(compose)
     health.wait_for(lambda: database.sql("SELECT 1;", "postgres", check=False).ok, "The database does not answer.")
@@ -143,5 +143,5 @@ def _migrate(host: Host, compose: Compose, as_json: bool) -> None:
 
 def _start_services(compose: Compose, as_json: bool) -> None:
     compose.host.run(compose.command("--progress", "plain", "up", "--detach", "--no-build"), timeout=900)
-    health.wait(compose, list(compose.view().services))
+    health.wait(compose, compose.view().running)
     _say("every service is healthy", as_json)

@@ -61,11 +61,11 @@ def restart(host: Host, names: Sequence[str]) -> int:
     with lock(host, f"a restart of {', '.join(names) or 'all services'}"):
         view = compose.view()
         # What others need goes first.
-        chosen = list(names) or sorted(view.services, key=lambda name: len(view.before(name)))
+        chosen = list(names) or sorted(view.running, key=lambda name: len(view.before(name)))
         for name in chosen:
             started = time.monotonic()
             running = [c for c in compose.containers() if c.service == name]
-            command = ["restart", name] if running else ["up", "--detach", "--no-build", "--no-deps", name]
+            command = ["restart", name] if running else ["up", "--detach", "--no-build", name]
             host.run(compose.command("--progress", "plain", *command), timeout=300)
             health.wait(compose, [name])
             terminal.say(f"{name}: {terminal.state('healthy')} after {time.monotonic() - started:.1f} s")

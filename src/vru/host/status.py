@@ -23,7 +23,7 @@ def gather(host: Host) -> dict[str, Any]:
     """Everything that ``status`` shows."""
     compose = Compose(host)
     live = host.compose_file.exists() and host.env_file.exists()
-    wanted = list(compose.view().services) if live else []
+    wanted = compose.view().running if live else []
     found = compose.containers()
     services = [_service(container) for container in sorted(found, key=lambda c: c.service)]
     there = {container.service for container in found}

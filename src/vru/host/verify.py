@@ -72,7 +72,7 @@ def checks(host: Host, manifest: Manifest, patience_s: float = 0.0) -> list[Chec
 
 
 def _services(view: View, found: containers.ContainerFacts) -> Iterator[Check]:
-    for name in view.services:
+    for name in view.running:
         mine = [container for container in found.containers if container.service == name]
         if not mine:
             yield Check(f"service {name}", "problem", "has no container", "Run: vru deploy")

@@ -52,11 +52,15 @@ def _loaded(host: Host, containers: Iterable[Container]) -> datetime | None:
 
 
 def changes(view: View, actual: ContainerFacts) -> Iterator[Change]:
-    """What differs, a change a service. They are applied together, by Compose, so none carries an ``apply``."""
+    """What differs, a change a service. `up` applies them together, so none carries an ``apply``."""
     for name, service in view.services.items():
         mine = [container for container in actual.containers if container.service == name]
         if not mine:
-            yield Change("container", name, "create", service.image)
+            if service.replicas:
+                yield Change("container", name, "create", service.image)
+        elif len(mine) != service.replicas:
+            # Compose's digest leaves the number of containers out.
+            yield Change("container", name, "update", f"{len(mine)} -> {service.replicas} containers")
         elif any(container.digest != service.digest for container in mine):
             yield Change("container", name, "update", _what_changed(service, mine))
         elif any(_stopped(container) for container in mine):
@@ -111,20 +115,26 @@ def _reload_nginx(compose: Compose, step: Step) -> None:
     write_json(compose.host.state / "nginx-reloaded.json", moment)
 
 
-def up(compose: Compose, services: Sequence[str], step: Step) -> None:
-    """Let Compose create, recreate and start what differs; with no services named, also remove what is left over.
+def up(compose: Compose, changes: Sequence[Change], step: Step) -> None:
+    """Let Compose create, recreate and start what differs; stop and remove what is left over.
+
+    Only the services that differ are named: Compose 2.26 recreates whatever depends on a recreated service, unless it
+    is left out, and that would cut off users of services that did not change. (Never ``--no-deps``: it changes the
+    digests, so that the next plain ``up`` would recreate everything once more.)
 
     Raises:
         HostError: Compose could not do it.
     """
-    wanted = list(services) or ["--remove-orphans"]
-    done = compose.host.run.lines(
-        compose.command("--progress", "plain", "up", "--detach", "--no-build", "--quiet-pull", *wanted),
-        step.progress,
-        timeout=900,
-    )
-    if not done.ok:
-        _explain(compose, done.last_words(2))
+    for change in changes:
+        if change.action == "remove":
+            compose.host.run(["docker", "stop", "--time", "35", change.name], check=False, timeout=120)
+            compose.host.run(["docker", "rm", "--force", change.name], check=False)
+    services = [change.name for change in changes if change.action != "remove"]
+    if services:
+        command = ("up", "--detach", "--no-build", "--quiet-pull", *services)
+        done = compose.host.run.lines(compose.command("--progress", "plain", *command), step.progress, timeout=900)
+        if not done.ok:
+            _explain(compose, done.last_words(2))
 
 
 def _explain(compose: Compose, said: str) -> None:
