@@ -1,6 +1,6 @@
 """Every variable of ``.env.production``: its group, what it is for, its default and what it may hold.
 
-``.env.production.example`` is :func:`example` written down; a test holds the two together.
+``.env.production.example`` is :func:`layout` written down; a test holds the two together.
 """
 
 from collections.abc import Callable, Iterator, Mapping
