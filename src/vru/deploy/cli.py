@@ -219,11 +219,11 @@ def logs(
 
 
 def _pass_through(target: pipeline.Target, arguments: list[str]) -> NoReturn:
-    """Run the host program and hand its output and its exit code on unchanged."""
+    """Run the host program, hand its output on unchanged, and exit with 0 or 1 as it did well or not."""
     with target.connect() as server:
         exit_code, stderr = server.stream([*PROGRAM_COMMAND, *arguments], lambda line: print(line, end="", flush=True))
     sys.stderr.write(stderr)
-    sys.exit(exit_code)
+    sys.exit(EXIT_FAILED if exit_code else 0)
 
 
 def _changes(text: str, outcome: dict[str, Any]) -> str:
