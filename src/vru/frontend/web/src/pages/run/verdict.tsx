@@ -95,14 +95,14 @@ function ResultRow({ result }: { result: CriterionResult }) {
       </td>
       <td className="text-right max-lg:text-[12.5px] max-lg:text-ink-faint max-lg:before:content-['n_']">
         {formatCount(measurement.n)}
+        {more_needed !== null && (
+          <span className="whitespace-nowrap text-[12.5px] text-unsure max-lg:ml-2 lg:block">
+            {formatCount(more_needed)} more needed
+          </span>
+        )}
       </td>
       <td className="text-[13px] max-lg:w-full lg:min-w-64 lg:max-w-xl text-ink-soft leading-snug">
         {worded(reason, criterion.metric, info.label)}
-        {more_needed !== null && more_needed !== undefined && (
-          <span className="ml-1 whitespace-nowrap font-medium text-unsure">
-            {formatCount(more_needed)} more needed.
-          </span>
-        )}
       </td>
     </tr>
   );
