@@ -107,6 +107,6 @@ def heal(host: Host) -> int:
         terminal.say(f"{container.service} is unhealthy and is restarted")
         before.append(moment)
         write_json(path, done)
-        host.run(["docker", "restart", "--time", "30", container.id], timeout=120)
+        host.run(["docker", "restart", "-t", "30", container.id], timeout=120)
     write_json(path, done)
     return code

@@ -178,7 +178,7 @@ class BareServer:
 
     def restart(self, timeout: float = 180, states: Sequence[str] = ("running",)) -> None:
         """Reboot: stop everything in order, start again, wait until ready."""
-        docker("restart", "--time=60", self.name, timeout=timeout)
+        docker("restart", "-t", "60", self.name, timeout=timeout)
         self.wait_ready(timeout, states)
 
     def crash(self, timeout: float = 180, states: Sequence[str] = ("running",)) -> None:
@@ -189,7 +189,7 @@ class BareServer:
 
     def stop(self) -> None:
         """Shut the server down and leave it there."""
-        docker("stop", "--time=60", self.name, timeout=120)
+        docker("stop", "-t", "60", self.name, timeout=120)
 
     def remove(self) -> None:
         """Remove the server, its volume and its keys; never fails on what is already gone."""

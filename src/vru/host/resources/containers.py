@@ -127,7 +127,7 @@ def up(compose: Compose, changes: Sequence[Change], step: Step) -> None:
     """
     for change in changes:
         if change.action == "remove":
-            compose.host.run(["docker", "stop", "--time", "35", change.name], check=False, timeout=120)
+            compose.host.run(["docker", "stop", "-t", "35", change.name], check=False, timeout=120)
             compose.host.run(["docker", "rm", "--force", change.name], check=False)
     services = [change.name for change in changes if change.action != "remove"]
     if services:
