@@ -115,7 +115,8 @@ def apply(
             number = _PHASE_NUMBERS.get(event.get("phase", ""), phase)
             if event["state"] == "skipped":
                 return
-            if number > phase:
+            # Setting up writes some of the release's files: that is no phase of its own.
+            if number > phase and not setup_only:
                 phase = number
                 report.phase(number)
             _report_step(event, report)
