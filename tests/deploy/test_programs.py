@@ -144,6 +144,21 @@ def test_redis_takes_the_config_and_each_user_may_do_only_its_own(
     assert str(192 * 1024 * 1024) in output
 
 
+def test_redis_keeps_its_data_over_a_restart(files: Files, containers: Containers, example: Environment) -> None:
+    name = containers.start(
+        example["VRU_REDIS_IMAGE"], files, ["/etc/vru/redis.conf"], ["--user=999:999", "--entrypoint=redis-server"]
+    )
+    ping = ("redis-cli", "-e", "--no-auth-warning", "--user", "probe", "--pass", "x", "ping")
+    app = ["--no-auth-warning", "--user", "app"]
+    password = [f"--env=REDISCLI_AUTH={example['VRU_REDIS_PASSWORD']}"]
+    until_it_works(containers, name, *ping)
+    transaction = f"printf 'multi\\nset vru:a 1\\nset vru:session one\\nexec\\n' | redis-cli {' '.join(app)}"
+    assert containers.exec(name, "sh", "-c", transaction, options=password)[0] == 0
+    assert docker("restart", name).returncode == 0
+    until_it_works(containers, name, *ping)
+    assert containers.exec(name, "redis-cli", "-e", *app, "get", "vru:session", options=password) == (0, "one\n")
+
+
 RULE_TESTS = textwrap.dedent(
     """\
     rule_files: [/etc/vru/rules/vru.yml]
