@@ -182,9 +182,10 @@ def test_a_backup_brings_back_every_row_after_the_database_was_dropped(
     assert api.get(f"/runs/{run['id']}")["verdict"] == run["verdict"]
 
 
-def test_a_restarted_server_is_healthy_again_without_help(deployed: Laptop) -> None:
+def test_a_restarted_server_is_healthy_again_without_help(deployed: Laptop, api: Api) -> None:
     deployed.server.restart(states=("running", "degraded", "starting"))
     wait_healthy(deployed, seconds=300)
+    assert api.get("/auth/me")["role"] == "admin", "sessions did not survive"
     assert "checks passed" in deployed.vru("verify").stdout
 
 
