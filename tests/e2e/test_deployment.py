@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 from tests.e2e.api import Api
+from tests.e2e.bareserver import BareServer
+from tests.e2e.bareserver.server import docker
 from tests.e2e.laptop import ADDRESS, Laptop, container_ids, on_server, wait_healthy
 
 from vru.deploy.console import PHASES
@@ -84,6 +86,13 @@ def test_the_papers_addresses_answer(deployed: Laptop) -> None:
 
 def test_monitoring_answers_from_an_allowed_network_only(deployed: Laptop) -> None:
     assert httpx2.get(deployed.url(3001, "/api/health"), timeout=30).status_code == 200
+    # A container beside the server has another address than the one that is allowed.
+    where = f"{deployed.server.inner_address()}/{{port}}"
+    knock = "timeout 3 bash -c 'exec 3<>/dev/tcp/{where}' && echo open || echo shut"
+    tried = [knock.format(where=where.format(port=port)) for port in (80, 3001)]
+    image = BareServer.build_image()
+    answers = docker("run", "--rm", "--entrypoint=bash", image, "-c", "; ".join(tried)).split()
+    assert answers == ["open", "shut"]
 
 
 def test_only_nginx_is_reached_from_outside(deployed: Laptop) -> None:
