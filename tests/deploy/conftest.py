@@ -23,6 +23,17 @@ def example(tmp_path: Path) -> Environment:
     )
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project's files that a deployment needs."""
+    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "docker-compose.production.yml"):
+        shutil.copy2(ROOT / name, tmp_path)
+    for name in ("src", "models", "templates"):
+        ignored = shutil.ignore_patterns("node_modules", "static", "__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    return tmp_path
+
+
 def docker(*arguments: str, stdin: bytes = b"", timeout: float = 300) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
         [shutil.which("docker") or "docker", *arguments],

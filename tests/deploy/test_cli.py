@@ -1,26 +1,13 @@
 """`vru` as its user types it, where no server is needed."""
 
 import json
-import shutil
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 VRU = Path(sys.executable).with_name("vru")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "docker-compose.production.yml"):
-        shutil.copy2(ROOT / name, tmp_path)
-    for name in ("src", "models", "templates"):
-        ignored = shutil.ignore_patterns("node_modules", "static", "__pycache__")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-    return tmp_path
 
 
 def vru(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -15,16 +14,6 @@ from vru.deploy.release import Release, build
 from vru.deploy.transfer import archive
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "docker-compose.production.yml"):
-        shutil.copy2(ROOT / name, tmp_path)
-    for name in ("src", "models", "templates"):
-        ignored = shutil.ignore_patterns("node_modules", "static", "__pycache__")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-    return tmp_path
 
 
 @pytest.fixture
