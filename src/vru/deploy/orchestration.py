@@ -113,8 +113,6 @@ def apply(
         kind = event.get("event")
         if kind == "step":
             number = _PHASE_NUMBERS.get(event.get("phase", ""), phase)
-            if event["state"] == "skipped":
-                return
             # Setting up writes some of the release's files: that is no phase of its own.
             if number > phase and not setup_only:
                 phase = number
@@ -145,5 +143,7 @@ def _report_step(event: Mapping[str, Any], report: Reporter) -> None:
             report.step(name, detail)
         case "failed":
             report.warn(f"{name}: {detail}")
+        case "skipped":
+            report.done(name, detail or "nothing to do")
         case _:
             report.done(name, detail, event.get("seconds"))
