@@ -59,7 +59,7 @@ def main() -> None:
         (home / ".ssh").mkdir(mode=0o700, parents=True)
         shutil.copy2(server.key_path, home / ".ssh" / "id_ed25519")
         laptop = Laptop(root, home, server)
-        laptop.vru("init", "--host", server.address, "--port", str(server.ssh_port), "--external-ip", ADDRESS)
+        laptop.vru("init", "--host", server.ssh_address, "--port", str(server.ssh_port), "--external-ip", ADDRESS)
         fresh = timed(laptop, "deploy", "--accept-host-key", server.host_key_fingerprint())
         again = [timed(laptop, "deploy") for _ in range(REPEATS)]
         app = root / "src" / "vru" / "gateway" / "app.py"

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_the_same_content_has_the_same_name_and_another_content_another(
     assert second.name != first.name
     tags = [{one["service"]: one["image"] for one in release.manifest["images"]} for release in (first, second)]
     assert {service for service in tags[0] if tags[0][service] != tags[1][service]} == {"api_gateway"}
+
+
+def test_limits_that_do_not_fit_the_server_are_scaled_down_and_named(project: Path, environment: Environment) -> None:
+    small = replace(GOOD, cpus=2)
+    release = build(project, environment, small, configuration.render(project, environment, small))
+    [note] = [note for note in release.notes if note.startswith("ML engine: ")]
+    assert note.startswith("ML engine: 2 CPU,")
+    assert "instead of 4 CPU, 4096 MiB; the server has 2 CPU and 8192 MiB" in note
+    sha256 = next(entry["sha256"] for entry in release.manifest["files"] if entry["path"] == ".env")
+    with release.contents[sha256].open() as file:
+        assert b"VRU_ML_ENGINE_CPUS='2'\n" in file.read()
 
 
 def test_secrets_are_in_the_one_file_that_only_root_reads(project: Path, environment: Environment) -> None:

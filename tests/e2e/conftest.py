@@ -35,7 +35,7 @@ def engine() -> None:
 
 @pytest.fixture(scope="session")
 def server(engine: None) -> Iterator[BareServer]:
-    with BareServer("vru-e2e", address=ADDRESS) as running:
+    with BareServer("vru-e2e", address=ADDRESS, ssh_on="127.0.0.1") as running:
         yield running
 
 
@@ -50,7 +50,7 @@ def laptop(server: BareServer, tmp_path_factory: pytest.TempPathFactory) -> Lapt
     # The registry mirror's network stands for the operators' own, from which Grafana may be seen.
     gateway = server.run("ip -4 route show default | awk '{print $3}'").strip()
     one.outputs["init"] = one.vru(
-        "init", "--host", server.address, "--port", str(server.ssh_port), "--external-ip", ADDRESS
+        "init", "--host", server.ssh_address, "--port", str(server.ssh_port), "--external-ip", ADDRESS
     )
     file = root / ".env.production"
     text = file.read_text()

@@ -33,10 +33,10 @@ def said(laptop: Laptop, *arguments: str) -> tuple[int, str]:
 
 
 def test_a_wrong_ssh_port(deployed: Laptop) -> None:
-    with edited(deployed, "VRU_SSH_PORT=22\n", "VRU_SSH_PORT=2\n"):
+    with edited(deployed, f"VRU_SSH_PORT={deployed.server.ssh_port}\n", "VRU_SSH_PORT=2\n"):
         code, output = said(deployed, "deploy")
     assert code == UNREACHABLE
-    assert f"Nothing answers at {deployed.server.address} port 2" in output
+    assert f"Nothing answers at {deployed.server.ssh_address} port 2" in output
     assert "VRU_SSH_PORT" in output
 
 
@@ -183,7 +183,7 @@ def test_an_incomplete_project(deployed: Laptop, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["deploy", "status", "logs", "verify", "setup", "update"])
 def test_no_server_named(deployed: Laptop, command: str) -> None:
-    with edited(deployed, f"VRU_HOST={deployed.server.address}\n", "VRU_HOST=\n"):
+    with edited(deployed, f"VRU_HOST={deployed.server.ssh_address}\n", "VRU_HOST=\n"):
         code, output = said(deployed, command)
     assert code == 1
     assert "No server is named" in output

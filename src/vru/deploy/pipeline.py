@@ -93,6 +93,8 @@ def deploy(target: Target, report: Reporter, *, setup_only: bool = False, update
             report.phase(3)
             configuration.write(target.root, rendered)
             report.done("configuration", f"{len(rendered)} files; release {release.name}")
+            for note in release.notes:
+                report.done("limit scaled down", note)
             report.phase(4)
             change.send([sha256 for sha256 in difference.missing if sha256 not in sent])
             if change.made or difference.changes or difference.running:

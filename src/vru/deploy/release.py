@@ -40,10 +40,14 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What the server should be (``manifest``) and the bytes to make it so (``contents``, by sha256)."""
+    """What the server should be (``manifest``) and the bytes to make it so (``contents``, by sha256).
+
+    ``notes`` says which limits had to be scaled down to the server.
+    """
 
     manifest: Mapping[str, Any]
     contents: Mapping[str, Content]
+    notes: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -100,4 +104,4 @@ def build(root: Path, environment: Environment, facts: ServerFacts, rendered: Ma
         "migrate": {"service": "migrate"},
     }
     manifest["release"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:12]
-    return Release(manifest, {content.sha256: content for content, _ in files.values()})
+    return Release(manifest, {content.sha256: content for content, _ in files.values()}, limits.notes)

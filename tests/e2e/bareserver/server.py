@@ -89,11 +89,20 @@ def mirror_answers() -> bool:
         return False
 
 
+def free_port(address: str) -> int:
+    """A TCP port of an address of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class BareServer:
     """One server. Its name is unique, its ports are published on a loopback address, it is removed on exit.
 
     ``address`` is where ports 22, 80, 443, 3000, 3001 and 8000 appear under their own numbers; with ``None`` each
-    gets a free port of 127.0.0.1 instead, and `port` says which (another one after each restart).
+    gets a free port of 127.0.0.1 instead, and `port` says which (another one after each restart). ``ssh_on`` puts
+    port 22 on a free port of another address, where it stays.
     """
 
     def __init__(
@@ -104,10 +113,13 @@ class BareServer:
         ports: Sequence[int] = PORTS,
         directory: Path | None = None,
         mirror: bool = True,
+        ssh_on: str | None = None,
     ) -> None:
         self.name = f"{name or 'vru-server'}-{secrets.token_hex(3)}"
         self.volume = f"{self.name}-docker"
         self.address = address or "127.0.0.1"
+        self.ssh_address = ssh_on or self.address
+        self._ssh_port = free_port(ssh_on) if ssh_on else None
         self._fixed = address is not None
         self._ports = tuple(ports)
         self._mirror = mirror
@@ -147,7 +159,10 @@ class BareServer:
         publish = [
             f"--publish={self.address}:{port}:{port}" if self._fixed else f"--publish={self.address}::{port}"
             for port in self._ports
+            if port != 22 or self._ssh_port is None
         ]
+        if self._ssh_port is not None:
+            publish.append(f"--publish={self.ssh_address}:{self._ssh_port}:22")
         docker(
             "run", "--detach", f"--name={self.name}", f"--hostname={self.name}", f"--label={LABEL}={os.getpid()}",
             *RUN_OPTIONS, f"--volume={self.volume}:/var/lib/docker", *publish, image,
@@ -253,8 +268,8 @@ class BareServer:
 
     @property
     def ssh_port(self) -> int:
-        """Where sshd is reached."""
-        return self.port(22)
+        """The port of `ssh_address` where sshd is reached."""
+        return self._ssh_port or self.port(22)
 
     def url(self, inside: int = 80, path: str = "/") -> str:
         """Return the address of a page that the server publishes."""
@@ -279,7 +294,7 @@ class BareServer:
 
     def known_hosts_line(self) -> str:
         """Return the line that makes this server known to OpenSSH and paramiko."""
-        where = self.address if self.ssh_port == 22 else f"[{self.address}]:{self.ssh_port}"
+        where = self.ssh_address if self.ssh_port == 22 else f"[{self.ssh_address}]:{self.ssh_port}"
         return f"{where} {self.host_key()}\n"
 
     def ssh_command(self, user: str = "root") -> list[str]:
@@ -288,7 +303,7 @@ class BareServer:
         known.write_text(self.known_hosts_line())
         return [
             "ssh", "-i", str(self.key_path), "-p", str(self.ssh_port), "-o", f"UserKnownHostsFile={known}",
-            "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", f"{user}@{self.address}",
+            "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", f"{user}@{self.ssh_address}",
         ]  # fmt: skip
 
     # -- inside -----------------------------------------------------------------------------------------------------
@@ -319,7 +334,7 @@ class BareServer:
 
     def _greets(self) -> bool:
         try:
-            with socket.create_connection((self.address, self.ssh_port), timeout=2) as link:
+            with socket.create_connection((self.ssh_address, self.ssh_port), timeout=2) as link:
                 link.settimeout(2)
                 return link.recv(4) == b"SSH-"
         except OSError:
