@@ -42,7 +42,7 @@ def test_the_papers_script_is_the_same_command(project: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "vru init" in done.stderr
+    assert "vru init" in done.stdout
 
 
 def test_init_keeps_an_existing_file_and_its_passwords(project: Path) -> None:
@@ -58,13 +58,29 @@ def test_init_keeps_an_existing_file_and_its_passwords(project: Path) -> None:
 
 
 def test_what_is_missing_is_said_with_the_fix_and_as_json(project: Path) -> None:
-    plain = vru(project, "validate")
+    plain = vru(project, "deploy")
     assert plain.returncode == 1
     assert plain.stderr.startswith("error: ")
     assert "\nfix: Make it with: vru init" in plain.stderr
-    last = json.loads(vru(project, "validate", "--json").stdout.splitlines()[-1])
+    last = json.loads(vru(project, "deploy", "--json").stdout.splitlines()[-1])
     assert (last["event"], last["ok"]) == ("end", False)
     assert "vru init" in last["fix"]
+
+
+def test_validate_says_all_at_once_also_what_is_wrong_with_the_environment_file(project: Path) -> None:
+    vru(project, "init", "--host", "server.example")
+    file = project / ".env.production"
+    text = file.read_text().replace("VRU_HTTP_PORT=80\n", "VRU_HTTP_PORT=eighty\n")
+    file.write_text(text.replace("VRU_LOG_LEVEL=INFO\n", "VRU_LOG_LEVEL=LOUD\n"))
+    (project / "Dockerfile").unlink()
+    done = vru(project, "validate")
+    assert done.returncode == 1
+    for words in ("VRU_HTTP_PORT", "VRU_LOG_LEVEL", "lacks Dockerfile"):
+        assert words in done.stdout
+    assert "3 problems would stop a deployment" in done.stderr
+    last = json.loads(vru(project, "validate", "--json").stdout.splitlines()[-1])
+    assert not last["ok"]
+    assert len([check for check in last["checks"] if check["state"] == "problem"]) == 3
 
 
 def test_a_wrong_template_stops_validation(project: Path) -> None:

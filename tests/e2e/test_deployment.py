@@ -56,7 +56,7 @@ def test_no_secret_is_shown_or_shipped_in_the_open(deployed: Laptop) -> None:
     environment = deployed.environment
     secrets = [value for name, value in environment.items() if name.endswith(("PASSWORD", "SECRET_KEY")) and value]
     shown = "".join(output.stdout + output.stderr for output in deployed.outputs.values())
-    configs = on_server(deployed, "cat /opt/vru-platform/config/production/* 2>/dev/null || true")
+    configs = on_server(deployed, "find /opt/vru-platform/config/production -type f -exec cat {} +")
     journal = on_server(deployed, "cat /opt/vru-platform/state/journal/*; journalctl --no-pager | tail -5000")
     assert len(secrets) >= 5
     for secret in secrets:
@@ -126,6 +126,11 @@ def test_status_logs_and_verify(deployed: Laptop) -> None:
     assert "api_gateway" in deployed.vru("status").stdout
     lines = deployed.vru("logs", "api_gateway", "--tail", "5").stdout.strip().splitlines()
     assert 1 <= len(lines) <= 5
+    entries = [
+        json.loads(line) for line in deployed.vru("logs", "api_gateway", "--tail", "5", "--json").stdout.splitlines()
+    ]
+    assert 1 <= len(entries) <= 5
+    assert {entry["service"] for entry in entries} == {"api_gateway"}
     assert "checks passed" in deployed.vru("verify").stdout
     unknown = deployed.vru("logs", "nonsense", check=False)
     assert unknown.returncode != 0
@@ -150,6 +155,24 @@ def test_a_second_deploy_changes_nothing_and_says_so(deployed: Laptop) -> None:
     assert "Nothing to change" in done.stdout
     assert container_ids(deployed) == before
     assert deployed.vru_json("deploy")["changed"] == 0
+
+
+def test_a_sudo_user_deploys_as_root_does(deployed: Laptop) -> None:
+    file = deployed.root / ".env.production"
+    original = file.read_bytes()
+    assert b"VRU_SSH_USER=root\n" in original
+    file.write_bytes(original.replace(b"VRU_SSH_USER=root\n", b"VRU_SSH_USER=debian\n"))
+    try:
+        assert "Nothing to change" in deployed.vru("deploy").stdout
+        assert "checks passed" in deployed.vru("verify").stdout
+        deployed.server.run("mv /etc/sudoers.d/90-debian /root/90-debian")
+        refused = deployed.vru("deploy", check=False)
+        assert refused.returncode == 3
+        assert "may not use sudo without a password" in refused.stderr
+        assert "NOPASSWD" in refused.stderr
+    finally:
+        file.write_bytes(original)
+        deployed.server.run("mv /root/90-debian /etc/sudoers.d/90-debian || true")
 
 
 def test_a_changed_line_of_python_goes_live(deployed: Laptop) -> None:

@@ -51,7 +51,8 @@ def _errors(report: Reporter) -> Iterator[None]:
         yield
     except VruError as error:
         logs = error.logs if isinstance(error, DeploymentFailedError) else ()
-        report.failed(error, logs)
+        found = error.checks if isinstance(error, pipeline.ValidationFailedError) else []
+        report.failed(error, logs, {"checks": [check.as_json() for check in found]} if found else None)
         unreachable = isinstance(error, ConnectionFailedError | HostKeyError)
         sys.exit(EXIT_UNREACHABLE if unreachable else EXIT_FAILED)
     except KeyboardInterrupt:
@@ -81,12 +82,19 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _server_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which server is meant."""
+    function = click.option("--accept-host-key", metavar="SHA256:...", help="Accept the host key if it is this one.")(
+        function
+    )
+    return click.option("--host", help="SSH address of the server. Default: VRU_HOST.")(function)
+
+
 def _with_server(function: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that needs the server."""
 
     @_common
-    @click.option("--host", help="SSH address of the server. Default: VRU_HOST.")
-    @click.option("--accept-host-key", metavar="SHA256:...", help="Accept the server's host key if it is this one.")
+    @_server_options
     @wraps(function)
     def command(root: Path, host: str | None, accept_host_key: str | None, **rest: Any) -> None:
         function(target=_target(root, host, accept_host_key), **rest)
@@ -133,11 +141,19 @@ def render(root: Path, report: Reporter, as_json: bool) -> None:
 
 @click.command()
 @click.option("--local", "local_only", is_flag=True, help="Look at the project only, not at the server.")
-@_with_server
-def validate(target: pipeline.Target, report: Reporter, as_json: bool, local_only: bool) -> None:
+@_common
+@_server_options
+def validate(
+    root: Path, report: Reporter, as_json: bool, host: str | None, accept_host_key: str | None, local_only: bool
+) -> None:
     """Say what would stop a deployment: all of it at once, and exit with 1 if anything would."""
     report.phase(1)
-    checks = pipeline.validate(target, report, local_only=local_only)
+    try:
+        target = _target(root, host, accept_host_key)
+    except environment.EnvironmentFileError as error:
+        checks = pipeline.validate_without_environment(root, error, report)
+    else:
+        checks = pipeline.validate(target, report, local_only=local_only)
     if problems(checks):
         raise pipeline.ValidationFailedError(checks)
     report.result("Nothing would stop a deployment.", {"checks": [check.as_json() for check in checks]})

@@ -42,8 +42,8 @@ class Reporter(Protocol):
     def warn(self, text: str) -> None:
         """Something that does not stop us, but that the user should know."""
 
-    def failed(self, error: VruError, logs: tuple[str, ...] = ()) -> None:
-        """The end, with the reason, the fix and the last log lines of what failed."""
+    def failed(self, error: VruError, logs: tuple[str, ...] = (), data: Mapping[str, Any] | None = None) -> None:
+        """The end, with the reason, the fix, the last log lines of what failed, and ``data`` for programs."""
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """The end, with what came out: ``text`` for people, ``data`` for programs."""
@@ -81,7 +81,7 @@ class TerminalReporter:
         self._stop()
         self.console.print(f"  [yellow]![/yellow] {escape(text)}")
 
-    def failed(self, error: VruError, logs: tuple[str, ...] = ()) -> None:
+    def failed(self, error: VruError, logs: tuple[str, ...] = (), data: Mapping[str, Any] | None = None) -> None:
         self._stop()
         for line in logs:
             self.console.print(f"    [dim]{escape(line.rstrip())}[/dim]")
@@ -118,7 +118,7 @@ class PlainReporter:
     def warn(self, text: str) -> None:
         self._print(f"  !   {text}")
 
-    def failed(self, error: VruError, logs: tuple[str, ...] = ()) -> None:
+    def failed(self, error: VruError, logs: tuple[str, ...] = (), data: Mapping[str, Any] | None = None) -> None:
         for line in logs:
             self._print(f"      {line.rstrip()}")
         print(f"error: {error.message}", file=sys.stderr)
@@ -151,8 +151,8 @@ class JsonReporter:
     def warn(self, text: str) -> None:
         self._emit("warning", text=text)
 
-    def failed(self, error: VruError, logs: tuple[str, ...] = ()) -> None:
-        self._emit("end", ok=False, message=error.message, fix=error.fix, logs=list(logs))
+    def failed(self, error: VruError, logs: tuple[str, ...] = (), data: Mapping[str, Any] | None = None) -> None:
+        self._emit("end", ok=False, message=error.message, fix=error.fix, logs=list(logs), **(data or {}))
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         self._emit("end", **{"ok": True, **data})

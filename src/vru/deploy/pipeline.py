@@ -9,7 +9,7 @@ from vru.deploy import configuration, integration, orchestration, remote_setup, 
 from vru.deploy.checks import Check, problem, problems
 from vru.deploy.connection import ConnectionFailedError, Server
 from vru.deploy.console import Reporter, timed
-from vru.deploy.environment import Environment
+from vru.deploy.environment import FILE_NAME, Environment, EnvironmentFileError, Problem
 from vru.deploy.facts import gather
 from vru.deploy.release import Release, build
 from vru.domain import VruError
@@ -50,6 +50,14 @@ def validate(target: Target, report: Reporter, *, local_only: bool = False) -> l
             checks.extend(validation.check_server(target.environment, facts))
     if not problems(checks[:1]):
         checks.extend(validation.check_configuration(target.root, target.environment, facts))
+    show(checks, report)
+    return checks
+
+
+def validate_without_environment(root: Path, error: EnvironmentFileError, report: Reporter) -> list[Check]:
+    """Phase 1 where the environment file cannot be used: what is wrong with it, and the rest that can be looked at."""
+    checks = list(validation.check_project(root))
+    checks += [problem(_place(found), found.message, found.fix) for found in error.problems]
     show(checks, report)
     return checks
 
@@ -114,6 +122,10 @@ def deploy(target: Target, report: Reporter, *, setup_only: bool = False, update
     }
 
 
+def _place(found: Problem) -> str:
+    return FILE_NAME if found.line is None else f"{FILE_NAME}, line {found.line}"
+
+
 class _Changer:
     """Makes the changes of one release on the server, and counts them."""
 
@@ -165,7 +177,7 @@ class _Changer:
         self.phase = end["phase"]
 
 
-def verify_outside(environment: Environment, report: Reporter) -> list[Check]:
+def verify_outside(environment: Environment, report: Reporter) -> None:
     """Try the platform's addresses from here.
 
     Raises:
@@ -177,7 +189,6 @@ def verify_outside(environment: Environment, report: Reporter) -> list[Check]:
         show(found, report)
         raise VruError(found[0].detail, found[0].fix)
     report.done("from outside", f"{len(checks)} checks")
-    return checks
 
 
 def show(checks: list[Check], report: Reporter) -> None:

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     verb("status", "what runs, how well, on how much", json_option=True)
-    logs = verb("logs", "the services' logs")
+    logs = verb("logs", "the services' logs", json_option=True)
     logs.add_argument("services", nargs="*", metavar="SERVICE", help="all if none is named")
     logs.add_argument("--tail", default="100", metavar="N", help="the last N lines of each (default 100; `all`)")
     logs.add_argument("--since", metavar="T", help="since a time (2026-01-31T12:00:00) or for a duration (10m)")
@@ -185,7 +185,13 @@ def _facts(host: Host, options: argparse.Namespace) -> int:
 _VERBS: dict[str, Callable[[Host, argparse.Namespace], int]] = {
     "status": lambda host, options: status.show(host, as_json=options.json),
     "logs": lambda host, options: services.logs(
-        host, options.services, options.tail, options.since, follow=options.follow, timestamps=options.timestamps
+        host,
+        options.services,
+        options.tail,
+        options.since,
+        follow=options.follow,
+        timestamps=options.timestamps,
+        as_json=options.json,
     ),
     "restart": _restart,
     "backup": _backup,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from . import health, terminal
 from .compose import Compose
 from .disk import read_json, write_json
-from .errors import ATTENTION, OK, USAGE, HostError
+from .errors import ATTENTION, FAILED, OK, USAGE, HostError
 from .host import Host
 from .lock import holder, lock
 from .resources import firewall
 from .run import environment
 
 HEALS_PER_HOUR = 3
+_LOG_LINE = re.compile(r"(?P<container>\S+-\d+) +\| (?P<time>\d{4}-\d\d-\d\dT\S+) (?P<text>.*)", re.DOTALL)
 
 
 def check_names(compose: Compose, names: Sequence[str]) -> None:
@@ -31,8 +36,17 @@ def check_names(compose: Compose, names: Sequence[str]) -> None:
             )
 
 
-def logs(host: Host, names: Sequence[str], tail: str, since: str | None, *, follow: bool, timestamps: bool) -> int:
-    """Become ``docker compose logs`` (so that Ctrl-C and pipes behave as everywhere)."""
+def logs(
+    host: Host,
+    names: Sequence[str],
+    tail: str,
+    since: str | None,
+    *,
+    follow: bool,
+    timestamps: bool,
+    as_json: bool = False,
+) -> int:
+    """Print what ``docker compose logs`` prints: on a terminal by becoming it, elsewhere as plain lines or as JSON."""
     compose = Compose(host)
     check_names(compose, names)
     arguments = ["logs", "--tail", tail]
@@ -40,14 +54,35 @@ def logs(host: Host, names: Sequence[str], tail: str, since: str | None, *, foll
         arguments += ["--since", since]
     if follow:
         arguments.append("--follow")
-    if timestamps:
+    if timestamps or as_json:
         arguments.append("--timestamps")
-    if not sys.stdout.isatty():
-        arguments.append("--no-color")
-    # Without this Compose writes escape sequences into pipes, too.
-    plain = [] if sys.stdout.isatty() else ["--ansi", "never"]
-    command = compose.command(*plain, *arguments, *names)
-    os.execvpe(command[0], command, environment())  # noqa: S606 - an argument list of our own
+    if sys.stdout.isatty() and not as_json:
+        command = compose.command(*arguments, *names)
+        os.execvpe(command[0], command, environment())  # noqa: S606 - an argument list of our own
+    command = compose.command("--ansi", "never", *arguments, "--no-color", *names)
+    with host.run.process(command, stderr=subprocess.STDOUT) as process:
+        for raw in process.stdout or ():
+            # Compose writes "erase this line" into pipes, whatever it is asked.
+            line = raw.decode(errors="replace").removeprefix("\x1b[2K")
+            print(json.dumps(log_entry(line)) if as_json else line.rstrip("\r\n"), flush=True)
+        return FAILED if process.wait() else OK
+
+
+def log_entry(line: str) -> dict[str, Any]:
+    """One line of ``docker compose logs --timestamps`` as an object.
+
+    ``service``, ``container`` and ``time``; and what was logged: as ``entry`` if it is a JSON object, else as
+    ``message``. A line of another form is all ``message``.
+    """
+    found = _LOG_LINE.fullmatch(line.rstrip("\r\n"))
+    if found is None:
+        return {"message": line.rstrip("\r\n")}
+    known = {"service": found["container"].rpartition("-")[0], "container": found["container"], "time": found["time"]}
+    try:
+        entry = json.loads(found["text"])
+    except ValueError:
+        entry = None
+    return {**known, "entry": entry} if isinstance(entry, dict) else {**known, "message": found["text"]}
 
 
 def restart(host: Host, names: Sequence[str]) -> int:
