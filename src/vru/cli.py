@@ -6,15 +6,15 @@ import click
 
 # command -> module:attribute, one line of help. The help stands here so that `vru --help` imports no room.
 _COMMANDS = {
-    "init": ("vru.deploy.cli:init", "Write .env.production with generated passwords."),
-    "render": ("vru.deploy.cli:render", "Write the generated configs to config/production/."),
-    "validate": ("vru.deploy.cli:validate", "Say what would stop a deployment."),
-    "setup": ("vru.deploy.cli:setup", "Prepare the server: Docker, directories, firewall, units."),
-    "deploy": ("vru.deploy.cli:deploy", "Put the platform on the server."),
-    "update": ("vru.deploy.cli:update", "Put changed code or settings live."),
-    "verify": ("vru.deploy.cli:verify", "Check that the running platform is whole."),
-    "status": ("vru.deploy.cli:status", "Show the services on the server."),
-    "logs": ("vru.deploy.cli:logs", "Show the services' log lines."),
+    "init": ("vru.deploy.commands.deploying:init", "Write .env.production with generated passwords."),
+    "render": ("vru.deploy.commands.deploying:render", "Write the generated configs to config/production/."),
+    "validate": ("vru.deploy.commands.deploying:validate", "Say what would stop a deployment."),
+    "setup": ("vru.deploy.commands.deploying:setup", "Prepare the server: Docker, directories, firewall, units."),
+    "deploy": ("vru.deploy.commands.deploying:deploy", "Put the platform on the server."),
+    "update": ("vru.deploy.commands.deploying:update", "Put changed code or settings live."),
+    "verify": ("vru.deploy.commands.running:verify", "Check that the running platform is whole."),
+    "status": ("vru.deploy.commands.running:status", "Show the services on the server."),
+    "logs": ("vru.deploy.commands.running:logs", "Show the services' log lines."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
 

@@ -1,0 +1,110 @@
+"""What the commands share: which project and server are meant, how errors end, and exit codes."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from vru.deploy import environment, pipeline
+from vru.deploy.connection import Address, ConnectionFailedError, Server, connect
+from vru.deploy.console import Reporter, reporter
+from vru.deploy.host_keys import HostKeyError
+from vru.deploy.orchestration import DeploymentFailedError
+from vru.deploy.remote_setup import PROGRAM_COMMAND
+from vru.domain import VruError
+
+EXIT_FAILED, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 3, 130
+
+
+def project_root(given: Path | None) -> Path:
+    """The given folder, or the nearest one upwards with the compose file; else here (the checks say what lacks)."""
+    if given is not None:
+        return given.resolve()
+    here = Path.cwd()
+    return next((at for at in (here, *here.parents) if (at / "docker-compose.production.yml").is_file()), here)
+
+
+def _ask(question: str) -> bool:
+    return click.confirm(question, default=False, err=True)
+
+
+def open_target(root: Path, host: str | None, accept_host_key: str | None) -> pipeline.Target:
+    """What is deployed where. No connection is made yet."""
+    settings = environment.load(root / environment.FILE_NAME, host=host)
+    ask = _ask if sys.stdin.isatty() else None
+
+    def open_connection() -> Server:
+        address = Address(settings.require_host(), settings.ssh_port, settings.ssh_user, settings.ssh_key)
+        return connect(address, accept_host_key=accept_host_key, ask=ask)
+
+    return pipeline.Target(root, settings, open_connection)
+
+
+@contextmanager
+def _errors(report: Reporter) -> Iterator[None]:
+    """Turn what goes wrong into one clear sentence, the fix and an exit code."""
+    try:
+        yield
+    except VruError as error:
+        logs = error.logs if isinstance(error, DeploymentFailedError) else ()
+        found = error.checks if isinstance(error, pipeline.ValidationFailedError) else []
+        report.failed(error, logs, {"checks": [check.as_json() for check in found]} if found else None)
+        unreachable = isinstance(error, ConnectionFailedError | HostKeyError)
+        sys.exit(EXIT_UNREACHABLE if unreachable else EXIT_FAILED)
+    except KeyboardInterrupt:
+        report.failed(
+            VruError(
+                "Interrupted.", "A change that has begun goes on on the server; run the command again to watch it."
+            )
+        )
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def common(function: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command."""
+
+    @click.option(
+        "--project",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        help="The project's root. Default: the nearest folder upwards with docker-compose.production.yml.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+    @wraps(function)
+    def command(project: Path | None, as_json: bool, **rest: Any) -> None:
+        report = reporter(as_json)
+        with _errors(report):
+            function(root=project_root(project), report=report, as_json=as_json, **rest)
+
+    return command
+
+
+def server_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which server is meant."""
+    function = click.option("--accept-host-key", metavar="SHA256:...", help="Accept the host key if it is this one.")(
+        function
+    )
+    return click.option("--host", help="SSH address of the server. Default: VRU_HOST.")(function)
+
+
+def with_server(function: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that needs the server."""
+
+    @common
+    @server_options
+    @wraps(function)
+    def command(root: Path, host: str | None, accept_host_key: str | None, **rest: Any) -> None:
+        function(target=open_target(root, host, accept_host_key), **rest)
+
+    return command
+
+
+def pass_through(target: pipeline.Target, arguments: list[str]) -> NoReturn:
+    """Run the host program, hand its output on unchanged, and exit with 0 or 1 as it did well or not."""
+    with target.connect() as server:
+        exit_code, stderr = server.stream([*PROGRAM_COMMAND, *arguments], lambda line: print(line, end="", flush=True))
+    sys.stderr.write(stderr)
+    sys.exit(EXIT_FAILED if exit_code else 0)

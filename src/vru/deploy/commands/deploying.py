@@ -1,0 +1,102 @@
+"""Putting the platform on a server: init, render, validate, setup, deploy, update."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vru.deploy import configuration, environment, pipeline
+from vru.deploy.checks import problems
+from vru.deploy.commands.common import common, open_target, server_options, with_server
+from vru.deploy.console import Reporter
+
+
+@click.command()
+@click.option("--host", required=True, help="SSH address of the server.")
+@click.option("--port", type=click.IntRange(1, 65535), default=22, show_default=True, help="SSH port.")
+@click.option("--user", default="root", show_default=True, help="SSH user: root, or one who may use sudo.")
+@click.option("--key", type=click.Path(path_type=Path, dir_okay=False), help="SSH key. Default: as ssh would choose.")
+@click.option("--external-ip", help="Address that users see in URLs. Default: the SSH address.")
+@click.option("--force", is_flag=True, help="Replace an existing file; its passwords are kept.")
+@common
+def init(root: Path, report: Reporter, as_json: bool, force: bool, **settings: Any) -> None:
+    """Write .env.production with generated passwords."""
+    file = root / environment.FILE_NAME
+    environment.generate(
+        file,
+        {
+            "VRU_HOST": settings["host"],
+            "VRU_SSH_PORT": str(settings["port"]),
+            "VRU_SSH_USER": settings["user"],
+            "VRU_SSH_KEY": str(settings["key"] or ""),
+            "VRU_EXTERNAL_IP": settings["external_ip"] or "",
+        },
+        force=force,
+    )
+    report.result(f"Wrote {file} (mode 0600). Look through it, then run: vru validate", {"file": str(file)})
+
+
+@click.command()
+@common
+def render(root: Path, report: Reporter, as_json: bool) -> None:
+    """Write the generated configs to config/production/."""
+    settings = environment.load(root / environment.FILE_NAME)
+    rendered = configuration.render(root, settings, None)
+    written = configuration.write(root, rendered)
+    report.result(
+        f"{len(rendered)} files, {len(written)} of them changed.", {"files": sorted(rendered), "changed": written}
+    )
+
+
+@click.command()
+@click.option("--local", "local_only", is_flag=True, help="Look at the project only, not at the server.")
+@common
+@server_options
+def validate(
+    root: Path, report: Reporter, as_json: bool, host: str | None, accept_host_key: str | None, local_only: bool
+) -> None:
+    """Say what would stop a deployment: all of it at once, and exit with 1 if anything would."""
+    report.phase(1)
+    try:
+        target = open_target(root, host, accept_host_key)
+    except environment.EnvironmentFileError as error:
+        checks = pipeline.validate_without_environment(root, error, report)
+    else:
+        checks = pipeline.validate(target, report, local_only=local_only)
+    if problems(checks):
+        raise pipeline.ValidationFailedError(checks)
+    report.result("Nothing would stop a deployment.", {"checks": [check.as_json() for check in checks]})
+
+
+@click.command()
+@with_server
+def setup(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
+    """Prepare the server: Docker, directories, firewall, units, the host program."""
+    outcome = pipeline.deploy(target, report, setup_only=True)
+    report.result(_changes("The server is prepared.", outcome), outcome)
+
+
+@click.command()
+@with_server
+def deploy(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
+    """Put the platform on the server: the seven phases. Run again, it changes only what differs."""
+    outcome = pipeline.deploy(target, report)
+    report.result(_changes(f"The platform is live: {_address(target)}", outcome), outcome)
+
+
+@click.command()
+@with_server
+def update(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
+    """Put changed code or settings live on a server that already runs the platform."""
+    outcome = pipeline.deploy(target, report, update=True)
+    report.result(_changes(f"The platform is live: {_address(target)}", outcome), outcome)
+
+
+def _changes(text: str, outcome: dict[str, Any]) -> str:
+    if not outcome["changed"]:
+        return f"Nothing to change. {text}"
+    return f"{text} ({outcome['changed']} changes, release {outcome['release']})"
+
+
+def _address(target: pipeline.Target) -> str:
+    return target.environment.url(target.environment.http_port)
