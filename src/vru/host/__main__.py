@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from . import PROTOCOL, backup, detach, restore, services, status, store, system, terminal, verify
+from . import PROTOCOL, audit, backup, detach, restore, services, status, store, system, terminal, verify
 from .errors import ATTENTION, OK, HostError
 from .execute import execute
 from .host import Host
@@ -84,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     back = verb("restore", "bring a backup's database back", json_option=True)
     back.add_argument("name", help="`latest`, or a name that `backups` shows")
     verb("verify", "check services, addresses, units, migrations, firewall", json_option=True)
+    log = verb("audit", "who changed what, and whether the record is whole", json_option=True)
+    log.add_argument("--tail", type=int, metavar="N", help="show the last N lines only; all are checked")
+    log.add_argument("--check", action="store_true", help="check only")
     verb("heal", "restart what is unhealthy (called by a timer)")
     verb("version", "this program's protocol and the live release", json_option=True)
 
@@ -198,6 +201,9 @@ _VERBS: dict[str, Callable[[Host, argparse.Namespace], int]] = {
     "backups": lambda host, options: backup.show(host, as_json=options.json),
     "restore": lambda host, options: restore.run(host, options.name, as_json=options.json),
     "verify": _verify,
+    "audit": lambda host, options: audit.show(
+        host, as_json=options.json, tail=options.tail, check_only=options.check
+    ),
     "heal": lambda host, options: services.heal(host),
     "version": _version,
     "facts-json": _facts,
