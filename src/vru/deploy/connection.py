@@ -1,6 +1,7 @@
 """One SSH connection to the server. Everything that runs there goes through :class:`Server`."""
 
 import getpass
+import os
 import shlex
 import socket
 import threading
@@ -19,6 +20,18 @@ from vru.domain import VruError
 
 CONNECT_TIMEOUT_S = 15.0
 _CHUNK = 64 * 1024
+
+
+def actor() -> str:
+    """Who asks for changes, as the server's audit and lock name them: ``VRU_ACTOR``, else ``user@laptop``."""
+    told = os.environ.get("VRU_ACTOR", "").strip()
+    if told:
+        return told
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        user = f"uid{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 class ConnectionFailedError(VruError):
@@ -120,7 +133,8 @@ class Server:
         Raises:
             ConnectionFailedError: the connection broke before the command ended.
         """
-        command = shlex.join(argv)
+        # After sudo, which drops the environment: the server's audit names who sits at this laptop.
+        command = shlex.join(["env", f"VRU_ACTOR={actor()}", *argv])
         if self.needs_sudo:
             command = f"sudo -n -- {command}"
         try:
