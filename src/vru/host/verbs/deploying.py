@@ -1,0 +1,107 @@
+"""What ``vru`` on the laptop calls, and systemd: plan, receive, apply, execute, and the firewall's confirmation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import detach, store, system, terminal
+from .. import execute as executor
+from .. import plan as planner
+from ..errors import OK, HostError
+from ..host import Host
+from ..manifest import Manifest
+from ..resources import firewall
+from . import Run
+
+
+def facts_json(parser: argparse.ArgumentParser) -> Run:
+    """What this server is."""
+    return _facts
+
+
+def _facts(host: Host, options: argparse.Namespace) -> int:
+    print(json.dumps(system.facts(host)), flush=True)
+    return OK
+
+
+def plan(parser: argparse.ArgumentParser) -> Run:
+    """What a release would change."""
+    return _plan
+
+
+def _plan(host: Host, options: argparse.Namespace) -> int:
+    manifest = Manifest.parse(sys.stdin.buffer.read())
+    print(json.dumps(planner.plan(host, manifest)), flush=True)
+    return OK
+
+
+def receive(parser: argparse.ArgumentParser) -> Run:
+    """Store content."""
+    return _receive
+
+
+def _receive(host: Host, options: argparse.Namespace) -> int:
+    print(json.dumps({"received": store.receive(host, sys.stdin.buffer)}), flush=True)
+    return OK
+
+
+def apply(parser: argparse.ArgumentParser) -> Run:
+    """Start the executor, or find it at work for this release, and watch."""
+    parser.add_argument("--setup-only", action="store_true", help="only Docker, directories, units, firewall")
+    return _apply
+
+
+def _apply(host: Host, options: argparse.Namespace) -> int:
+    manifest = Manifest.parse(sys.stdin.buffer.read())
+    try:
+        journal = detach.attach(host, manifest.release)
+    except HostError as error:
+        print(json.dumps({"event": "end", "ok": False, "message": error.message, "fix": error.fix}), flush=True)
+        return error.code
+    if journal is None:
+        store.save(host, manifest)
+        _, journal = detach.start(host, manifest.release, setup_only=options.setup_only)
+    return detach.follow(host, journal, terminal.say)
+
+
+def follow(parser: argparse.ArgumentParser) -> Run:
+    """Watch the change that is under way, or read the last one's journal."""
+    return lambda host, options: detach.follow(host, detach.last_journal(host), terminal.say)
+
+
+def execute(parser: argparse.ArgumentParser) -> Run:
+    """Make the change."""
+    parser.add_argument("release")
+    parser.add_argument("--journal", required=True, type=Path)
+    parser.add_argument("--unit", required=True)
+    parser.add_argument("--setup-only", action="store_true")
+    return lambda host, options: executor.execute(
+        host, options.release, options.journal, options.unit, setup_only=options.setup_only
+    )
+
+
+def firewall_confirm(parser: argparse.ArgumentParser) -> Run:
+    """Keep the new rules."""
+    return _say_result(firewall.confirm)
+
+
+def firewall_revert(parser: argparse.ArgumentParser) -> Run:
+    """Take unconfirmed rules back."""
+    return _say_result(firewall.revert)
+
+
+def firewall_apply(parser: argparse.ArgumentParser) -> Run:
+    """Put the confirmed rules in place."""
+    return _say_result(firewall.apply_at_boot)
+
+
+def _say_result(work: Callable[[Host], str]) -> Run:
+    def verb(host: Host, options: argparse.Namespace) -> int:
+        terminal.say(work(host))
+        return OK
+
+    return verb
