@@ -203,11 +203,15 @@ def test_a_unit_may_be_wanted_stopped():
 
 # -- firewall ---------------------------------------------------------------------------------------------------------
 
-# As `ss -Htlnp` printed it.
-LISTENING = """LISTEN 0      128          0.0.0.0:2222       0.0.0.0:*    users:(("sshd",pid=120,fd=3))
-LISTEN 0      4096       127.0.0.1:38217      0.0.0.0:*    users:(("containerd",pid=80,fd=9))
-LISTEN 0      100             [::]:25            [::]:*    users:(("exim4",pid=300,fd=4))
-LISTEN 0      4096   127.0.0.53%lo:53         0.0.0.0:*    users:(("systemd-resolve",pid=9,fd=1))
+# As `ss -Htulnp` printed it.
+LISTENING = """udp   UNCONN 0      0            0.0.0.0:68         0.0.0.0:*    users:(("dhclient",pid=7,fd=7))
+udp   UNCONN 0      0            0.0.0.0:51820      0.0.0.0:*
+tcp   LISTEN 0      128          0.0.0.0:2222       0.0.0.0:*    users:(("sshd",pid=120,fd=3))
+tcp   LISTEN 0      4096       127.0.0.1:38217      0.0.0.0:*    users:(("containerd",pid=80,fd=9))
+tcp   LISTEN 0      100             [::]:25            [::]:*    users:(("exim4",pid=300,fd=4))
+tcp   LISTEN 0      4096         0.0.0.0:9999       0.0.0.0:*    users:(("docker-proxy",pid=1217,fd=4))
+tcp   LISTEN 0      4096            [::]:9999          [::]:*    users:(("docker-proxy",pid=1222,fd=4))
+tcp   LISTEN 0      4096   127.0.0.53%lo:53         0.0.0.0:*    users:(("systemd-resolve",pid=9,fd=1))
 """
 ENTRY = FirewallEntry(ssh_ports=(22,), open=(80,), restricted={3001: ("10.0.0.0/8",)})
 
@@ -216,7 +220,7 @@ def tables(**differences):
     values = {
         "tables": {4: Table.parse(":INPUT ACCEPT [0:0]"), 6: None},
         "ssh_ports": frozenset({2222}),
-        "listeners": firewall.parse_listeners(LISTENING),
+        "sockets": firewall.parse_sockets(LISTENING),
         "ufw_active": False,
         "ufw_allowed": frozenset(),
         "firewalld_active": False,
@@ -227,11 +231,13 @@ def tables(**differences):
 
 
 def test_listeners_leave_out_loopback():
-    assert firewall.parse_listeners(LISTENING) == {2222: "sshd", 25: "exim4"}
+    found = firewall.parse_sockets(LISTENING)
+    assert firewall.tcp_ports(found) == {2222: "sshd", 25: "exim4", 9999: "docker-proxy"}
+    assert [(one.port, one.version) for one in found if one.process == "docker-proxy"] == [(9999, 4), (9999, 6)]
 
 
 def test_ssh_is_found_by_settings_socket_unit_and_sockets():
-    listeners = firewall.parse_listeners(LISTENING)
+    listeners = firewall.tcp_ports(firewall.parse_sockets(LISTENING))
     assert firewall.ssh_ports("port 2200\n", "Listen=[::]:2201 (Stream)\n", listeners) == {2200, 2201, 2222}
 
 
@@ -246,7 +252,10 @@ def test_rules_are_one_change_that_says_how_it_is_taken_back():
 
 
 def test_what_will_be_closed_is_told_before():
-    assert firewall.notes(ENTRY, tables()) == ["Port 25 (exim4) will no longer be reached from outside."]
+    assert firewall.notes(ENTRY, tables()) == [
+        "Port 25 (exim4) will no longer be reached from outside.",
+        "UDP port 51820 (some process) will no longer be reached from outside.",
+    ]
     known = Policy((22, 80, 2222), ENTRY.restricted)
     assert firewall.notes(ENTRY, tables(confirmed=known)) == []
 

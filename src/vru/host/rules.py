@@ -1,7 +1,9 @@
 """Firewall rules as text: what iptables should hold, in the very form in which ``iptables-save`` prints it.
 
-Two chains are ours. ``VRU-INPUT`` judges what comes to the server itself; ``VRU-DOCKER`` what comes to published ports
-of containers, which Docker leads past INPUT (and past ufw). Everything else in the tables belongs to others.
+Three chains are ours. ``VRU-INPUT`` judges what comes to the server itself; ``VRU-DOCKER`` what comes to published
+ports of containers, which Docker leads past INPUT (and past ufw). ``VRU-NEIGHBOURS``, which VRU-INPUT asks last, lets
+through what the published ports of other people's containers need: where Docker serves a port by its proxy (IPv6, as a
+rule) the packets do come through INPUT. Everything else in the tables belongs to others.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ from dataclasses import dataclass
 
 INPUT_CHAIN = "VRU-INPUT"
 DOCKER_CHAIN = "VRU-DOCKER"
+NEIGHBOUR_CHAIN = "VRU-NEIGHBOURS"
 # Interfaces behind which this server's own containers are; what comes from there is not "from outside".
 BRIDGES = ("docker0", "br-+")
+# The program with which Docker serves a published port that no rule leads to the container.
+PROXY = "docker-proxy"
 _DROPS = ("DROP", "REJECT")
 
 
@@ -51,6 +56,26 @@ class Policy:
     def only_open(self) -> list[int]:
         """Open ports that are not restricted as well (a restriction wins)."""
         return sorted(set(self.open) - set(self.restricted))
+
+
+@dataclass(frozen=True, order=True)
+class Listener:
+    """An open socket: ``tcp`` or ``udp``, its address (empty: all), its port, and the program behind it if known."""
+
+    protocol: str
+    address: str
+    port: int
+    process: str = ""
+
+    @property
+    def version(self) -> int:
+        """4 or 6. A socket on all addresses without a family (``*``) is one of IPv6 that takes both."""
+        return 6 if ":" in self.address or self.address in ("", "*") else 4
+
+    @property
+    def outside(self) -> bool:
+        """Whether it can be reached from outside at all."""
+        return not (self.address.startswith("127.") or self.address in ("::1", "localhost"))
 
 
 @dataclass(frozen=True)
@@ -102,7 +127,21 @@ def input_rules(policy: Policy, version: int) -> list[str]:
         for port, networks in sorted(policy.restricted.items())
         for network in _networks(networks, version)
     ]
-    return [*rules, "-j DROP"]
+    return [*rules, f"-j {NEIGHBOUR_CHAIN}", "-j DROP"]
+
+
+def neighbour_rules(policy: Policy, listeners: Iterable[Listener], version: int) -> list[str]:
+    """The rules of VRU-NEIGHBOURS: the ports that Docker's proxy serves for containers that are not ours."""
+    ours = {*policy.open, *policy.restricted}
+    rules = set()
+    for listener in listeners:
+        if listener.process != PROXY or listener.version != version or not listener.outside or listener.port in ours:
+            continue
+        everywhere = listener.address in ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+        where = "" if everywhere else f"-d {ipaddress.ip_network(listener.address)} "
+        protocol = listener.protocol
+        rules.add(f"{where}-p {protocol} -m {protocol} --dport {listener.port} -j ACCEPT")
+    return sorted(rules)
 
 
 def docker_rules(policy: Policy, version: int) -> list[str]:
@@ -134,13 +173,22 @@ def place_of_jump(table: Table) -> int | None:
     return None
 
 
-def script(policy: Policy, table: Table, version: int) -> str:
-    """Input for ``iptables-restore --noflush`` that makes the table as the policy says, in one step; empty if it is."""
+def script(policy: Policy, table: Table, version: int, listeners: Iterable[Listener] | None = None) -> str:
+    """Input for ``iptables-restore --noflush`` that makes the table as the policy says, in one step; empty if it is.
+
+    ``listeners`` are those of now, for the neighbours' chain; without them that chain stays as it is, as other people's
+    containers come and go without any change of the policy.
+    """
     wanted_input = input_rules(policy, version) if policy.judge_input else None
     wanted_docker = docker_rules(policy, version)
     chains: list[str] = []
     rules: list[str] = []
     if wanted_input is not None:
+        there = table.rules(NEIGHBOUR_CHAIN)
+        neighbours = None if listeners is None else neighbour_rules(policy, listeners, version)
+        if there is None or (neighbours is not None and sorted(there) != neighbours):
+            chains.append(f":{NEIGHBOUR_CHAIN} - [0:0]")
+            rules += [f"-A {NEIGHBOUR_CHAIN} {rule}" for rule in neighbours or ()]
         if table.rules(INPUT_CHAIN) != tuple(wanted_input):
             chains.append(f":{INPUT_CHAIN} - [0:0]")
             rules += [f"-A {INPUT_CHAIN} {rule}" for rule in wanted_input]
@@ -148,9 +196,10 @@ def script(policy: Policy, table: Table, version: int) -> str:
             place = place_of_jump(table)
             rules.append(f"-A INPUT -j {INPUT_CHAIN}" if place is None else f"-I INPUT {place} -j {INPUT_CHAIN}")
     else:
-        removed, lines = _removal(table, "INPUT", INPUT_CHAIN)
-        chains += removed
-        rules += lines
+        for source, target in _INPUT_LINKS:
+            removed, lines = _removal(table, source, target)
+            chains += removed
+            rules += lines
     if table.rules(DOCKER_CHAIN) != tuple(wanted_docker):
         chains.append(f":{DOCKER_CHAIN} - [0:0]")
         rules += [f"-A {DOCKER_CHAIN} {rule}" for rule in wanted_docker]
@@ -168,17 +217,21 @@ def removal_script(table: Table) -> str:
     """Input for ``iptables-restore --noflush`` that takes everything of ours out; empty if nothing is there."""
     chains: list[str] = []
     rules: list[str] = []
-    for source, target in (("INPUT", INPUT_CHAIN), ("DOCKER-USER", DOCKER_CHAIN)):
+    for source, target in (*_INPUT_LINKS, ("DOCKER-USER", DOCKER_CHAIN)):
         removed, lines = _removal(table, source, target)
         chains += removed
         rules += lines
     return _restore(chains, rules)
 
 
+# A chain that is removed is emptied first, and with it its jumps into the next one.
+_INPUT_LINKS = (("INPUT", INPUT_CHAIN), (INPUT_CHAIN, NEIGHBOUR_CHAIN))
+
+
 def _removal(table: Table, source: str, target: str) -> tuple[list[str], list[str]]:
     if table.rules(target) is None:
         return [], []
-    rules = [f"-D {source} -j {target}"] if table.jumps(source, target) else []
+    rules = [f"-D {source} -j {target}"] if source != INPUT_CHAIN and table.jumps(source, target) else []
     return [f":{target} - [0:0]"], [*rules, f"-X {target}"]
 
 

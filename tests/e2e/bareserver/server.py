@@ -102,7 +102,8 @@ class BareServer:
 
     ``address`` is where ports 22, 80, 443, 3000, 3001 and 8000 appear under their own numbers; with ``None`` each
     gets a free port of 127.0.0.1 instead, and `port` says which (another one after each restart). ``ssh_on`` puts
-    port 22 on a free port of another address, where it stays.
+    port 22 on a free port of another address, where it stays. ``network`` is the Docker network to be on, where it is
+    not the default one.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class BareServer:
         directory: Path | None = None,
         mirror: bool = True,
         ssh_on: str | None = None,
+        network: str | None = None,
     ) -> None:
         self.name = f"{name or 'vru-server'}-{secrets.token_hex(3)}"
         self.volume = f"{self.name}-docker"
@@ -123,6 +125,7 @@ class BareServer:
         self._fixed = address is not None
         self._ports = tuple(ports)
         self._mirror = mirror
+        self._network = [f"--network={network}"] if network else []
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.key_path = self.directory / "id_ed25519"
@@ -165,7 +168,7 @@ class BareServer:
             publish.append(f"--publish={self.ssh_address}:{self._ssh_port}:22")
         docker(
             "run", "--detach", f"--name={self.name}", f"--hostname={self.name}", f"--label={LABEL}={os.getpid()}",
-            *RUN_OPTIONS, f"--volume={self.volume}:/var/lib/docker", *publish, image,
+            *RUN_OPTIONS, *self._network, f"--volume={self.volume}:/var/lib/docker", *publish, image,
         )  # fmt: skip
         self._authorize()
         self._pass_on_ca_bundle()

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from .. import audit
 from ..detach import own_command
 from ..disk import read_json, write_atomic, write_json
 from ..host import PROGRAM, Host
 from ..journal import Step
 from ..manifest import FirewallEntry
-from ..rules import Policy, Table, removal_script, script
+from ..rules import PROXY, Listener, Policy, Table, removal_script, script
 from . import Change
 
 CONFIRM_S = 90
@@ -42,7 +43,10 @@ TimeoutStartSec=60
 [Install]
 WantedBy=multi-user.target
 """
+_UFW_ACTIVE = "Status: active"
 _VERSIONS = ((4, "iptables"), (6, "ip6tables"))
+# What the rules let through for the lease of the server's own address.
+_LEASE_PORTS = (68, 546)
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,17 @@ class FirewallFacts:
 
     tables: Mapping[int, Table | None]
     ssh_ports: frozenset[int]
-    listeners: Mapping[int, str]
+    sockets: tuple[Listener, ...]
     ufw_active: bool
     ufw_allowed: frozenset[int]
     firewalld_active: bool
     unit_current: bool
     confirmed: Policy | None
+
+    @property
+    def listeners(self) -> Mapping[int, str]:
+        """TCP port -> process, for what can be reached from outside."""
+        return tcp_ports(self.sockets)
 
 
 def facts(host: Host) -> FirewallFacts:
@@ -65,16 +74,16 @@ def facts(host: Host) -> FirewallFacts:
     for version, program in _VERSIONS:
         done = host.run([f"{program}-save", "-t", "filter"], check=False)
         tables[version] = Table.parse(done.out) if done.ok else None
-    listeners = parse_listeners(host.run(["ss", "-Htlnp"], check=False).out)
+    found = sockets(host)
     sshd = host.run(["sshd", "-T"], check=False).out
     socket = host.run(["systemctl", "show", "--property=Listen", "ssh.socket"], check=False).out
-    ufw = host.run(["ufw", "status"], check=False).out if shutil.which("ufw") else ""
+    ufw = _ufw_status(host)
     firewalld = host.run(["systemctl", "is-active", "firewalld.service"], check=False).out.strip()
     return FirewallFacts(
         tables=tables,
-        ssh_ports=ssh_ports(sshd, socket, listeners),
-        listeners=listeners,
-        ufw_active="Status: active" in ufw,
+        ssh_ports=ssh_ports(sshd, socket, tcp_ports(found)),
+        sockets=found,
+        ufw_active=_UFW_ACTIVE in ufw,
         ufw_allowed=frozenset(int(port) for port in re.findall(r"^(\d+)/tcp\s+ALLOW\s+Anywhere\s*$", ufw, re.M)),
         firewalld_active=firewalld == "active",
         unit_current=UNIT_PATH.exists() and UNIT_PATH.read_text() == _UNIT_TEXT,
@@ -82,19 +91,43 @@ def facts(host: Host) -> FirewallFacts:
     )
 
 
-def parse_listeners(text: str) -> dict[int, str]:
-    """Parse ``ss -Htlnp``: port -> process, for sockets that can be reached from outside."""
-    found: dict[int, str] = {}
+def _ufw_status(host: Host) -> str:
+    return host.run(["ufw", "status"], check=False).out if shutil.which("ufw") else ""
+
+
+def _ufw_active(host: Host) -> bool:
+    return _UFW_ACTIVE in _ufw_status(host)
+
+
+def sockets(host: Host) -> tuple[Listener, ...]:
+    """The sockets that are open now."""
+    return parse_sockets(host.run(["ss", "-Htulnp"], check=False).out)
+
+
+def parse_sockets(text: str) -> tuple[Listener, ...]:
+    """Parse ``ss -Htulnp``; what only this server itself can reach is left out."""
+    found = []
     for line in text.splitlines():
-        words = line.split(None, 5)
-        if len(words) < 4:
+        words = line.split(None, 6)
+        if len(words) < 5:
             continue
-        address, _, port = words[3].rpartition(":")
-        if address.strip("[]").partition("%")[0].startswith("127.") or address in ("[::1]", "::1"):
-            continue
-        process = re.search(r'\("([^"]+)"', words[5]) if len(words) > 5 else None
-        found.setdefault(int(port), process[1] if process else "")
-    return found
+        address, _, port = words[4].rpartition(":")
+        process = re.search(r'\("([^"]+)"', words[6]) if len(words) > 6 else None
+        listener = Listener(
+            words[0], address.strip("[]").partition("%")[0].strip("[]"), int(port), process[1] if process else ""
+        )
+        if listener.outside:
+            found.append(listener)
+    return tuple(found)
+
+
+def tcp_ports(found: Sequence[Listener]) -> dict[int, str]:
+    """TCP port -> process."""
+    ports: dict[int, str] = {}
+    for listener in found:
+        if listener.protocol == "tcp":
+            ports.setdefault(listener.port, listener.process)
+    return ports
 
 
 def ssh_ports(sshd: str, socket: str, listeners: Mapping[int, str]) -> frozenset[int]:
@@ -138,11 +171,18 @@ def notes(entry: FirewallEntry, actual: FirewallFacts) -> list[str]:
     said = []
     wanted = policy(entry, actual)
     if wanted.judge_input and actual.confirmed is None:
-        known = {*wanted.open, *wanted.restricted}
+        known = {("tcp", port) for port in (*wanted.open, *wanted.restricted)}
+        known |= {("udp", port) for port in _LEASE_PORTS}
+        # Ports that other people's containers publish stay open: Docker's proxy is no stranger.
+        closed = {
+            (found.protocol, found.port): found.process
+            for found in actual.sockets
+            if found.process != PROXY and (found.protocol, found.port) not in known
+        }
         said += [
-            f"Port {port} ({process or 'some process'}) will no longer be reached from outside."
-            for port, process in sorted(actual.listeners.items())
-            if port not in known
+            f"{'UDP port' if protocol == 'udp' else 'Port'} {port} ({process or 'some process'}) "
+            "will no longer be reached from outside."
+            for (protocol, port), process in sorted(closed.items())
         ]
     if actual.firewalld_active:
         said.append("firewalld is active and is left alone: open the platform's ports there as well.")
@@ -159,8 +199,10 @@ def _apply(host: Host, wanted: Policy, step: Step) -> None:
 def arm(host: Host, wanted: Policy) -> None:
     """Start the timer that takes the change back, then say what is pending."""
     stop_timer(host)
+    # Nobody could mend a take-back that failed, say because another program held iptables' lock: it tries again.
     host.run([
         "systemd-run", "--quiet", f"--unit={TIMER}", f"--on-active={CONFIRM_S}", "--timer-property=AccuracySec=1s",
+        "--property=Restart=on-failure", "--property=RestartSec=5", "--property=StartLimitIntervalSec=0",
         f"--description=Take back the unconfirmed firewall of {host.root}", *own_command(), "firewall-revert",
     ])  # fmt: skip
     write_json(host.state / "firewall" / "pending.json", wanted.as_json())
@@ -179,9 +221,10 @@ def apply_policy(host: Host, wanted: Policy) -> bool:
         HostError: iptables refused the rules; then the table is as it was.
     """
     changed = False
+    listeners = sockets(host)
     for version, program in _VERSIONS:
         done = host.run([f"{program}-save", "-t", "filter"], check=version == 4)
-        text = script(wanted, Table.parse(done.out), version) if done.ok else ""
+        text = script(wanted, Table.parse(done.out), version, listeners) if done.ok else ""
         if text:
             host.run([f"{program}-restore", "--noflush", "--wait", "10"], stdin=text)
             changed = True
@@ -203,7 +246,9 @@ def revert(host: Host) -> str:
             if text:
                 host.run([f"{program}-restore", "--noflush", "--wait", "10"], stdin=text)
     waiting.unlink(missing_ok=True)
-    return "the last confirmed rules are back" if before else "the platform's rules are out again"
+    said = "the last confirmed rules are back" if before else "the platform's rules are out again"
+    audit.record(host, "firewall", outcome="taken back", detail=f"not confirmed in {CONFIRM_S} s: {said}")
+    return said
 
 
 def confirm(host: Host) -> str:
@@ -214,6 +259,8 @@ def confirm(host: Host) -> str:
     write_json(host.state / "firewall" / "confirmed.json", waiting.as_json())
     (host.state / "firewall" / "pending.json").unlink(missing_ok=True)
     stop_timer(host)
+    ports = ", ".join(str(port) for port in waiting.only_open())
+    audit.record(host, "firewall", outcome="confirmed", detail=f"open: {ports}")
     return "confirmed"
 
 
@@ -245,7 +292,8 @@ def state(host: Host) -> dict[str, object]:
     """For ``status``: confirmed, pending, and whether the rules stand."""
     kept, waiting = _load(host, "confirmed"), _load(host, "pending")
     wanted = waiting or kept
-    standing = wanted is not None
+    # Where ufw was in charge and is no more, nobody judges what comes to the server itself.
+    standing = wanted is not None and (wanted.judge_input or _ufw_active(host))
     for version, program in _VERSIONS:
         done = host.run([f"{program}-save", "-t", "filter"], check=False)
         if wanted is not None and done.ok and script(wanted, Table.parse(done.out), version):
