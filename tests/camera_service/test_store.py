@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from vru.camera_service.cameras import Cameras
 from vru.camera_service.store import CameraStore, StoredCamera
 from vru.domain import VruError
+from vru.service.errors import NotFoundError
+from vru.service.schemas import CameraCreate
 
 
 def _camera(name: str) -> StoredCamera:
@@ -44,3 +47,27 @@ def test_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         store.check()
     with pytest.raises(VruError, match="VRU_CAMERA_STATE_DIR"):
         store.save([])
+
+
+def test_two_processes_see_what_the_other_saved(tmp_path: Path) -> None:
+    """As while the service is replaced: the old one and the new one run, and a camera must not get lost."""
+    old = Cameras(CameraStore(tmp_path / "state"), tmp_path)
+    old.restore()
+    first = old.create(CameraCreate(name="first", kind="virtual", source="crossing"))
+    new = Cameras(CameraStore(tmp_path / "state"), tmp_path)
+    new.restore()
+    try:
+        second = old.create(CameraCreate(name="second", kind="virtual", source="crossing"))
+        third = new.create(CameraCreate(name="third", kind="virtual", source="crossing"))
+        assert [camera.name for camera in old.list()] == [camera.name for camera in new.list()]
+        assert {camera.id for camera in new.list()} == {first.id, second.id, third.id}
+        old.start(first.id)
+        assert new.get(first.id).state in ("starting", "running")
+        new.stop(first.id)
+        assert old.get(first.id).state == "stopped"
+        new.delete(second.id)
+        with pytest.raises(NotFoundError):
+            old.get(second.id)
+    finally:
+        old.close()
+        new.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import uuid
 
 import httpx2
@@ -152,7 +153,7 @@ async def test_a_range_of_detections(client: httpx2.AsyncClient, stored: Stored,
 
 def parse(text: str) -> list[RunEvent]:
     blocks = [block for block in text.split("\n\n") if block.startswith("event: run")]
-    return [RunEvent.model_validate(json.loads(block.split("data: ", 1)[1])) for block in blocks]
+    return [RunEvent.model_validate(json.loads(block.split("data: ", 1)[1].splitlines()[0])) for block in blocks]
 
 
 async def test_events_begin_with_the_state_now_and_end_with_the_run(
@@ -172,6 +173,37 @@ async def test_events_begin_with_the_state_now_and_end_with_the_run(
     assert response.headers["content-type"].startswith("text/event-stream")
     seen = [(event.state, event.frames_done) for event in parse(response.text)]
     assert seen == [("queued", 0), ("running", 30), ("running", 40), ("cancelled", 40)]
+
+
+async def test_who_connects_again_goes_on_where_he_was(
+    client: httpx2.AsyncClient, stored: Stored, engine_settings: ServiceSettings
+) -> None:
+    """As a browser does when the service was replaced: nothing twice, nothing left out, nothing backwards."""
+    run = await create(client, stored)
+    redis = cache.connect(engine_settings)
+
+    async def follow(last_event_id: str) -> asyncio.Task[httpx2.Response]:
+        headers = {"Last-Event-ID": last_event_id}
+        following = asyncio.create_task(client.get(f"/runs/{run.id}/events", headers=headers))
+        await asyncio.sleep(0.5)
+        return following
+
+    first, again, unknown = await follow("0.0"), await follow("2.25"), await follow("of another time")
+    for done in (20, 30):
+        event = RunEvent(run_id=run.id, state=RunState.RUNNING, frames_done=done, frames_total=100)
+        await events.publish(redis, event)
+    await asyncio.sleep(0.1)
+    await client.post(f"/runs/{run.id}/cancel")
+    texts = [(await asyncio.wait_for(following, 10)).text for following in (first, again, unknown)]
+    await redis.aclose()
+    assert [re.findall(r"^id: (.*)$", text, re.MULTILINE) for text in texts] == [
+        ["2.20", "2.30", "6.30"],
+        ["2.30", "6.30"],
+        ["0.0", "2.20", "2.30", "6.30"],
+    ]
+    assert "retry: 1000" in texts[0]
+    over = await asyncio.wait_for(client.get(f"/runs/{run.id}/events", headers={"Last-Event-ID": "6.30"}), 2)
+    assert parse(over.text) == []
 
 
 async def test_a_run_that_is_over_is_told_at_once(client: httpx2.AsyncClient, stored: Stored) -> None:

@@ -2,6 +2,8 @@
 
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -31,6 +33,7 @@ class Cameras:
         """
         self._store, self._media_dir = store, media_dir
         self._lock = threading.RLock()
+        self._version = store.version()
         self._cameras = {camera.id: camera for camera in store.load()}
         self._readers: dict[uuid.UUID, CameraReader] = {}
 
@@ -55,6 +58,7 @@ class Cameras:
     def list(self) -> list[CameraBody]:
         """All cameras, in order of name."""
         with self._lock:
+            self._refresh()
             return [self._body(camera) for camera in sorted(self._cameras.values(), key=lambda camera: camera.name)]
 
     def get(self, camera_id: uuid.UUID) -> CameraBody:
@@ -70,7 +74,7 @@ class Cameras:
             UnprocessableError: there is no such scene, or the file's path leads out of the media directory.
         """
         self._check_source(wanted)
-        with self._lock:
+        with self._lock, self._changing():
             if any(camera.name == wanted.name for camera in self._cameras.values()):
                 raise ConflictError(f"There is already a camera called {wanted.name!r}.", "Choose another name.")
             camera = StoredCamera(**wanted.model_dump(), id=uuid.uuid4())
@@ -79,7 +83,7 @@ class Cameras:
 
     def delete(self, camera_id: uuid.UUID) -> None:
         """Stop a camera and forget it. Raises NotFoundError if there is none with this id."""
-        with self._lock:
+        with self._lock, self._changing():
             self._find(camera_id)
             self._save({number: camera for number, camera in self._cameras.items() if number != camera_id})
             reader = self._readers.pop(camera_id, None)
@@ -151,7 +155,32 @@ class Cameras:
                 f"The path {wanted.source!r} leads out of the media directory.", "Give a path below it."
             )
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Nobody else changes the store meanwhile, and what others have changed is known."""
+        with self._store.exclusive():
+            self._refresh()
+            yield
+
+    def _refresh(self) -> None:
+        """Take over what another process has saved: while the service is replaced, the old one and the new one run."""
+        version = self._store.version()
+        if version == self._version:
+            return
+        before, self._cameras = self._cameras, {camera.id: camera for camera in self._store.load()}
+        self._version = version
+        for camera in before.values():
+            now = self._cameras.get(camera.id)
+            if now is None or (camera.running and not now.running):
+                reader = self._readers.pop(camera.id, None)
+                if reader is not None:
+                    reader.ask_to_stop()
+        for camera in self._cameras.values():
+            if camera.running and camera.id not in self._readers:
+                self._begin(camera)
+
     def _find(self, camera_id: uuid.UUID) -> StoredCamera:
+        self._refresh()
         camera = self._cameras.get(camera_id)
         if camera is None:
             raise NotFoundError(f"There is no camera {camera_id}.", "GET /cameras lists them.")
@@ -171,12 +200,14 @@ class Cameras:
         return reader
 
     def _mark(self, camera_id: uuid.UUID, *, running: bool) -> None:
-        camera = self._cameras.get(camera_id)
-        if camera is not None and camera.running != running:
-            self._save(self._cameras | {camera_id: camera.model_copy(update={"running": running})})
+        with self._changing():
+            camera = self._cameras.get(camera_id)
+            if camera is not None and camera.running != running:
+                self._save(self._cameras | {camera_id: camera.model_copy(update={"running": running})})
 
     def _save(self, cameras: dict[uuid.UUID, StoredCamera]) -> None:
         self._store.save(cameras.values())
+        self._version = self._store.version()
         self._cameras = cameras
 
     def _body(self, camera: StoredCamera) -> CameraBody:

@@ -1,8 +1,10 @@
 """Cameras remembered across restarts: one small JSON file."""
 
+import fcntl
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,10 +27,36 @@ class _Document(BaseModel):
 
 
 class CameraStore:
-    """The file. Not safe for several writers at once: its owner holds a lock."""
+    """The file. While the service is replaced, two processes use it: who changes it holds ``exclusive``."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "cameras.json"
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes from changing the file.
+
+        Raises:
+            VruError: the folder cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._unsaved(error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def version(self) -> tuple[int, int] | None:
+        """Something that differs whenever the file was replaced; None while there is none."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def check(self) -> None:
         """Raise VruError if cameras could not be saved now."""
@@ -82,6 +110,7 @@ class CameraStore:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise VruError(
-                f"Cameras cannot be saved in {self.path}: {error.strerror}.", "Check VRU_CAMERA_STATE_DIR."
-            ) from error
+            raise self._unsaved(error) from error
+
+    def _unsaved(self, error: OSError) -> VruError:
+        return VruError(f"Cameras cannot be saved in {self.path}: {error.strerror}.", "Check VRU_CAMERA_STATE_DIR.")

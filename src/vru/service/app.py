@@ -1,6 +1,7 @@
 """The frame that every service stands in: health, readiness, metrics, request ids, errors, graceful end."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from vru.domain import VruError
 from vru.service import errors, logs
+from vru.service.ending import Ending
 from vru.service.requests import RequestMiddleware
 from vru.service.settings import ServiceSettings
 
@@ -23,6 +25,10 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 Check = Callable[[], Awaitable[None]]
 
 CHECK_TIMEOUT_S = 3.0
+# What open requests get after SIGTERM; containers are killed a little later (stop_grace_period).
+DRAIN_S = 125
+# uvicorn's own exit code for an application that did not start.
+_NOT_STARTED = 3
 # Networks whose X-Forwarded-* headers are believed: loopback and the private ones where nginx lives.
 _TRUSTED_PROXIES = ["127.0.0.1", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"]
 
@@ -96,6 +102,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.service = name
+    app.state.ending = Ending()
     app.add_middleware(RequestMiddleware, max_body_size=max_body_size)
     errors.install(app)
 
@@ -136,8 +143,22 @@ def fail(error: VruError | ValidationError) -> NoReturn:
     sys.exit(1)
 
 
+class _Server(uvicorn.Server):
+    """Tells the application that the end has come before it waits for open requests."""
+
+    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.begin()
+        await super().shutdown(sockets)
+
+
 def serve(app_factory: Callable[[], FastAPI], port: int) -> None:
-    """Run the application until SIGTERM or SIGINT; then finish open requests for at most 25 seconds.
+    """Run the application until SIGTERM or SIGINT; then end event streams, and finish open requests.
+
+    Requests, such as uploads, get 125 seconds at most; who was following a stream connects again, elsewhere.
 
     ``VRU_BIND_HOST`` says where it listens. Returns at a graceful end; exits with 1 if the settings are wrong or the
     application does not start, with uvicorn's own code (3) if its lifespan fails.
@@ -149,7 +170,7 @@ def serve(app_factory: Callable[[], FastAPI], port: int) -> None:
     settings: ServiceSettings = app.state.settings
     logs.configure(app.state.service, settings.log_level)
     log.info("starting", host=settings.bind_host, port=port, version=app.version)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.bind_host,
         port=port,
@@ -158,7 +179,14 @@ def serve(app_factory: Callable[[], FastAPI], port: int) -> None:
         server_header=False,
         proxy_headers=True,
         forwarded_allow_ips=_TRUSTED_PROXIES,
-        # Open event streams would otherwise hold the process for ever.
-        timeout_graceful_shutdown=25,
+        timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=75,
     )
+    server = _Server(config, app.state.ending)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        # SIGINT was obeyed already; uvicorn hands it on at the end.
+        return
+    if not server.started:
+        sys.exit(_NOT_STARTED)

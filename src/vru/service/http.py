@@ -20,7 +20,9 @@ def create_session(*, read_timeout_s: float = 60.0, total_timeout_s: float | Non
     """
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=total_timeout_s, sock_connect=5.0, sock_read=read_timeout_s),
-        connector=aiohttp.TCPConnector(limit=200, limit_per_host=100, keepalive_timeout=30),
+        # A connection for each exchange: one that is kept could be closed by the other side, which was just replaced,
+        # at the very moment when the next request is sent on it.
+        connector=aiohttp.TCPConnector(limit=200, limit_per_host=100, force_close=True),
         middlewares=(_forward_request_id,),
         cookie_jar=aiohttp.DummyCookieJar(),
     )

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from yarl import URL
 
+from vru.service.ending import Ending
 from vru.service.errors import UnavailableError
 
 # RFC 9110, 7.6.1: these are about one connection, not about the message.
@@ -93,9 +94,15 @@ async def forward(
             f"The service {service} does not answer.", "Try again in a moment; /health shows what is down."
         ) from error
 
+    ending: Ending = request.app.state.ending
+    chunks: AsyncIterator[bytes] = upstream.content.iter_any()
+    if upstream.content_type == "text/event-stream":
+        # It would hold this process for ever; whoever follows it connects again.
+        chunks = ending.cut(chunks)
+
     async def body() -> AsyncIterator[bytes]:
         try:
-            async for chunk in upstream.content.iter_any():
+            async for chunk in chunks:
                 yield chunk
         finally:
             upstream.close()

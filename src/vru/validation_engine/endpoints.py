@@ -12,11 +12,12 @@ from redis.asyncio import Redis
 
 from vru.domain import RunState
 from vru.service.database.sessions import Database, Reading, Writing
+from vru.service.ending import Ending
 from vru.service.errors import NotFoundError, UnprocessableError
 from vru.service.schemas import DetectionBody, Problem, RunBody, RunCreate, RunEvent, Schema
 from vru.validation_engine import events, repository, service
 from vru.validation_engine.models import find_model
-from vru.validation_engine.stream import follow
+from vru.validation_engine.stream import Position, follow
 
 router = APIRouter(
     prefix="/runs", tags=["runs"], responses={404: {"model": Problem}, 422: {"model": Problem}, 409: {"model": Problem}}
@@ -25,6 +26,8 @@ router = APIRouter(
 Frame = Annotated[int | None, Query(ge=0)]
 # PostgreSQL's largest integer: a range without an end.
 _LAST_FRAME = 2**31 - 1
+# How soon a browser connects again when a stream breaks off, as it does when the service is replaced.
+_RECONNECT_MS = 1000
 
 
 class RunList(Schema):
@@ -115,11 +118,20 @@ async def cancel_run(request: Request, run_id: uuid.UUID, redis: Cache) -> RunBo
 
 @router.get("/{run_id}/events", summary="Follow a run", response_class=EventSourceResponse)
 async def run_events(
-    run_id: uuid.UUID, request: Request, redis: Cache, first: Annotated[RunEvent, Depends(_event, scope="function")]
+    run_id: uuid.UUID,
+    request: Request,
+    redis: Cache,
+    first: Annotated[RunEvent, Depends(_event, scope="function")],
+    last_event_id: Annotated[str, Header(max_length=100)] = "",
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events named "run": the state now, then each change, until a final state."""
-    async for event in follow(request.app.state.database, redis, first):
-        yield ServerSentEvent(event="run", data=event)
+    """Server-sent events named "run": the state now, then each change, until a final state.
+
+    Each has an id. Who connects again with ``Last-Event-ID`` goes on from there, as browsers do by themselves.
+    """
+    ending: Ending = request.app.state.ending
+    changes = follow(request.app.state.database, redis, first, Position.parse(last_event_id))
+    async for event in ending.cut(changes):
+        yield ServerSentEvent(event="run", data=event, id=str(Position.of(event)), retry=_RECONNECT_MS)
 
 
 @router.get("/{run_id}/detections", summary="Get a run's detections")

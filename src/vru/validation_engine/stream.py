@@ -1,7 +1,9 @@
 """Following a run: what Redis tells at once, and what the database tells in any case."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import structlog
 from pydantic import ValidationError
@@ -9,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from vru.domain import RunState
 from vru.service.database.sessions import Database
 from vru.service.schemas import RunEvent
 from vru.validation_engine import repository
@@ -20,23 +23,59 @@ log = structlog.get_logger("vru.events")
 _POLL_S = 5.0
 _POLL_WITHOUT_REDIS_S = 1.0
 
+_STATES = list(RunState)
 
-async def follow(database: Database, redis: Redis, first: RunEvent) -> AsyncIterator[RunEvent]:
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """How far a run had come at an event: the id of that event in the stream. Later events have greater ones."""
+
+    state: int
+    frames_done: int
+
+    @classmethod
+    def of(cls, event: RunEvent) -> "Position":
+        """The position of an event."""
+        return cls(_STATES.index(event.state), event.frames_done)
+
+    @classmethod
+    def parse(cls, text: str) -> "Position | None":
+        """Read an id; None for what is none, as nothing is known then of what the client has seen."""
+        found = re.fullmatch(r"(\d{1,2})\.(\d{1,18})", text, re.ASCII)
+        return cls(int(found[1]), int(found[2])) if found else None
+
+    def __str__(self) -> str:
+        return f"{self.state}.{self.frames_done}"
+
+
+async def follow(
+    database: Database, redis: Redis, first: RunEvent, seen: Position | None = None
+) -> AsyncIterator[RunEvent]:
     """The state of a run now, then each change of it, until it is over or gone. Progress never goes backwards.
 
     ``first`` is where the run stood before; it is sent at once, and looked up again after listening began, so that
-    nothing is missed between the two.
+    nothing is missed between the two. What a client has ``seen`` over an earlier connection is not sent again.
     """
-    yield first
-    last = first
-    async for event in _changes(database, redis, first):
-        if last.state.is_final:
+    last: RunEvent | None = None
+    async for event in _from(first, _changes(database, redis, first)):
+        if last is not None and last.state.is_final:
             return
-        if event.frames_done < last.frames_done:
-            event = event.model_copy(update={"frames_done": last.frames_done})
-        if event != last and list(type(last.state)).index(event.state) >= list(type(last.state)).index(last.state):
+        done = max(event.frames_done, last.frames_done if last else 0, seen.frames_done if seen else 0)
+        if event.frames_done < done:
+            event = event.model_copy(update={"frames_done": done})
+        position = Position.of(event)
+        unseen = seen is None or position > seen
+        new = unseen if last is None else event != last and position >= Position.of(last)
+        if new:
             yield event
+        if last is None or new:
             last = event
+
+
+async def _from(first: RunEvent, rest: AsyncIterator[RunEvent]) -> AsyncIterator[RunEvent]:
+    yield first
+    async for event in rest:
+        yield event
 
 
 async def _changes(database: Database, redis: Redis, first: RunEvent) -> AsyncIterator[RunEvent]:
