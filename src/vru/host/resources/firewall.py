@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .. import audit
-from ..detach import own_command
 from ..disk import read_json, write_atomic, write_json
 from ..host import PROGRAM, Host
 from ..journal import Step
 from ..manifest import FirewallEntry
+from ..program import own_command
 from ..rules import PROXY, Listener, Policy, Table, removal_script, script
 from . import Change
 
@@ -247,8 +246,7 @@ def revert(host: Host) -> str:
                 host.run([f"{program}-restore", "--noflush", "--wait", "10"], stdin=text)
     waiting.unlink(missing_ok=True)
     said = "the last confirmed rules are back" if before else "the platform's rules are out again"
-    audit.record(host, "firewall", outcome="taken back", detail=f"not confirmed in {CONFIRM_S} s: {said}")
-    return said
+    return f"taken back, as nobody confirmed in {CONFIRM_S} s: {said}"
 
 
 def confirm(host: Host) -> str:
@@ -260,8 +258,7 @@ def confirm(host: Host) -> str:
     (host.state / "firewall" / "pending.json").unlink(missing_ok=True)
     stop_timer(host)
     ports = ", ".join(str(port) for port in waiting.only_open())
-    audit.record(host, "firewall", outcome="confirmed", detail=f"open: {ports}")
-    return "confirmed"
+    return f"confirmed: open to all are {ports}"
 
 
 def pending(host: Host) -> bool:
