@@ -65,7 +65,7 @@ async def follow(
             event = event.model_copy(update={"frames_done": done})
         position = Position.of(event)
         unseen = seen is None or position > seen
-        new = unseen if last is None else event != last and position >= Position.of(last)
+        new = unseen and (last is None or (event != last and position >= Position.of(last)))
         if new:
             yield event
         if last is None or new:
