@@ -1,11 +1,11 @@
 """A tiny project in the real shapes: a database, a service that is built, nginx in front, a migration, a timer."""
 
-import gzip
 import hashlib
 import io
 import json
-import tarfile
 from dataclasses import dataclass, field
+
+from vru.host.stream import encode
 
 COMPOSE = """
 name: vru-platform
@@ -151,13 +151,12 @@ class Tiny:
         return manifest
 
 
-def archive(contents: dict[str, bytes], wanted: list[str]) -> bytes:
-    """The pieces called ``wanted`` (sha256) as the stream that ``receive`` reads."""
+def archive(contents: dict[str, bytes], wanted: list[str], offsets: dict[str, int] | None = None) -> bytes:
+    """The pieces called ``wanted`` (sha256) as the stream that ``receive`` reads, each from its offset on."""
     pieces = {hashlib.sha256(content).hexdigest(): content for content in contents.values()}
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w|") as tar:
-        for name in wanted:
-            member = tarfile.TarInfo(name)
-            member.size = len(pieces[name])
-            tar.addfile(member, io.BytesIO(pieces[name]))
-    return buffer.getvalue()
+    records = []
+    for name in wanted:
+        offset = (offsets or {}).get(name, 0)
+        line = {"sha256": name, "size": len(pieces[name]), "offset": offset}
+        records.append((line, len(pieces[name]) - offset, io.BytesIO(pieces[name][offset:])))
+    return b"".join(encode(records))

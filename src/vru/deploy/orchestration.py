@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vru.deploy.connection import RemoteError, Server
@@ -41,12 +41,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What separates the server from a release. ``missing`` names the content that it lacks, by sha256."""
+    """What separates the server from a release.
+
+    ``missing`` names the content that it lacks, by sha256; ``partial`` says how many bytes of it came before a cut.
+    """
 
     changes: tuple[Change, ...]
     missing: tuple[str, ...]
     notes: tuple[str, ...]
     running: str | None
+    partial: Mapping[str, int] = field(default_factory=dict)
 
     def of_setup(self, release: Release) -> list[Change]:
         """The changes that prepare the server, as opposed to those that put the release on it."""
@@ -74,6 +78,7 @@ def plan(server: Server, release: Release) -> Difference:
             missing=tuple(answer["missing"]),
             notes=tuple(answer.get("notes", ())),
             running=answer.get("running"),
+            partial=answer.get("partial", {}),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RemoteError(f"The server's plan cannot be read: {error!r} in {completed.stdout[-300:]!r}.") from error

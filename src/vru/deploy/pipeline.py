@@ -1,6 +1,6 @@
 """The seven phases of a deployment, in order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from vru.deploy import configuration, integration, orchestration, remote_setup, transfer, validation, verification
 from vru.deploy.checks import Check, problem, problems
 from vru.deploy.connection import ConnectionFailedError, Server
-from vru.deploy.console import Reporter, timed
+from vru.deploy.console import Reporter
 from vru.deploy.environment import FILE_NAME, Environment, EnvironmentFileError, Problem
 from vru.deploy.facts import gather
 from vru.deploy.release import Release, build
@@ -104,7 +104,7 @@ def deploy(target: Target, report: Reporter, *, setup_only: bool = False, update
             for note in release.notes:
                 report.done("limit scaled down", note)
             report.phase(4)
-            change.send([sha256 for sha256 in difference.missing if sha256 not in sent])
+            change.send([sha256 for sha256 in difference.missing if sha256 not in sent], difference.partial)
             if change.made or difference.changes or difference.running:
                 change.apply(phase=4)
             else:
@@ -147,15 +147,17 @@ class _Changer:
             self.report.done("server", "is prepared already")
             return set()
         needed = self.release.contents_outside_root() & set(difference.missing)
-        self.send(sorted(needed))
+        self.send(sorted(needed), difference.partial)
         self.apply(phase=2, setup_only=True)
         return needed
 
-    def send(self, missing: Sequence[str]) -> None:
-        """Send content that the server lacks."""
+    def send(self, missing: Sequence[str], partial: Mapping[str, int]) -> None:
+        """Send content that the server lacks, and of what was cut only the rest."""
         if missing:
-            with timed(self.report, f"send {len(missing)} file{'s' if len(missing) != 1 else ''}"):
-                transfer.send(self.server, self.release, missing)
+            name = f"send {len(missing)} file{'s' if len(missing) != 1 else ''}"
+            self.report.step(name)
+            sent = transfer.send(self.server, self.release.contents, missing, there=partial, report=self.report)
+            self.report.done(name, str(sent), sent.seconds)
 
     def apply(self, *, phase: int, setup_only: bool = False) -> None:
         """Have the host program make the change, and watch."""

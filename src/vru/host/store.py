@@ -2,77 +2,50 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shutil
-import tarfile
-import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, BinaryIO
 
-from .disk import CHUNK, sync_directory, write_atomic, write_json
+from .disk import write_atomic, write_json
 from .errors import HostError
 from .host import Host
 from .manifest import FileEntry, Manifest
 
-_NAME = re.compile(r"[0-9a-f]{64}")
 _KEEP = 5
-
-
-def receive(host: Host, stream: BinaryIO) -> int:
-    """Store the members of a tar stream (compressed or not), each named by its SHA-256.
-
-    Returns:
-        How many were stored.
-
-    Raises:
-        HostError: a member is not what its name says, or the stream broke off. Whole members stay.
-    """
-    _make_private(host.releases)
-    _make_private(host.objects)
-    received = 0
-    try:
-        with tarfile.open(fileobj=stream, mode="r|*") as archive:
-            for member in archive:
-                source = archive.extractfile(member) if member.isreg() else None
-                if source is None or not _NAME.fullmatch(member.name):
-                    raise HostError(f"The transfer holds {member.name!r}, which is no content.")
-                _store(host.objects, member.name, source)
-                received += 1
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise HostError(
-            f"The transfer broke off after {received} files: {error}.", "Run the same command again."
-        ) from error
-    sync_directory(host.objects)
-    return received
-
-
-def _store(objects: Path, name: str, source: IO[bytes]) -> None:
-    digest = hashlib.sha256()
-    descriptor, temporary = tempfile.mkstemp(dir=objects, prefix=".incoming-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            while chunk := source.read(CHUNK):
-                digest.update(chunk)
-                file.write(chunk)
-            file.flush()
-            os.fchmod(file.fileno(), 0o600)
-            os.fsync(file.fileno())
-        if digest.hexdigest() == name:
-            Path(temporary).replace(objects / name)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    if digest.hexdigest() != name:
-        raise HostError(f"The content {name[:12]} arrived damaged.", "Run the same command again.")
+# What the name of content begins with while its transfer is not over.
+PARTIAL = ".partial-"
+_KEEP_PARTIAL_S = 7 * 86400.0
+_KEEP_UNUSED_S = 3600.0
 
 
 def missing(host: Host, manifest: Manifest) -> list[str]:
     """The content of a manifest that the store lacks, each once, in the manifest's order."""
-    there = {path.name for path in host.objects.iterdir()} if host.objects.exists() else set()
-    wanted = dict.fromkeys(entry.sha256 for entry in manifest.files)
-    return [sha256 for sha256 in wanted if sha256 not in there]
+    there = sizes(host)
+    wanted = {entry.sha256: entry.size for entry in manifest.files}
+    return [sha256 for sha256, size in wanted.items() if there.get(sha256) != size]
+
+
+def sizes(host: Host) -> dict[str, int]:
+    """The whole pieces of content in the store, by hash, in bytes."""
+    if not host.objects.exists():
+        return {}
+    with os.scandir(host.objects) as found:
+        return {entry.name: entry.stat().st_size for entry in found if not entry.name.startswith(".")}
+
+
+def partial(host: Host, names: Iterable[str]) -> dict[str, int]:
+    """How much is there of pieces whose transfer was cut, by hash, in bytes: the next one goes on from there."""
+    there = {}
+    for name in names:
+        try:
+            size = (host.objects / f"{PARTIAL}{name}").stat().st_size
+        except FileNotFoundError:
+            continue
+        if size:
+            there[name] = size
+    return there
 
 
 def content(host: Host, manifest: Manifest, path: str) -> bytes | None:
@@ -103,9 +76,9 @@ def place(host: Host, entry: FileEntry) -> None:
 
 def save(host: Host, manifest: Manifest) -> None:
     """Keep a manifest (it may name secrets' hashes, so 0600)."""
-    _make_private(host.releases)
+    make_private(host.releases)
     directory = host.releases / manifest.release
-    _make_private(directory)
+    make_private(directory)
     write_json(directory / "manifest.json", dict(manifest.raw))
 
 
@@ -156,15 +129,21 @@ def prune(host: Host) -> tuple[list[Manifest], int]:
 
 
 def _remove_unused(host: Host, used: Iterable[str]) -> int:
+    """Remove content that no kept release names. What came lately stays: a release that needs it may be on its way."""
     wanted = set(used)
     removed = 0
+    moment = time.time()
     for path in host.objects.iterdir() if host.objects.exists() else ():
-        if path.name not in wanted:
+        if path.name in wanted or (path.name.startswith(".") and not path.name.startswith(PARTIAL)):
+            continue
+        age_s = _KEEP_PARTIAL_S if path.name.startswith(PARTIAL) else _KEEP_UNUSED_S
+        if moment - path.stat().st_mtime > age_s:
             path.unlink()
             removed += 1
     return removed
 
 
-def _make_private(path: Path) -> None:
+def make_private(path: Path) -> None:
+    """Make a directory that root alone may enter."""
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o700)
