@@ -14,7 +14,7 @@ from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .errors import HostError
+from .errors import ToldError
 from .host import Host
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ _VERBS = {
     "backups": ("verbs.keeping:backups", "list the backups"),
     "restore": ("verbs.keeping:restore", "bring a backup's database back"),
     "verify": ("verbs.running:verify", "check services, addresses, units, migrations, firewall"),
+    "releases": ("verbs.guarding:releases", "the releases on this server, and what each changed"),
+    "rollback": ("verbs.guarding:rollback", "bring an earlier release back, without building anything"),
+    "lock": ("verbs.guarding:lock", "keep others' changes out for a while; show or release that lock"),
+    "audit": ("verbs.guarding:audit", "who changed what, and whether the record is whole"),
     "heal": ("verbs.running:heal", "restart what is unhealthy (called by a timer)"),
     "version": ("verbs.running:version", "this program's protocol and the live release"),
     "facts-json": ("verbs.deploying:facts_json", "what this server is, as JSON"),
@@ -68,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name != "version":
             host.require_root()
         return int(run(host, options))
-    except HostError as error:
+    except ToldError as error:
         _say_error(error)
         return error.code
     except BrokenPipeError:
@@ -95,7 +99,7 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
-def _say_error(error: HostError) -> None:
+def _say_error(error: ToldError) -> None:
     from . import terminal
 
     terminal.say_error(f"vru-platform: {error.message}")

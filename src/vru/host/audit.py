@@ -20,7 +20,7 @@ from typing import Any
 
 from . import terminal
 from .disk import sync_directory, write_json
-from .errors import FAILED, OK
+from .errors import BUSY, FAILED, OK, ToldError
 from .host import Host
 from .journal import now
 
@@ -71,6 +71,30 @@ def record(host: Host, action: str, *, outcome: str, release: str | None = None,
         elif last is not None and head is None:
             last = _append(host, last, actor(), "audit", None, "repaired", "the record of the newest line was gone")
         _append(host, last, actor(), action, release, outcome, detail)
+
+
+@contextmanager
+def recorded(
+    host: Host, action: str, *, release: str | None = None, detail: str = "", begin: bool = False
+) -> Iterator[None]:
+    """Record how the block ends: ``done``, ``failed`` (and why), ``refused`` (another change), or ``stopped``.
+
+    With ``begin`` also that it begins: for what may be killed on the way.
+    """
+    if begin:
+        record(host, action, outcome="begun", release=release, detail=detail)
+    outcome, why = "stopped", ""
+    try:
+        yield
+        outcome = "done"
+    except ToldError as error:
+        outcome, why = "refused" if error.code == BUSY else "failed", error.message
+        raise
+    except (OSError, ValueError) as error:
+        outcome, why = "failed", str(error)
+        raise
+    finally:
+        record(host, action, outcome=outcome, release=release, detail=": ".join(filter(None, (detail, why))))
 
 
 def _follows(last: Entry | None, head: Entry) -> bool:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from . import audit
 
 from .errors import FAILED, OK, HostError
 from .host import DEFAULT_ROOT, Host
 from .journal import newest, now
-from .lock import busy, holder
+from .lock import busy, holder, require_unlocked
 
 _POLL_S = 0.1
 _START_S = 20.0
@@ -35,8 +36,8 @@ def has_systemd() -> bool:
     return Path("/run/systemd/system").is_dir()
 
 
-def start(host: Host, release: str, *, setup_only: bool) -> tuple[str, Path]:
-    """Start the executor detached from this connection.
+def start(host: Host, release: str, mode: str) -> tuple[str, Path]:
+    """Start the executor detached from this connection; ``mode`` is its own.
 
     Returns:
         The name of its unit, and its journal.
@@ -47,10 +48,10 @@ def start(host: Host, release: str, *, setup_only: bool) -> tuple[str, Path]:
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")[:-3]
     unit = f"vru-apply-{stamp}"
     journal = host.journals / f"{stamp}-{release}.jsonl"
-    command = [*own_command(), "execute", release, "--journal", str(journal), "--unit", unit]
-    if setup_only:
-        command.append("--setup-only")
-    variables = {} if host.root == DEFAULT_ROOT else {"VRU_ROOT": str(host.root)}
+    command = [*own_command(), "execute", release, "--journal", str(journal), "--unit", unit, "--mode", mode]
+    variables = {audit.ACTOR_VARIABLE: audit.actor()}
+    if host.root != DEFAULT_ROOT:
+        variables["VRU_ROOT"] = str(host.root)
     if has_systemd():
         settings = [f"--setenv={name}={value}" for name, value in variables.items()]
         host.run([
@@ -69,6 +70,7 @@ def start(host: Host, release: str, *, setup_only: bool) -> tuple[str, Path]:
         )
     return unit, journal
 
+        require_unlocked(host)
 
 def attach(host: Host, manifest_release: str) -> Path | None:
     """The journal of a running executor for this release; None if nothing runs.

@@ -9,8 +9,9 @@ ATTENTION = 3
 BUSY = 4
 
 
-class HostError(Exception):
-    """Something could not be done: one clear sentence, the fix, and where it helps, the container's last words."""
+class ToldError(Exception):
+    """What an administrator is meant to read: one clear sentence, the fix, and where it helps, the container's last
+    words."""
 
     def __init__(
         self, message: str, fix: str = "", *, service: str = "", logs: tuple[str, ...] = (), code: int = FAILED
@@ -24,3 +25,11 @@ class HostError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.fix}" if self.fix else self.message
+
+
+class HostError(ToldError):
+    """Something could not be done."""
+
+
+class FencedError(ToldError):
+    """Another change has taken over. No HostError: what mends or goes back after one of those must not run either."""

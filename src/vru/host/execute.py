@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from . import health, store, verify
+from . import audit, health, store, verify
 from .compose import Compose
-from .errors import FAILED, OK, HostError
+from .errors import FAILED, OK, FencedError, HostError, ToldError
 from .host import Host
 from .journal import Journal, Step
 from .lock import lock
@@ -23,32 +23,51 @@ from .resources import Change, containers, directories, files, firewall, images,
 SETUP, TRANSFER, ORCHESTRATION, INTEGRATION, VERIFICATION = (
     "setup", "transfer", "orchestration", "integration", "verification",
 )  # fmt: skip
+# What the executor is asked to do, and how the lock and the audit call it.
+DEPLOY, SETUP_ONLY, ROLLBACK = "apply", "setup", "rollback"
+_PURPOSES = {
+    DEPLOY: "the deployment of release", SETUP_ONLY: "the setup for release", ROLLBACK: "the rollback to release",
+}  # fmt: skip
 # What a release does to the server outside its own directory, and where `setup` stops.
 _SYSCTL = "/etc/sysctl.d/"
 
 
-def execute(host: Host, release: str, journal_path: Path, unit: str, *, setup_only: bool) -> int:
+def execute(host: Host, release: str, journal_path: Path, unit: str, *, mode: str = DEPLOY) -> int:
     """Make the change and journal it; never raises for what can go wrong with a server.
+
+    Args:
+        host: the server.
+        release: the release to make true; it is kept on the server.
+        journal_path: where each step is written down.
+        unit: the systemd unit that this process runs in.
+        mode: `DEPLOY`; `SETUP_ONLY` for what does not touch the platform; `ROLLBACK` for what builds nothing.
 
     Returns:
         The exit code: 0 for a success.
     """
     journal = Journal(journal_path)
-    failure: HostError | None = None
+    failure: ToldError | None = HostError("The change was stopped.", f"Run the same command again. ({unit})")
+    begun = False
     try:
-        with lock(host, f"the deployment of release {release}", release=release, unit=unit, journal=str(journal_path)):
-            journal.begin(release, unit)
-            _Executor(host, store.load(host, release), journal).run(setup_only=setup_only)
+        with lock(host, f"{_PURPOSES[mode]} {release}", release=release, unit=unit, journal=str(journal_path)) as lease:
+            journal.guard = lease.check
+            journal.begin(release, unit, lease.token)
+            audit.record(host, mode, outcome="begun", release=release)
+            begun = True
+            _Executor(host, store.load(host, release), journal).run(mode)
+            lease.check()
+            audit.record(host, mode, outcome="done", release=release, detail=f"{journal.changed} changes")
+            failure = None
             journal.end(release)
-    except HostError as error:
+    except ToldError as error:
         failure = error
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         failure = HostError(f"The server refused a step: {error}.", "Mend the cause, then run the same command again.")
     finally:
         if failure is not None:
             journal.fail(failure)
-        elif not journal.ended:
-            journal.fail(HostError("The change was stopped.", f"Run the same command again. (journalctl -u {unit})"))
+            outcome = "fenced" if isinstance(failure, FencedError) else "failed" if begun else "refused"
+            audit.record(host, mode, outcome=outcome, release=release, detail=failure.message)
     return FAILED if failure else OK
 
 
@@ -58,8 +77,11 @@ class _Executor:
         self.manifest = manifest
         self.journal = journal
         self.compose = Compose(host)
+        self.rollback = False
 
-    def run(self, *, setup_only: bool) -> None:
+    def run(self, mode: str) -> None:
+        setup_only = mode == SETUP_ONLY
+        self.rollback = mode == ROLLBACK
         self._setup()
         self._files([entry for entry in self.manifest.files if entry.path.startswith("/")] if setup_only else None)
         self._firewall()
@@ -245,6 +267,7 @@ class _Executor:
                 store.set_current(self.host, self.manifest.release)
                 step.count()
                 step.detail = f"{self.manifest.release} is live"
+        self.journal.check()
         kept, removed = store.prune(self.host)
         pruned = images.prune(self.host, kept) if self.manifest.has_compose else 0
         if removed or pruned:
@@ -276,6 +299,7 @@ class _Executor:
                 return
             step.detail = str(wanted[0]) if len(wanted) == 1 else f"{len(wanted)} changes"
             for change in wanted:
+                self.journal.check()
                 if change.apply is not None:
                     change.apply(step)
                 step.count()

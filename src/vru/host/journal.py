@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import PROTOCOL
-from .errors import HostError
+from .errors import ToldError
 
 _LOG_INTERVAL_S = 0.2
 
@@ -24,7 +24,12 @@ def now() -> str:
 
 
 class Journal:
-    """Appends events to one file. Threads may share it."""
+    """Appends events to one file. Threads may share it.
+
+    ``guard`` is called before each step; it stops a change that has lost the lock.
+    """
+
+    guard: Callable[[], None] | None = None
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,16 +49,25 @@ class Journal:
             if event != "log":
                 os.fsync(self._descriptor)
 
-    def begin(self, release: str, unit: str) -> None:
-        """The first event."""
-        self.emit("begin", release=release, protocol=PROTOCOL, unit=unit)
+    def begin(self, release: str, unit: str, token: int) -> None:
+        """The first event; ``token`` is the lock's."""
+        self.emit("begin", release=release, protocol=PROTOCOL, unit=unit, token=token)
+
+    def check(self) -> None:
+        """Make sure that this change still has the lock.
+
+        Raises:
+            FencedError: it has not.
+        """
+        if self.guard is not None:
+            self.guard()
 
     def end(self, release: str) -> None:
         """The last event of a success."""
         self.ended = True
         self.emit("end", ok=True, changed=self.changed, release=release, seconds=self._seconds())
 
-    def fail(self, error: HostError) -> None:
+    def fail(self, error: ToldError) -> None:
         """The last event of a failure."""
         self.ended = True
         self.emit(
@@ -63,17 +77,18 @@ class Journal:
 
     @contextmanager
     def step(self, phase: str, name: str, detail: str = "") -> Iterator[Step]:
-        """Report one step from its start to its end; a HostError inside marks it failed and goes on upwards."""
+        """Report one step from its start to its end; an error inside marks it failed and goes on upwards."""
         step = self.start(phase, name, detail)
         try:
             yield step
-        except HostError as error:
+        except ToldError as error:
             step.finish("failed", error.message)
             raise
         step.finish(step.state, step.detail)
 
     def start(self, phase: str, name: str, detail: str = "") -> Step:
         """Report that a step begins; the caller reports its end with `Step.finish`."""
+        self.check()
         self.emit("step", phase=phase, name=name, state="started", detail=detail)
         return Step(self, phase, name)
 

@@ -1,74 +1,307 @@
-"""One change at a time. The lock is the kernel's (it dies with its holder); the file says who holds it."""
+"""One change at a time: a lease with a fencing token, and the lock that an operator may put on all changes.
+
+The lease (``state/lock.json``) belongs to one process. It is renewed every few seconds; it is over when it is released,
+when its process is gone, or when it was not renewed for half a minute (a process that was stopped, or hangs). Whoever
+takes it next gets a token one higher. The earlier holder, should it wake up, finds the higher token before its next
+command and changes nothing more: `Lease.check`. The kernel's lock on ``state/lock`` is held only while the file is
+read and written.
+
+The operator's lock (``state/operator-lock.json``) keeps others' changes out, for a time, with a reason.
+"""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from .errors import BUSY, HostError
+from . import audit
+from .disk import read_json, write_json
+from .errors import BUSY, FencedError, HostError
 from .host import Host
 from .journal import now
 
+HEARTBEAT_S = 5.0
+STALE_S = 30.0
+_CRITICAL_S = 5.0
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-def _open(host: Host) -> int:
-    host.state.mkdir(parents=True, exist_ok=True)
-    return os.open(host.state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+@dataclass
+class Lease:
+    """The lock as its holder has it."""
+
+    host: Host
+    token: int
+    record: dict[str, Any]
+
+    def check(self) -> None:
+        """Make sure that nobody else has taken over: called before each step and each command.
+
+        Raises:
+            FencedError: somebody has.
+        """
+        found = _read(self.host)
+        if found.get("token") != self.token or not found.get("held"):
+            raise FencedError(
+                f"fenced: this change had token {self.token} and was not heard of for a while; "
+                f"meanwhile {_described(found)} took over with token {found.get('token', '?')}.",
+                "Nothing more was changed by this one. Run the same command again if its change is still wanted.",
+            )
+
+    def renew(self) -> None:
+        """Say that the holder is alive. A lease that was lost stays lost."""
+        with _critical(self.host):
+            if _read(self.host).get("token") == self.token:
+                self.record.update(_beat())
+                write_json(self.host.state / "lock.json", self.record)
+
+    def release(self) -> None:
+        """Let others go on."""
+        with _critical(self.host):
+            if _read(self.host).get("token") == self.token:
+                write_json(self.host.state / "lock.json", {"token": self.token, "held": False})
 
 
 @contextmanager
-def lock(host: Host, purpose: str, **owner: Any) -> Iterator[None]:
-    """Hold the lock.
+def lock(
+    host: Host,
+    purpose: str,
+    *,
+    heartbeat_s: float = HEARTBEAT_S,
+    stale_s: float = STALE_S,
+    automatic: bool = False,
+    **about: Any,
+) -> Iterator[Lease]:
+    """Hold the lease, renew it, and have every command of ``host.run`` check it first.
+
+    Args:
+        host: the server.
+        purpose: what it is for, as others will read it.
+        heartbeat_s: how often it is renewed, in seconds.
+        stale_s: after how many seconds without renewal others may take over.
+        automatic: the server itself asks, not a person: an operator's lock does not stop it.
+        about: more that `holder` should tell: ``release``, ``unit``, ``journal``.
 
     Raises:
-        HostError: something else holds it; the message says what, since when.
+        HostError: something else holds it, or an operator has locked all changes; the message says who and why.
+        FencedError: while it was held, somebody else took over.
     """
-    descriptor = _open(host)
+    lease = _take(host, purpose, stale_s, about, automatic=automatic)
+    done = threading.Event()
+    beating = threading.Thread(target=_beat_on, args=(lease, heartbeat_s, done), daemon=True)
+    beating.start()
+    before = host.run.guard
+    host.run.guard = lease.check
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise busy(_read(descriptor)) from error
-        content = json.dumps({"purpose": purpose, "pid": os.getpid(), "since": now(), **owner})
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, content.encode(), 0)
-        yield
-        os.ftruncate(descriptor, 0)
+        yield lease
     finally:
-        os.close(descriptor)
+        host.run.guard = before
+        done.set()
+        beating.join(timeout=heartbeat_s)
+        lease.release()
 
 
 def holder(host: Host) -> dict[str, Any] | None:
-    """Who holds the lock now; None if nobody does."""
-    if not (host.state / "lock").exists():
-        return None
-    descriptor = os.open(host.state / "lock", os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read(descriptor)
-    finally:
-        os.close(descriptor)
-    return None
+    """Who holds the lease now; None if nobody does, or if whoever did is gone or was not heard of for too long."""
+    record = _read(host)
+    return record if _alive(record) else None
 
 
-def busy(owner: dict[str, Any]) -> HostError:
+def busy(owner: Mapping[str, Any]) -> HostError:
     """The error that names the holder."""
-    what = owner.get("purpose", "another change")
     which = f" ({owner['unit']})" if owner.get("unit") else ""
     return HostError(
-        f"Another change is under way: {what}{which}, since {owner.get('since', 'just now')}.",
+        f"Another change is under way: {_described(owner)}{which}, since {owner.get('since', 'just now')}.",
         "Wait for its end, or watch it: vru-platform follow",
         code=BUSY,
     )
 
 
-def _read(descriptor: int) -> dict[str, Any]:
+def operator_lock(host: Host) -> dict[str, Any] | None:
+    """The operator's lock that holds now: owner, reason, since, expires; None if there is none."""
+    record: dict[str, Any] = read_json(host.state / "operator-lock.json", {})
+    if not record.get("held") or time.time() > record["until"]:
+        return None
+    beating = "beat" in record
+    return record if not beating or _fresh(record) else None
+
+
+def require_unlocked(host: Host) -> None:
+    """Let a change through unless somebody else has locked all changes.
+
+    Raises:
+        HostError: somebody has; the message says who, why and until when.
+    """
+    record = operator_lock(host)
+    if record is not None and record["owner"] != audit.actor():
+        raise HostError(
+            f"{record['owner']} has locked all changes until {record['expires']}: {record['reason']}",
+            "Ask them, or wait. To change something all the same: vru lock release --force",
+            code=BUSY,
+        )
+
+
+def take_operator_lock(host: Host, reason: str, seconds: float, *, stale_s: float | None = None) -> dict[str, Any]:
+    """Lock all changes but one's own. One's own lock is replaced.
+
+    Args:
+        host: the server.
+        reason: for those whom it stops.
+        seconds: when it ends by itself.
+        stale_s: it also ends when `renew_operator_lock` was not called for so many seconds.
+
+    Raises:
+        HostError: somebody else has the lock, or is making a change.
+    """
+    host.state.mkdir(parents=True, exist_ok=True)
+    with _critical(host):
+        require_unlocked(host)
+        owner = holder(host)
+        if owner is not None and owner.get("owner") != audit.actor():
+            raise busy(owner)
+        token = int(read_json(host.state / "operator-lock.json", {}).get("token", 0)) + 1
+        until = time.time() + seconds
+        record = {
+            "held": True, "token": token, "owner": audit.actor(), "reason": reason, "since": now(),
+            "until": until, "expires": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until)),
+            **({} if stale_s is None else {"stale_after": stale_s, **_beat()}),
+        }  # fmt: skip
+        write_json(host.state / "operator-lock.json", record)
+    return record
+
+
+def renew_operator_lock(host: Host, token: int) -> bool:
+    """Say that its owner is alive; False if the lock is no longer theirs."""
+    with _critical(host):
+        record = read_json(host.state / "operator-lock.json", {})
+        if not record.get("held") or record.get("token") != token:
+            return False
+        write_json(host.state / "operator-lock.json", {**record, **_beat()})
+    return True
+
+
+def release_operator_lock(host: Host, *, force: bool = False, token: int | None = None) -> dict[str, Any] | None:
+    """Let others make changes again; with ``token`` only if the lock still is that one.
+
+    Returns:
+        The lock that was released; None if there was none.
+
+    Raises:
+        HostError: it is somebody else's, and ``force`` is not set.
+    """
+    if not host.state.exists():
+        return None
+    with _critical(host):
+        record = operator_lock(host)
+        if record is None or (token is not None and record["token"] != token):
+            return None
+        if record["owner"] != audit.actor() and not force:
+            raise HostError(
+                f"The lock is {record['owner']}'s, until {record['expires']}: {record['reason']}",
+                "Ask them; or release it all the same: vru lock release --force",
+                code=BUSY,
+            )
+        write_json(host.state / "operator-lock.json", {"held": False, "token": record["token"]})
+    return record
+
+
+# -- inside -------------------------------------------------------------------------------------------------------
+
+
+def _take(host: Host, purpose: str, stale_s: float, about: Mapping[str, Any], *, automatic: bool) -> Lease:
+    host.state.mkdir(parents=True, exist_ok=True)
+    with _critical(host):
+        before = _read(host)
+        if _alive(before):
+            raise busy(before)
+        if not automatic:
+            require_unlocked(host)
+        lease = Lease(host, int(before.get("token", 0)) + 1, {})
+        lease.record = {
+            **about, "held": True, "token": lease.token, "owner": audit.actor(), "purpose": purpose, "since": now(),
+            "pid": os.getpid(), "process": _process_start(os.getpid()), "stale_after": stale_s, **_beat(),
+        }  # fmt: skip
+        write_json(host.state / "lock.json", lease.record)
+    if before.get("held"):
+        audit.record(
+            host, "lock", outcome="taken over", release=before.get("release"),
+            detail=f"{_described(before)} (token {before.get('token')}) had stopped before its end",
+        )  # fmt: skip
+    return lease
+
+
+def _beat_on(lease: Lease, interval_s: float, done: threading.Event) -> None:
+    while not done.wait(interval_s):
+        try:
+            lease.renew()
+        except (HostError, OSError) as error:
+            # A full disk, say: the lease goes stale and the next check tells the change, if another takes over.
+            os.write(2, f"the lock could not be renewed: {error}\n".encode())
+
+
+def _read(host: Host) -> dict[str, Any]:
+    record = read_json(host.state / "lock.json", {})
+    return record if isinstance(record, dict) else {}
+
+
+def _alive(record: Mapping[str, Any]) -> bool:
+    """Whether a lease still counts."""
+    if not record.get("held"):
+        return False
+    return _fresh(record) and _process_start(int(record["pid"])) == record["process"]
+
+
+def _fresh(record: Mapping[str, Any]) -> bool:
+    silent_s = time.clock_gettime(time.CLOCK_BOOTTIME) - float(record["beat"])
+    return record["boot"] == _boot() and silent_s <= float(record["stale_after"])
+
+
+def _beat() -> dict[str, Any]:
+    # Time since boot: a clock that is set right meanwhile ends no lease and prolongs none.
+    return {"boot": _boot(), "beat": time.clock_gettime(time.CLOCK_BOOTTIME), "heartbeat": now()}
+
+
+def _boot() -> str:
+    return _BOOT_ID.read_text().strip()
+
+
+def _process_start(pid: int) -> str | None:
+    """When a process was started (in the kernel's ticks): with its number, its identity. None if it is gone."""
     try:
-        owner = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
-    except ValueError:  # its holder is writing at this very moment
-        return {}
-    return owner if isinstance(owner, dict) else {}
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, *fields = text.rpartition(")")[2].split()
+    return None if state in "ZX" else fields[18]
+
+
+def _described(record: Mapping[str, Any]) -> str:
+    by = f" by {record['owner']}" if record.get("owner") else ""
+    return f"{record.get('purpose', 'another change')}{by}"
+
+
+@contextmanager
+def _critical(host: Host) -> Iterator[None]:
+    """Be the only one who reads and writes the lock's files, for a moment."""
+    descriptor = os.open(host.state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + _CRITICAL_S
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                # An executor of an earlier version holds it all the time.
+                if time.monotonic() > deadline:
+                    raise busy({}) from error
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)

@@ -45,7 +45,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 class Runner:
-    """Runs programs. Secrets go through stdin, never through ``argv``."""
+    """Runs programs. Secrets go through stdin, never through ``argv``.
+
+    ``guard`` is called before each; while a change is made it stops one that has lost the lock.
+    """
+
+    guard: Callable[[], None] | None = None
 
     def __call__(
         self,
@@ -62,6 +67,7 @@ class Runner:
         Raises:
             HostError: it is not installed, it timed out, or (with ``check``) it failed.
         """
+        self._check()
         try:
             done = subprocess.run(
                 list(argv),
@@ -129,6 +135,7 @@ class Runner:
         Raises:
             HostError: it is not installed.
         """
+        self._check()
         try:
             process = subprocess.Popen(
                 list(argv), stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment(env)
@@ -144,6 +151,10 @@ class Runner:
                 if pipe is not None and not pipe.closed:
                     pipe.close()
             process.wait()
+
+    def _check(self) -> None:
+        if self.guard is not None:
+            self.guard()
 
 
 def _shown(argv: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import health, terminal
+from . import audit, health, terminal
 from .compose import Compose
 from .disk import read_json, write_json
 from .errors import ATTENTION, FAILED, OK, USAGE, HostError
@@ -119,6 +119,7 @@ def heal(host: Host) -> int:
     code = OK
     if firewall.reassert(host):
         terminal.say("firewall rules were missing and are back")
+        audit.record(host, "heal", outcome="done", detail="firewall rules were missing and are back")
     compose = Compose(host)
     moment = time.time()
     path = host.state / "heals.json"
@@ -143,5 +144,6 @@ def heal(host: Host) -> int:
         before.append(moment)
         write_json(path, done)
         host.run(["docker", "restart", "-t", "30", container.id], timeout=120)
+        audit.record(host, "heal", outcome="done", detail=f"{container.service} was unhealthy and was restarted")
     write_json(path, done)
     return code

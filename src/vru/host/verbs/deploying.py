@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import detach, store, system, terminal
+from .. import audit, detach, store, system, terminal
 from .. import execute as executor
 from .. import plan as planner
 from ..errors import OK, HostError
@@ -64,7 +64,8 @@ def _apply(host: Host, options: argparse.Namespace) -> int:
         return error.code
     if journal is None:
         store.save(host, manifest)
-        _, journal = detach.start(host, manifest.release, setup_only=options.setup_only)
+        mode = executor.SETUP_ONLY if options.setup_only else executor.DEPLOY
+        _, journal = detach.start(host, manifest.release, mode)
     return detach.follow(host, journal, terminal.say)
 
 
@@ -78,9 +79,9 @@ def execute(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("release")
     parser.add_argument("--journal", required=True, type=Path)
     parser.add_argument("--unit", required=True)
-    parser.add_argument("--setup-only", action="store_true")
+    parser.add_argument("--mode", choices=(executor.DEPLOY, executor.SETUP_ONLY, executor.ROLLBACK), required=True)
     return lambda host, options: executor.execute(
-        host, options.release, options.journal, options.unit, setup_only=options.setup_only
+        host, options.release, options.journal, options.unit, mode=options.mode
     )
 
 
@@ -101,7 +102,10 @@ def firewall_apply(parser: argparse.ArgumentParser) -> Run:
 
 def _say_result(work: Callable[[Host], str]) -> Run:
     def verb(host: Host, options: argparse.Namespace) -> int:
-        terminal.say(work(host))
+        said = work(host)
+        if not said.startswith("nothing"):
+            audit.record(host, "firewall", outcome="done", detail=said)
+        terminal.say(said)
         return OK
 
     return verb

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from .. import audit
 from .. import backup as backing_up
 from .. import restore as restoring
 from ..host import Host
@@ -22,7 +23,8 @@ def _backup(host: Host, options: argparse.Namespace) -> int:
     owner = holder(host)
     if owner is not None and "restore" in str(owner.get("purpose")):
         raise busy(owner)
-    return backing_up.run(host, media=options.media, as_json=options.json)
+    with audit.recorded(host, "backup", detail="with media" if options.media else ""):
+        return backing_up.run(host, media=options.media, as_json=options.json)
 
 
 def backups(parser: argparse.ArgumentParser) -> Run:
@@ -35,4 +37,9 @@ def restore(parser: argparse.ArgumentParser) -> Run:
     """Bring a backup's database back."""
     json_option(parser)
     parser.add_argument("name", help="`latest`, or a name that `backups` shows")
-    return lambda host, options: restoring.run(host, options.name, as_json=options.json)
+    return _restore
+
+
+def _restore(host: Host, options: argparse.Namespace) -> int:
+    with audit.recorded(host, "restore", detail=options.name, begin=True):
+        return restoring.run(host, options.name, as_json=options.json)

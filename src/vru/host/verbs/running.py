@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from .. import PROTOCOL, services, store, terminal
+from .. import PROTOCOL, audit, services, store, terminal
 from .. import status as status_of
 from .. import verify as verification
 from ..errors import ATTENTION, OK
@@ -41,7 +41,12 @@ def logs(parser: argparse.ArgumentParser) -> Run:
 def restart(parser: argparse.ArgumentParser) -> Run:
     """Restart services, each healthy before the next."""
     parser.add_argument("services", nargs="*", metavar="SERVICE", help="all if none is named")
-    return lambda host, options: services.restart(host, options.services)
+    return _restart
+
+
+def _restart(host: Host, options: argparse.Namespace) -> int:
+    with audit.recorded(host, "restart", detail=", ".join(options.services) or "all services"):
+        return services.restart(host, options.services)
 
 
 def heal(parser: argparse.ArgumentParser) -> Run:
