@@ -192,7 +192,7 @@ def test_the_lock_names_its_owner_and_dies_with_it(tmp_path):
 @pytest.fixture
 def slow(root) -> Root:
     """A root where an executor has so much to place that it can be caught at work."""
-    contents = {f"src/{number:04}": f"{number}".encode() for number in range(600)}
+    contents = {f"src/{number:04}": f"{number}".encode() for number in range(2500)}
     manifest = release(contents)
     assert root.run("receive", stdin=archive(contents, root.plan(manifest)["missing"])).returncode == 0
     (root.path / "manifest").write_text(json.dumps(manifest))
@@ -243,7 +243,7 @@ def test_a_killed_executor_is_told_and_the_next_run_converges(slow):
 
     again = slow.run("apply", stdin=(slow.path / "manifest").read_bytes())
     assert again.returncode == 0
-    assert len(list((slow.path / "src").iterdir())) == 600
+    assert len(list((slow.path / "src").iterdir())) == 2500
     followed = slow.run("follow")
     assert followed.returncode == 0
     assert followed.stdout == again.stdout

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from .disk import read_json, write_json
+from .engine import Engine, EngineError
 from .errors import HostError
 from .host import PROJECT, Host
 from .run import Done
 
 _LABEL = "com.docker.compose"
+# Grows with what a remembered view holds.
+_VIEW_FORMAT = 1
+PLUGIN_DIRECTORIES = (
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+)
 BUILD_ENVIRONMENT = {"DOCKER_BUILDKIT": "1", "COMPOSE_ANSI": "never"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a container may use: CPU in billionths of one, memory in bytes, processes. 0 is no limit."""
+
+    nano_cpus: int = 0
+    memory: int = 0
+    pids: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,8 @@ class Service:
     restart: str
     depends_on: tuple[str, ...]
     replicas: int = 1
+    limits: Limits = Limits()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +100,9 @@ class Container:
     environment: Mapping[str, str]
     probe: str
     arguments: tuple[str, ...]
+    image_id: str = ""
+    limits: Limits = Limits()
+    networks: tuple[str, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -119,19 +145,38 @@ class Compose:
         Raises:
             HostError: Compose refuses them.
         """
+        key = _key(contents or (self.host.compose_file.read_bytes(), self.host.env_file.read_bytes()))
+        remembered = read_json(self._memory, {})
+        if remembered.get("key") == key:
+            return _view_from_json(remembered["view"])
         with self._files(contents) as (compose_file, env_file):
 
             def ask(*arguments: str) -> str:
                 command = self.command(*arguments, compose_file=compose_file, env_file=env_file)
                 return self.host.run(command, fix="Check .env.production, then deploy again.").out
 
-            everything = json.loads(ask("--profile", "*", "config", "--format", "json"))["services"]
-            digests = dict(line.split() for line in ask("config", "--hash", "*").splitlines() if line.strip())
-        parsed = {name: _service(name, raw, digests.get(name, "")) for name, raw in everything.items()}
+            with ThreadPoolExecutor(1) as pool:
+                hashes = pool.submit(ask, "config", "--hash", "*")
+                everything = json.loads(ask("--profile", "*", "config", "--format", "json"))
+                digests = dict(line.split() for line in hashes.result().splitlines() if line.strip())
+        networks = everything.get("networks") or {}
+        parsed = {
+            name: _service(name, raw, digests.get(name, ""), networks) for name, raw in everything["services"].items()
+        }
         return View(
             {name: service for name, service in parsed.items() if name in digests},
             {name: service for name, service in parsed.items() if name not in digests},
         )
+
+    @property
+    def _memory(self) -> Path:
+        return self.host.state / "view.json"
+
+    def remember(self) -> None:
+        """Keep what the live files mean, so that the next plan need not start Compose twice to ask again."""
+        key = _key((self.host.compose_file.read_bytes(), self.host.env_file.read_bytes()))
+        if read_json(self._memory, {}).get("key") != key:
+            write_json(self._memory, {"key": key, "view": _view_as_json(self.view())})
 
     @contextmanager
     def _files(self, contents: tuple[bytes, bytes] | None) -> Iterator[tuple[Path | None, Path | None]]:
@@ -148,12 +193,20 @@ class Compose:
 
     def containers(self) -> list[Container]:
         """The project's containers, one-off ones left out; none where Docker does not answer."""
-        listed = self.host.run(
-            ["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={_LABEL}.project={PROJECT}"],
-            check=False,
-        )
-        names = listed.out.split()
-        return inspect(self.host, names) if listed.ok and names else []
+        return self.containers_and_names()[0]
+
+    def containers_and_names(self) -> tuple[list[Container], set[str]]:
+        """The same, and the names of all containers on this server that are not one-off ones of this project."""
+        try:
+            with Engine() as engine:
+                names = engine.names()
+                ids = engine.containers([f"{_LABEL}.project={PROJECT}"])
+                found = [raw for raw in map(engine.container, ids) if raw is not None]
+        except EngineError:
+            return [], set()
+        parsed = [container for container in map(parse_container, found) if container is not None]
+        one_off = {str(raw["Id"]) for raw in found} - {container.id for container in parsed}
+        return parsed, {name for name, one in names.items() if one not in one_off}
 
     def run_once(self, service: str, on_line: Callable[[str], None]) -> Done:
         """Run a service's command in a one-off container that is removed afterwards."""
@@ -170,13 +223,6 @@ class Compose:
         if container.health == "unhealthy" and container.probe:
             lines.append(f"health check: {container.probe}")
         return tuple(lines)
-
-
-def inspect(host: Host, names: Iterable[str]) -> list[Container]:
-    """Ask Docker for containers by id; those that vanish meanwhile are left out."""
-    done = host.run(["docker", "inspect", "--type", "container", *names], check=False)
-    parsed = [parse_container(raw) for raw in json.loads(done.out or "[]")]
-    return [container for container in parsed if container is not None]
 
 
 def parse_container(raw: Mapping[str, Any]) -> Container | None:
@@ -203,6 +249,13 @@ def parse_container(raw: Mapping[str, Any]) -> Container | None:
         environment=dict(item.split("=", 1) for item in raw["Config"].get("Env") or () if "=" in item),
         arguments=tuple(raw.get("Args") or ()),
         probe=" ".join(str(probes[-1].get("Output", "")).split())[-300:],
+        image_id=raw.get("Image", ""),
+        limits=Limits(
+            int(raw["HostConfig"].get("NanoCpus") or 0),
+            int(raw["HostConfig"].get("Memory") or 0),
+            max(0, int(raw["HostConfig"].get("PidsLimit") or 0)),
+        ),
+        networks=tuple(sorted((raw.get("NetworkSettings") or {}).get("Networks") or ())),
     )
 
 
@@ -214,9 +267,11 @@ def _time(text: str) -> datetime | None:
     return datetime.fromisoformat(f"{whole}.{(fraction + '000000')[:6]}+00:00")
 
 
-def _service(name: str, raw: Mapping[str, Any], digest: str) -> Service:
+def _service(name: str, raw: Mapping[str, Any], digest: str, networks: Mapping[str, Any]) -> Service:
     depends = raw.get("depends_on") or {}
-    replicas = (raw.get("deploy") or {}).get("replicas", raw.get("scale"))
+    deploy = raw.get("deploy") or {}
+    replicas = deploy.get("replicas", raw.get("scale"))
+    limits = (deploy.get("resources") or {}).get("limits") or {}
     return Service(
         name=name,
         image=str(raw.get("image", "")),
@@ -226,18 +281,49 @@ def _service(name: str, raw: Mapping[str, Any], digest: str) -> Service:
         restart=str(raw.get("restart", "")),
         depends_on=tuple(depends),
         replicas=1 if replicas is None else int(replicas),
+        limits=Limits(
+            round(float(limits.get("cpus") or 0) * 1e9), int(limits.get("memory") or 0), int(limits.get("pids") or 0)
+        ),
+        networks=tuple(sorted((networks.get(one) or {}).get("name") or one for one in raw.get("networks") or ())),
     )
 
 
-def present_images(host: Host, names: Sequence[str]) -> set[str]:
-    """Which of some images the engine has; none where it does not answer."""
+def present_images(host: Host, names: Sequence[str]) -> dict[str, str]:
+    """Which of some images the engine has, with their ids; none where it does not answer."""
     if not names:
-        return set()
-    done = host.run(
-        ["docker", "image", "inspect", "--format", "{{json .RepoTags}} {{json .RepoDigests}}", *names], check=False
-    )
-    found: set[str] = set()
-    for line in filter(None, done.out.splitlines()):
-        tags, digests = line.split(" ", 1)
-        found.update(json.loads(tags) or (), json.loads(digests) or ())
-    return {name for name in names if name in found or f"{name}:latest" in found}
+        return {}
+    try:
+        with Engine() as engine:
+            found = engine.images()
+    except EngineError:
+        return {}
+    return {name: found.get(name) or found[f"{name}:latest"] for name in names if {name, f"{name}:latest"} & set(found)}
+
+
+def _key(contents: tuple[bytes, bytes]) -> str:
+    """What the meaning of the two files depends on: they, and the version of Compose that reads them."""
+    digest = hashlib.sha256(f"{_VIEW_FORMAT}\0".encode())
+    for content in contents:
+        digest.update(hashlib.sha256(content).digest())
+    for place in PLUGIN_DIRECTORIES:
+        plugin = Path(place) / "docker-compose"
+        if plugin.exists():
+            status = plugin.stat()
+            digest.update(f"{plugin}\0{status.st_mtime_ns}\0{status.st_size}\0".encode())
+    return digest.hexdigest()
+
+
+def _view_as_json(view: View) -> dict[str, Any]:
+    return {
+        kind: {name: asdict(service) for name, service in found.items()}
+        for kind, found in (("services", view.services), ("tools", view.tools))
+    }
+
+
+def _view_from_json(raw: Mapping[str, Any]) -> View:
+    def service(one: Mapping[str, Any]) -> Service:
+        tuples = {name: tuple(one[name]) for name in ("ports", "depends_on", "networks")}
+        return Service(**{**one, **tuples, "limits": Limits(**one["limits"])})
+
+    services, tools = ({name: service(one) for name, one in raw[kind].items()} for kind in ("services", "tools"))
+    return View(services, tools)

@@ -5,30 +5,22 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from . import audit
 
+from . import audit
 from .errors import FAILED, OK, HostError
 from .host import DEFAULT_ROOT, Host
 from .journal import newest, now
 from .lock import busy, holder, require_unlocked
+from .program import own_command
 
 _POLL_S = 0.1
 _START_S = 20.0
 _GONE_S = 2.0
-
-
-def own_command() -> list[str]:
-    """How this very program is started again."""
-    file = Path(sys.argv[0]).resolve()
-    if file.suffix == ".pyz":
-        return [sys.executable, str(file)]
-    return [sys.executable, "-m", "vru.host"]
 
 
 def has_systemd() -> bool:
@@ -36,8 +28,8 @@ def has_systemd() -> bool:
     return Path("/run/systemd/system").is_dir()
 
 
-def start(host: Host, release: str, mode: str) -> tuple[str, Path]:
-    """Start the executor detached from this connection; ``mode`` is its own.
+def start(host: Host, release: str, mode: str, *, expect: str | None = None) -> tuple[str, Path]:
+    """Start the executor detached from this connection; ``mode`` and ``expect`` are its own.
 
     Returns:
         The name of its unit, and its journal.
@@ -49,6 +41,8 @@ def start(host: Host, release: str, mode: str) -> tuple[str, Path]:
     unit = f"vru-apply-{stamp}"
     journal = host.journals / f"{stamp}-{release}.jsonl"
     command = [*own_command(), "execute", release, "--journal", str(journal), "--unit", unit, "--mode", mode]
+    if expect is not None:
+        command += ["--expect", expect]
     variables = {audit.ACTOR_VARIABLE: audit.actor()}
     if host.root != DEFAULT_ROOT:
         variables["VRU_ROOT"] = str(host.root)
@@ -70,7 +64,6 @@ def start(host: Host, release: str, mode: str) -> tuple[str, Path]:
         )
     return unit, journal
 
-        require_unlocked(host)
 
 def attach(host: Host, manifest_release: str) -> Path | None:
     """The journal of a running executor for this release; None if nothing runs.
@@ -80,6 +73,7 @@ def attach(host: Host, manifest_release: str) -> Path | None:
     """
     owner = holder(host)
     if owner is None:
+        require_unlocked(host)
         return None
     if owner.get("release") != manifest_release or not owner.get("journal"):
         raise busy(owner)

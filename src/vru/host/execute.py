@@ -11,14 +11,27 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from . import audit, health, store, verify
+from . import audit, health, program, store, verify
 from .compose import Compose
 from .errors import FAILED, OK, FencedError, HostError, ToldError
 from .host import Host
 from .journal import Journal, Step
 from .lock import lock
 from .manifest import FileEntry, Manifest
-from .resources import Change, containers, directories, files, firewall, images, migration, packages, units
+from .plan import state_of_release
+from .resources import (
+    Change,
+    containers,
+    directories,
+    files,
+    firewall,
+    images,
+    kernel,
+    migration,
+    packages,
+    settings,
+    units,
+)
 
 SETUP, TRANSFER, ORCHESTRATION, INTEGRATION, VERIFICATION = (
     "setup", "transfer", "orchestration", "integration", "verification",
@@ -28,11 +41,11 @@ DEPLOY, SETUP_ONLY, ROLLBACK = "apply", "setup", "rollback"
 _PURPOSES = {
     DEPLOY: "the deployment of release", SETUP_ONLY: "the setup for release", ROLLBACK: "the rollback to release",
 }  # fmt: skip
-# What a release does to the server outside its own directory, and where `setup` stops.
-_SYSCTL = "/etc/sysctl.d/"
 
 
-def execute(host: Host, release: str, journal_path: Path, unit: str, *, mode: str = DEPLOY) -> int:
+def execute(
+    host: Host, release: str, journal_path: Path, unit: str, *, mode: str = DEPLOY, expect: str | None = None
+) -> int:
     """Make the change and journal it; never raises for what can go wrong with a server.
 
     Args:
@@ -41,6 +54,7 @@ def execute(host: Host, release: str, journal_path: Path, unit: str, *, mode: st
         journal_path: where each step is written down.
         unit: the systemd unit that this process runs in.
         mode: `DEPLOY`; `SETUP_ONLY` for what does not touch the platform; `ROLLBACK` for what builds nothing.
+        expect: the state of the server (`plan.state_of`) for which the change was agreed to; another one stops it.
 
     Returns:
         The exit code: 0 for a success.
@@ -54,8 +68,13 @@ def execute(host: Host, release: str, journal_path: Path, unit: str, *, mode: st
             journal.begin(release, unit, lease.token)
             audit.record(host, mode, outcome="begun", release=release)
             begun = True
-            _Executor(host, store.load(host, release), journal).run(mode)
+            manifest = store.load(host, release)
+            if expect is not None:
+                _check_state(host, manifest, expect)
+            _Executor(host, manifest, journal).run(mode)
             lease.check()
+            if expect is not None and mode == SETUP_ONLY:
+                journal.notes["state"] = state_of_release(host, manifest)
             audit.record(host, mode, outcome="done", release=release, detail=f"{journal.changed} changes")
             failure = None
             journal.end(release)
@@ -71,6 +90,15 @@ def execute(host: Host, release: str, journal_path: Path, unit: str, *, mode: st
     return FAILED if failure else OK
 
 
+def _check_state(host: Host, manifest: Manifest, expect: str) -> None:
+    """Under the lock, so that nothing slips in between the look and the change."""
+    if state_of_release(host, manifest) != expect:
+        raise HostError(
+            "The server has moved on since the plan was made; nothing was changed.",
+            "Make a new plan and look through it: vru plan",
+        )
+
+
 class _Executor:
     def __init__(self, host: Host, manifest: Manifest, journal: Journal) -> None:
         self.host = host
@@ -78,6 +106,7 @@ class _Executor:
         self.journal = journal
         self.compose = Compose(host)
         self.rollback = False
+        self._expected: dict[str, str] = {}
 
     def run(self, mode: str) -> None:
         setup_only = mode == SETUP_ONLY
@@ -178,10 +207,9 @@ class _Executor:
         if any(path.startswith("/etc/systemd/system/") for path in changed):
             with self.journal.step(SETUP, "unit files") as step:
                 units.reload_systemd(self.host, step)
-        for path in sorted(path for path in changed if path.startswith(_SYSCTL) and self.host.place(path).exists()):
-            with self.journal.step(SETUP, "kernel settings") as step:
-                done = self.host.run(["/usr/lib/systemd/systemd-sysctl", path], check=False)
-                step.detail = path if done.ok else f"the kernel refused {path}: {done.last_words(1)}"
+        tuned = kernel.facts(self.host, manifest)
+        if tuned:
+            self._apply(SETUP, "kernel settings", kernel.changes(self.host, tuned))
 
     def _firewall(self) -> None:
         if self.manifest.firewall is not None:
@@ -191,7 +219,12 @@ class _Executor:
     def _images(self) -> None:
         with self.journal.step(ORCHESTRATION, "compose file"):
             self.compose.check()
-        present = images.facts(self.host, self.manifest)
+        found = images.facts(self.host, self.manifest)
+        self._expected = found.expected
+        moved = list(images.tag_changes(self.host, found))
+        if moved:
+            self._apply(ORCHESTRATION, "image tags", moved)
+        present = found.present
         pulls = list(images.pull_changes(self.host, self.manifest, present))
         with self.journal.step(ORCHESTRATION, "pull images", f"{len(pulls)} of {len(self.manifest.pull)}") as step:
             if pulls:
@@ -215,7 +248,14 @@ class _Executor:
         containers.check_nginx(self.compose)
         stateful = [name for name in containers.STATEFUL if name in view.services]
         found = containers.facts(self.host, self.compose)
-        pending = [change for change in containers.changes(view, found) if change.name in stateful]
+        mended = [
+            *settings.impostor_changes(self.compose, found),
+            *settings.changes(self.compose, view, found),
+        ]
+        if mended:
+            self._apply(ORCHESTRATION, "what was changed by hand", mended)
+            found = containers.facts(self.host, self.compose)
+        pending = [change for change in containers.changes(view, found, self._expected) if change.name in stateful]
         if pending:
             self._up(pending, "start stores")
         self._wait(stateful, pending)
@@ -226,7 +266,7 @@ class _Executor:
         if self.manifest.migrate:
             facts = migration.facts(self.host, self.compose)
             self._apply(ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate, view, facts))
-        pending = list(containers.changes(view, containers.facts(self.host, self.compose)))
+        pending = list(containers.changes(view, containers.facts(self.host, self.compose), self._expected))
         if pending:
             self._up(pending, "start services")
         self._wait([name for name in view.running if name not in stateful], pending)
@@ -248,7 +288,8 @@ class _Executor:
             found = containers.facts(self.host, self.compose)
             self._apply(INTEGRATION, "nginx configuration", containers.nginx_changes(self.compose, found))
         wanted = self.manifest.units
-        self._apply(INTEGRATION, "units", units.changes(self.host, wanted, units.facts(self.host, wanted)))
+        found_units = units.facts(self.host, units.watched(self.manifest))
+        self._apply(INTEGRATION, "units", units.changes(self.host, wanted, found_units))
 
     def _verify(self) -> None:
         with self.journal.step(VERIFICATION, "services and addresses") as step:
@@ -268,7 +309,13 @@ class _Executor:
                 step.count()
                 step.detail = f"{self.manifest.release} is live"
         self.journal.check()
+        if self.manifest.has_compose:
+            # What is true now is what the next plan compares with.
+            images.record(self.host, self.manifest)
+            self.compose.remember()
         kept, removed = store.prune(self.host)
+        programs = (manifest.file(program.FILE) for manifest in kept)
+        program.prune(self.host, [entry.sha256 for entry in programs if entry is not None])
         pruned = images.prune(self.host, kept) if self.manifest.has_compose else 0
         if removed or pruned:
             with self.journal.step(VERIFICATION, "clean up") as step:

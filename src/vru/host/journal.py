@@ -38,6 +38,8 @@ class Journal:
         self._guard = threading.Lock()
         self._started = time.monotonic()
         self.changed = 0
+        # What the last event of a success says besides.
+        self.notes: dict[str, Any] = {}
         self.ended = False
 
     def emit(self, event: str, **fields: Any) -> None:
@@ -65,7 +67,7 @@ class Journal:
     def end(self, release: str) -> None:
         """The last event of a success."""
         self.ended = True
-        self.emit("end", ok=True, changed=self.changed, release=release, seconds=self._seconds())
+        self.emit("end", ok=True, changed=self.changed, release=release, seconds=self._seconds(), **self.notes)
 
     def fail(self, error: ToldError) -> None:
         """The last event of a failure."""

@@ -117,7 +117,7 @@ def _address(name: str, url: str, deadline: float) -> Check:
 
 
 def _units(host: Host, manifest: Manifest) -> Iterator[Check]:
-    found = units.facts(host, manifest.units)
+    found = units.facts(host, [unit.name for unit in manifest.units])
     wrong = {change.name: change for change in units.changes(host, manifest.units, found)}
     for unit in manifest.units:
         if unit.name in wrong:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -12,27 +13,34 @@ from ..database import SERVICE as POSTGRES
 from ..database import Database
 from ..disk import read_json, write_json
 from ..errors import HostError
-from ..host import Host
+from ..host import PROJECT, Host
 from ..journal import Step
 from . import Change
 
 STATEFUL = ("postgres", "redis")
 NGINX = "nginx"
+_OURS = re.compile(rf"{PROJECT}-[a-z0-9_]+-\d+")
 
 
 @dataclass(frozen=True)
 class ContainerFacts:
-    """The project's containers, and when nginx's configuration was last written and last loaded."""
+    """The project's containers, and when nginx's configuration was last written and last loaded.
+
+    ``impostors`` are containers that somebody made by hand under a name that Compose needs.
+    """
 
     containers: tuple[Container, ...]
     nginx_written: datetime | None
     nginx_loaded: datetime | None
+    impostors: tuple[str, ...] = ()
 
 
 def facts(host: Host, compose: Compose) -> ContainerFacts:
     """Ask Docker, and look at the times of nginx's files."""
-    containers = tuple(compose.containers())
-    return ContainerFacts(containers, _written(host), _loaded(host, containers))
+    containers, names = compose.containers_and_names()
+    ours = {container.name for container in containers}
+    impostors = tuple(sorted(name for name in names if _OURS.fullmatch(name) and name not in ours))
+    return ContainerFacts(tuple(containers), _written(host), _loaded(host, containers), impostors)
 
 
 def _written(host: Host) -> datetime | None:
@@ -51,8 +59,14 @@ def _loaded(host: Host, containers: Iterable[Container]) -> datetime | None:
     return max(times)
 
 
-def changes(view: View, actual: ContainerFacts) -> Iterator[Change]:
-    """What differs, a change a service. `up` applies them together, so none carries an ``apply``."""
+def changes(view: View, actual: ContainerFacts, images: Mapping[str, str] | None = None) -> Iterator[Change]:
+    """What differs, a change a service. `up` applies them together, so none carries an ``apply``.
+
+    Args:
+        view: what the Compose file means.
+        actual: what runs.
+        images: the image that each name should mean; without it a container of another image is not noticed.
+    """
     for name, service in view.services.items():
         mine = [container for container in actual.containers if container.service == name]
         if not mine:
@@ -63,6 +77,8 @@ def changes(view: View, actual: ContainerFacts) -> Iterator[Change]:
             yield Change("container", name, "update", f"{len(mine)} -> {service.replicas} containers")
         elif any(container.digest != service.digest for container in mine):
             yield Change("container", name, "update", _what_changed(service, mine))
+        elif images and any(images.get(service.image, one.image_id) != one.image_id for one in mine):
+            yield Change("container", name, "update", f"runs another image than {service.image}")
         elif any(_stopped(container) for container in mine):
             yield Change("container", name, "start", "is " + next(c.state for c in mine if _stopped(c)))
     for container in actual.containers:
@@ -71,7 +87,7 @@ def changes(view: View, actual: ContainerFacts) -> Iterator[Change]:
 
 
 def _stopped(container: Container) -> bool:
-    return container.state not in ("running", "restarting") and not container.settled
+    return container.state not in ("running", "restarting", "paused") and not container.settled
 
 
 def _what_changed(service: Service, containers: Sequence[Container]) -> str:

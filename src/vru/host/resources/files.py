@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from ..disk import read_json, sha256_of, sync_directory, temporary_name, write_json
 from ..host import Host
@@ -18,6 +19,9 @@ from ..journal import Step
 from ..manifest import FileEntry, Manifest
 from ..store import place
 from . import Change
+
+# Whole directories of it are read by Prometheus, Grafana and PostgreSQL.
+_CONFIGURATION = "config/production"
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,19 @@ class Found:
     mode: int
     uid: int
     gid: int
+    kind: str = "file"
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """The files of the manifest as they are, and the files that are ours by the ledger."""
+    """The files of the manifest as they are, those that are ours by the ledger, and strays.
+
+    Strays lie where only a release has files and services read all that is there, and no release put them there.
+    """
 
     found: Mapping[str, Found | None]
     owned: frozenset[str]
+    strays: tuple[str, ...] = ()
 
 
 def _ledger(host: Host) -> frozenset[str]:
@@ -54,9 +63,36 @@ def facts(host: Host, manifest: Manifest) -> FileFacts:
             continue
         same_size = stat.S_ISREG(status.st_mode) and status.st_size == entry.size
         found[entry.path] = Found(
-            sha256_of(path) if same_size else None, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+            sha256_of(path) if same_size else None,
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            _kind(status.st_mode),
         )
-    return FileFacts(found, _ledger(host))
+    owned = _ledger(host)
+    return FileFacts(found, owned, tuple(_strays(host, owned | found.keys())))
+
+
+def sha256_at(path: Path) -> str | None:
+    """The hash of a regular file; None for anything else."""
+    return sha256_of(path) if path.is_file() and not path.is_symlink() else None
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return "file"
+    return "symbolic link" if stat.S_ISLNK(mode) else "directory" if stat.S_ISDIR(mode) else "special file"
+
+
+def _strays(host: Host, known: Collection[str]) -> Iterator[str]:
+    if not any(path.startswith(_CONFIGURATION) for path in known):
+        return
+    for folder, _, names in os.walk(host.root / _CONFIGURATION):
+        for name in sorted(names):
+            path = (Path(folder) / name).relative_to(host.root).as_posix()
+            # A temporary file of a killed run is written over by the next.
+            if path not in known and not name.endswith(".vru-new"):
+                yield path
 
 
 def changes(host: Host, manifest: Manifest, actual: FileFacts) -> Iterator[Change]:
@@ -67,12 +103,17 @@ def changes(host: Host, manifest: Manifest, actual: FileFacts) -> Iterator[Chang
         apply = partial(_write, host, entry)
         if found is None:
             yield Change("file", entry.path, "create", f"{entry.size} bytes", apply)
+        elif found.kind != "file":
+            yield Change("file", entry.path, "update", f"is a {found.kind}", apply)
         elif found.sha256 != entry.sha256:
-            yield Change("file", entry.path, "update", "content", apply)
+            words = ["content", _difference(entry, found)]
+            yield Change("file", entry.path, "update", ", ".join(filter(None, words)), apply)
         elif difference := _difference(entry, found):
             yield Change("file", entry.path, "update", difference, apply)
     for path in sorted(actual.owned - wanted):
         yield Change("file", path, "remove", "no longer part of the release", partial(_remove, host, path))
+    for path in actual.strays:
+        yield Change("file", path, "remove", "is part of no release", partial(_remove, host, path))
 
 
 def _difference(entry: FileEntry, found: Found) -> str:

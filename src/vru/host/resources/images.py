@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from ..compose import BUILD_ENVIRONMENT, Compose, present_images
+from ..disk import read_json, write_json
 from ..errors import HostError
 from ..host import PROJECT, Host
 from ..journal import Step
@@ -21,9 +24,56 @@ _ATTEMPTS = 4
 _HOPELESS = ("manifest unknown", "not found", "denied", "invalid reference")
 
 
-def facts(host: Host, manifest: Manifest) -> set[str]:
-    """Which of the release's images the engine has."""
-    return present_images(host, [*manifest.pull, *(entry.image for entry in manifest.images)])
+@dataclass(frozen=True)
+class ImageFacts:
+    """The release's images that the engine has, and what their tags meant at the end of the last change, by name."""
+
+    present: Mapping[str, str]
+    recorded: Mapping[str, str]
+    movable: frozenset[str] = frozenset()
+
+    @property
+    def expected(self) -> dict[str, str]:
+        """The image that each tag should mean: a tag that was moved by hand goes back."""
+        return {name: self.recorded[name] if name in self.movable else found for name, found in self.present.items()}
+
+
+def facts(host: Host, manifest: Manifest) -> ImageFacts:
+    """Ask the engine for all images at once, and read what was recorded."""
+    names = [*manifest.pull, *(entry.image for entry in manifest.images)]
+    recorded = {name: image for name, image in read_json(_record(host), {}).items() if name in names}
+    found = present_images(host, [*names, *recorded.values()])
+    present = {name: found[name] for name in names if name in found}
+    moved = (name for name, image in present.items() if recorded.get(name, image) != image)
+    return ImageFacts(present, recorded, frozenset(name for name in moved if recorded[name] in found))
+
+
+def tag_changes(host: Host, actual: ImageFacts) -> Iterator[Change]:
+    """Put tags back that were moved to another image by hand. One whose image is gone means what it means now."""
+    for name in sorted(actual.movable):
+        now, before = (_short(image) for image in (actual.present[name], actual.recorded[name]))
+        detail = f"the tag names {now} instead of {before}"
+        yield Change("image", name, "update", detail, partial(_tag, host, actual.recorded[name], name))
+
+
+def record(host: Host, manifest: Manifest) -> None:
+    """Remember which image each of a release's tags means: from now on, another one is somebody's doing."""
+    names = [*manifest.pull, *(entry.image for entry in manifest.images)]
+    found = present_images(host, names)
+    if read_json(_record(host), {}) != found:
+        write_json(_record(host), found)
+
+
+def _record(host: Host) -> Path:
+    return host.state / "images.json"
+
+
+def _short(image: str) -> str:
+    return image.removeprefix("sha256:")[:12]
+
+
+def _tag(host: Host, image: str, name: str, step: Step) -> None:
+    host.run(["docker", "tag", image, name])
 
 
 def pull_changes(host: Host, manifest: Manifest, present: Collection[str]) -> Iterator[Change]:

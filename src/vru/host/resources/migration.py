@@ -6,11 +6,11 @@ What was done is remembered with the schema's version at that moment. Another im
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from ..compose import Compose, View
+from ..compose import Compose, Container, View
 from ..database import SERVICE as POSTGRES
 from ..database import Database
 from ..disk import read_json, write_json
@@ -29,10 +29,11 @@ class MigrationFacts:
     version: str | None
 
 
-def facts(host: Host, compose: Compose) -> MigrationFacts:
-    """Read the record and ask the database."""
+def facts(host: Host, compose: Compose, containers: Iterable[Container] | None = None) -> MigrationFacts:
+    """Read the record and ask the database; the project's containers are looked up unless they are given."""
     record = read_json(host.state / "migrated.json", {})
-    running = [c for c in compose.containers() if c.service == POSTGRES and c.state == "running"]
+    there = compose.containers() if containers is None else containers
+    running = [c for c in there if c.service == POSTGRES and c.state == "running"]
     version = Database.of(compose, running[0]).migration() if running else None
     return MigrationFacts(record.get("image", ""), record.get("version", ""), version)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import apt
+from ..compose import PLUGIN_DIRECTORIES
 from ..disk import write_atomic
 from ..errors import HostError
 from ..host import Host, read_env
@@ -22,12 +23,6 @@ from . import Change
 DAEMON_JSON = Path("/etc/docker/daemon.json")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHIM = Path("/usr/local/bin/docker-compose")
-_PLUGIN_DIRECTORIES = (
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-)
 _DOCKER_CE = {
     "docker": ("docker-ce", "docker-ce-cli", "containerd.io"),
     "compose": ("docker-compose-plugin",),
@@ -68,7 +63,7 @@ def facts(host: Host) -> PackageFacts:
     present |= {
         name
         for name in ("compose", "buildx")
-        if any((Path(directory) / f"docker-{name}").exists() for directory in _PLUGIN_DIRECTORIES)
+        if any((Path(directory) / f"docker-{name}").exists() for directory in PLUGIN_DIRECTORIES)
     }
     units = host.run(["systemctl", "is-active", "docker.service"], check=False).out.strip()
     enabled = host.run(["systemctl", "is-enabled", "docker.service"], check=False).out.strip()

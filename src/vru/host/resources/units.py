@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from ..errors import HostError
 from ..host import Host
 from ..journal import Step
-from ..manifest import UnitEntry
+from ..manifest import Manifest, UnitEntry
 from . import Change
 
-_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
+_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload,DropInPaths"
+_DIRECTORY = "/etc/systemd/system/"
+# Where `systemctl edit` and `systemctl set-property` leave what overrides a unit; a vendor's are elsewhere.
+_BY_HAND = ("/etc/systemd/", "/run/systemd/")
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class UnitFacts:
     file: str
     active: str
     stale: bool
+    overrides: tuple[str, ...] = ()
 
     @property
     def enabled(self) -> bool:
@@ -41,20 +46,33 @@ def parse(text: str) -> dict[str, UnitFacts]:
                 values.get("UnitFileState", ""),
                 values.get("ActiveState", ""),
                 values.get("NeedDaemonReload") == "yes",
+                tuple(path for path in values.get("DropInPaths", "").split() if path.startswith(_BY_HAND)),
             )
     return found
 
 
-def facts(host: Host, units: Sequence[UnitEntry]) -> dict[str, UnitFacts]:
+def watched(manifest: Manifest) -> list[str]:
+    """The units that a release names or brings: those that a timer starts can be overridden as well."""
+    brought = [
+        entry.path[len(_DIRECTORY) :]
+        for entry in manifest.files
+        if entry.path.startswith(_DIRECTORY) and "/" not in entry.path[len(_DIRECTORY) :]
+    ]
+    return list(dict.fromkeys([*(unit.name for unit in manifest.units), *brought]))
+
+
+def facts(host: Host, names: Sequence[str]) -> dict[str, UnitFacts]:
     """Ask systemd for all units at once."""
-    if not units:
+    if not names:
         return {}
-    names = [unit.name for unit in units]
     return parse(host.run(["systemctl", "show", f"--property={_PROPERTIES}", "--", *names], check=False).out)
 
 
 def changes(host: Host, units: Sequence[UnitEntry], actual: Mapping[str, UnitFacts]) -> Iterator[Change]:
-    """Reload systemd once if a unit's file changed; enable, disable, start and stop what differs."""
+    """Take overrides away, reload systemd once if a unit's file changed; enable, disable, start, stop what differs."""
+    for name, found in actual.items():
+        for path in found.overrides:
+            yield Change("unit", name, "update", f"is overridden by {path}", partial(_take_override, host, path))
     if any(found.stale for found in actual.values()):
         yield Change("systemd", "unit files", "update", "read changed unit files", partial(reload_systemd, host))
     for unit in units:
@@ -67,6 +85,14 @@ def changes(host: Host, units: Sequence[UnitEntry], actual: Mapping[str, UnitFac
             verb = "start" if unit.active else "stop"
             detail = f"is {found.active}" if found.active == "failed" else ""
             yield Change("unit", unit.name, verb, detail, partial(_systemctl, host, verb, unit.name))
+
+
+def _take_override(host: Host, path: str, step: Step) -> None:
+    override = Path(path)
+    override.unlink(missing_ok=True)
+    if override.parent.suffix == ".d" and override.parent.exists() and not any(override.parent.iterdir()):
+        override.parent.rmdir()
+    reload_systemd(host, step)
 
 
 def reload_systemd(host: Host, step: Step) -> None:

@@ -1,4 +1,4 @@
-"""What ``vru`` on the laptop calls, and systemd: plan, receive, apply, execute, and the firewall's confirmation."""
+"""What ``vru`` on the laptop calls, and systemd: plan, apply, execute, and the firewall's confirmation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from .. import audit, detach, store, system, terminal
 from .. import execute as executor
-from .. import plan as planner
 from ..errors import OK, HostError
 from ..host import Host
 from ..manifest import Manifest
@@ -25,27 +24,6 @@ def facts_json(parser: argparse.ArgumentParser) -> Run:
 
 def _facts(host: Host, options: argparse.Namespace) -> int:
     print(json.dumps(system.facts(host)), flush=True)
-    return OK
-
-
-def plan(parser: argparse.ArgumentParser) -> Run:
-    """What a release would change."""
-    return _plan
-
-
-def _plan(host: Host, options: argparse.Namespace) -> int:
-    manifest = Manifest.parse(sys.stdin.buffer.read())
-    print(json.dumps(planner.plan(host, manifest)), flush=True)
-    return OK
-
-
-def receive(parser: argparse.ArgumentParser) -> Run:
-    """Store content."""
-    return _receive
-
-
-def _receive(host: Host, options: argparse.Namespace) -> int:
-    print(json.dumps({"received": store.receive(host, sys.stdin.buffer)}), flush=True)
     return OK
 
 
