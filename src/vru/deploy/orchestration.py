@@ -1,7 +1,7 @@
 """Service orchestration: hand the release to the host program and watch it make the change."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +106,33 @@ def apply(
         ConnectionFailedError: the connection broke. The change goes on without it.
     """
     command = [*PROGRAM_COMMAND, "apply", *(["--setup-only"] if setup_only else [])]
+    return watch(
+        server, command, report, phase=phase, phases=not setup_only, on_firewall=on_firewall,
+        stdin=release.manifest_bytes(),
+    )  # fmt: skip
+
+
+def watch(
+    server: Server,
+    command: Sequence[str],
+    report: Reporter,
+    *,
+    phase: int,
+    phases: bool = True,
+    on_firewall: Callable[[], None],
+    stdin: bytes = b"",
+) -> Mapping[str, Any]:
+    """Run a command that prints the executor's events, and report them; see :func:`apply`.
+
+    Args:
+        server: the connection.
+        command: what is run there.
+        report: where the events go.
+        phase: the last phase that was reported.
+        phases: whether later phases are reported.
+        on_firewall: called when new firewall rules stand.
+        stdin: what the command reads.
+    """
     end: dict[str, Any] = {}
 
     def on_line(line: str) -> None:
@@ -119,7 +146,7 @@ def apply(
         if kind == "step":
             number = _PHASE_NUMBERS.get(event.get("phase", ""), phase)
             # Setting up writes some of the release's files: that is no phase of its own.
-            if number > phase and not setup_only:
+            if number > phase and phases:
                 phase = number
                 report.phase(number)
             _report_step(event, report)
@@ -127,10 +154,12 @@ def apply(
                 on_firewall()
         elif kind == "log":
             report.log(event.get("line", ""))
+        elif kind == "note":
+            report.warn(event["text"])
         elif kind == "end":
             end.update(event)
 
-    exit_code, stderr = server.stream(command, on_line, stdin=release.manifest_bytes())
+    exit_code, stderr = server.stream(command, on_line, stdin=stdin)
     if not end:
         last = (stderr.strip().splitlines() or ["no output"])[-1]
         raise DeploymentFailedError(f"The host program stopped ({exit_code}): {last}", "", ())
