@@ -15,6 +15,7 @@ _COMMANDS = {
     "verify": ("vru.deploy.commands.running:verify", "Check that the running platform is whole."),
     "status": ("vru.deploy.commands.running:status", "Show the services on the server."),
     "logs": ("vru.deploy.commands.running:logs", "Show the services' log lines."),
+    "doctor": ("vru.deploy.commands.doctor:doctor", "Name what is wrong with laptop and server, with the fix."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
 

@@ -1,7 +1,7 @@
 """Servers as their facts say."""
 
+from vru.deploy.doctor.machine import GIB
 from vru.deploy.facts import ServerFacts
-from vru.deploy.validation import GIB
 
 GOOD = ServerFacts(
     os_id="debian",
@@ -17,7 +17,6 @@ GOOD = ServerFacts(
     has_apt=True,
     python="",
     docker="",
-    program_sha256="",
     release="",
     ssh_port=22,
     listening=((22, "sshd"),),

@@ -7,9 +7,10 @@ import pytest
 from tests.deploy.servers import GOOD
 
 from vru.deploy.checks import Check, problems
+from vru.deploy.doctor.machine import GIB
 from vru.deploy.environment import Environment, generate
 from vru.deploy.facts import ServerFacts
-from vru.deploy.validation import GIB, check_project, check_server
+from vru.deploy.validation import check_project, check_server
 
 
 @pytest.fixture

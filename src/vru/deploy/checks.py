@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """``ok``, ``warning`` (goes on) or ``problem`` (stops a deployment, or means that it is not whole)."""
+    """``ok``, ``warning`` (goes on), ``problem`` (stops a deployment, or means that it is not whole), ``unknown``."""
 
     name: str
-    state: Literal["ok", "warning", "problem"]
+    state: Literal["ok", "warning", "problem", "unknown"]
     detail: str = ""
     fix: str = ""
 
@@ -32,6 +32,11 @@ def warning(name: str, detail: str, fix: str = "") -> Check:
 def problem(name: str, detail: str, fix: str = "") -> Check:
     """It is not as it must be."""
     return Check(name, "problem", detail, fix)
+
+
+def unknown(name: str, detail: str) -> Check:
+    """It could not be looked at."""
+    return Check(name, "unknown", detail)
 
 
 def problems(checks: Iterable[Check]) -> list[Check]:
