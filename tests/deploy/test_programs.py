@@ -40,7 +40,7 @@ def test_promtool_accepts_the_config_and_the_rules(files: Files, containers: Con
     image = example["VRU_PROMETHEUS_IMAGE"]
     code, output = containers.run(image, files, ["promtool", "check", "config", "/etc/vru/prometheus.yml"])
     assert code == 0, output
-    assert "8 rules found" in output
+    assert "9 rules found" in output
 
 
 def test_alertmanager_accepts_its_config(containers: Containers, example: Environment) -> None:
@@ -167,7 +167,11 @@ RULE_TESTS = textwrap.dedent(
       - interval: 15s
         name: an idle healthy platform is quiet
         input_series:
-          - {series: 'up{job="api_gateway",instance="api_gateway:8000"}', values: '1x80'}
+          - {series: 'up{job="api_gateway",instance="172.18.0.4:8000"}', values: '1x80'}
+          - {series: 'up{job="ml_engine",instance="172.18.0.5:8001"}', values: '1x80'}
+          - {series: 'up{job="camera_service",instance="172.18.0.6:8002"}', values: '1x80'}
+          - {series: 'up{job="validation_engine",instance="172.18.0.7:8003"}', values: '1x80'}
+          - {series: 'up{job="frontend",instance="172.18.0.8:3000"}', values: '1x80'}
           - {series: 'up{job="validation_worker",instance="172.18.0.9:9100"}', values: '1x80'}
           - {series: 'probe_success{instance="http://nginx:8080/"}', values: '1x80'}
           - {series: 'vru_http_requests_total{job="api_gateway",status="200"}', values: '0+1x80'}
@@ -181,6 +185,7 @@ RULE_TESTS = textwrap.dedent(
           - {series: 'redis_memory_max_bytes', values: '100x80'}
         alert_rule_test: &quiet
           - {eval_time: 20m, alertname: ServiceDown}
+          - {eval_time: 20m, alertname: ServiceGone}
           - {eval_time: 20m, alertname: WorkersGone}
           - {eval_time: 20m, alertname: UsersCannotReach}
           - {eval_time: 20m, alertname: ManyErrors}
@@ -191,17 +196,30 @@ RULE_TESTS = textwrap.dedent(
       - interval: 15s
         name: a restart is no alarm
         input_series:
-          - {series: 'up{job="api_gateway",instance="api_gateway:8000"}', values: '1x8 0x4 1x68'}
+          - {series: 'up{job="api_gateway",instance="172.18.0.4:8000"}', values: '1x8 0x4 1x68'}
           - {series: 'up{job="validation_worker",instance="172.18.0.9:9100"}', values: '1x80'}
         alert_rule_test:
           - {eval_time: 3m, alertname: ServiceDown}
           - {eval_time: 20m, alertname: ServiceDown}
+      - interval: 15s
+        name: an update is no alarm, though two containers run for a while and the old one is gone at its end
+        input_series:
+          - {series: 'up{job="api_gateway",instance="172.18.0.4:8000"}', values: '1x20 0 stale'}
+          - {series: 'up{job="api_gateway",instance="172.18.0.5:8000"}', values: '_x16 1x64'}
+        alert_rule_test:
+          - {eval_time: 6m, alertname: ServiceDown}
+          - {eval_time: 8m, alertname: ServiceDown}
+        promql_expr_test:
+          - expr: count(ALERTS{alertname="ServiceGone",job="api_gateway"})
+            eval_time: 20m
+            exp_samples: []
     """
 )
 
 # What makes each rule fire: series, and labels of the alert besides alertname and severity.
 FIRING = {
-    "ServiceDown": ({'up{job="ml_engine",instance="ml_engine:8001"}': "0x80"}, {"job": "ml_engine"}),
+    "ServiceDown": ({'up{job="ml_engine",instance="172.18.0.5:8001"}': "0x80"}, {"job": "ml_engine"}),
+    "ServiceGone": ({'up{job="api_gateway"}': "1x80"}, {"job": "ml_engine"}),
     "WorkersGone": ({'up{job="api_gateway"}': "1x80"}, {"job": "validation_worker"}),
     "UsersCannotReach": ({'probe_success{instance="http://nginx:8080/"}': "0x80"}, {"instance": "http://nginx:8080/"}),
     "ManyErrors": (

@@ -69,6 +69,13 @@ SCRAPED_SERVICES: Mapping[str, int] = {
     "validation_engine": 8003,
     "frontend": 3000,
 }
+# Where services reach each other at nginx. (The gateway is reached where everybody reaches it, at 8000.)
+INTERNAL_PORTS: Mapping[str, int] = {
+    "ml_engine": 8001,
+    "camera_service": 8002,
+    "validation_engine": 8003,
+    "frontend": 8004,
+}
 EXPORTERS: Mapping[str, int] = {
     "node_exporter": 9100,
     "postgres_exporter": 9187,
@@ -158,6 +165,8 @@ def _context(environment: Environment, limits: Limits) -> dict[str, Any]:
         "rate_burst": int(environment["VRU_RATE_BURST"]),
         "max_upload_mb": int(environment["VRU_MAX_UPLOAD_MB"]),
         "edge_gateway": environment.edge_gateway,
+        "edge_subnet": environment["VRU_EDGE_SUBNET"],
+        "internal_ports": INTERNAL_PORTS,
         "monitoring_allow": environment.monitoring_allow,
         "database_user": environment["VRU_DATABASE_USER"],
         "max_connections": int(environment["VRU_DATABASE_MAX_CONNECTIONS"]),
@@ -238,6 +247,8 @@ def directories() -> tuple[Directory, ...]:
         Directory("data/media", 10001, 10001, "0755"),
         Directory("data/media/videos", 10001, 10001, "0755"),
         Directory("data/camera", 10001, 10001, "0700"),
+        # Written by the host program, read by nginx.
+        Directory("data/routes", 0, 0, "0755"),
         Directory("backups", 0, 0, "0700"),
         Directory("logs", 0, 0, "0755"),
     )

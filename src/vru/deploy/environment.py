@@ -148,6 +148,11 @@ class Environment:
         return tuple(given or dict.fromkeys((self.url(self.http_port), self.url(self.frontend_port))))
 
     @property
+    def watch_s(self) -> float:
+        """Seconds for which new containers are watched while the old ones stand by."""
+        return values.patience(self["VRU_WATCH_S"])
+
+    @property
     def edge_gateway(self) -> str:
         """The server's own address on nginx's network: requests made on the server itself come from there."""
         return str(next(IPv4Network(self["VRU_EDGE_SUBNET"]).hosts()))
@@ -260,8 +265,8 @@ def derive(environment: Environment) -> dict[str, str]:
     }
 
 
-# Where to log in is the laptop's business, not the server's.
-_LAPTOP_ONLY = frozenset({"VRU_HOST", "VRU_SSH_PORT", "VRU_SSH_USER", "VRU_SSH_KEY"})
+# Where to log in, and how patient to be, is the laptop's business, not the server's.
+_LAPTOP_ONLY = frozenset({"VRU_HOST", "VRU_SSH_PORT", "VRU_SSH_USER", "VRU_SSH_KEY", "VRU_WATCH_S"})
 
 
 def server_env(

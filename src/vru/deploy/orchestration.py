@@ -91,12 +91,13 @@ def apply(
     *,
     phase: int,
     setup_only: bool = False,
+    watch_s: float = 0.0,
     on_firewall: Callable[[], None],
 ) -> Mapping[str, Any]:
     """Start the change on the server, or attach to it if it runs already, and watch it to its end.
 
-    ``phase`` is the last one that was reported. ``on_firewall`` is called when new firewall rules stand: they are
-    taken back unless they are confirmed.
+    ``phase`` is the last one that was reported. For ``watch_s`` seconds the old containers stand by while the new ones
+    are watched. ``on_firewall`` is called when new firewall rules stand: they are taken back unless they are confirmed.
 
     Returns:
         The host program's last event, and ``phase``: the last one that was reported.
@@ -105,7 +106,7 @@ def apply(
         DeploymentFailedError: the change failed; the reason, the fix and the failing container's log are in it.
         ConnectionFailedError: the connection broke. The change goes on without it.
     """
-    command = [*PROGRAM_COMMAND, "apply", *(["--setup-only"] if setup_only else [])]
+    command = [*PROGRAM_COMMAND, "apply", *(["--setup-only"] if setup_only else ["--watch", f"{watch_s:g}"])]
     return watch(
         server, command, report, phase=phase, phases=not setup_only, on_firewall=on_firewall,
         stdin=release.manifest_bytes(),

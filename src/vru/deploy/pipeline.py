@@ -62,8 +62,12 @@ def validate_without_environment(root: Path, error: EnvironmentFileError, report
     return checks
 
 
-def deploy(target: Target, report: Reporter, *, setup_only: bool = False, update: bool = False) -> dict[str, Any]:
+def deploy(
+    target: Target, report: Reporter, *, setup_only: bool = False, update: bool = False, watch_s: float | None = None
+) -> dict[str, Any]:
     """All phases, or the first two and the server's part of the setup.
+
+    ``watch_s`` goes before VRU_WATCH_S.
 
     Returns:
         ``release``, ``changed`` (number of changes made), and the traffic of the connection.
@@ -96,6 +100,7 @@ def deploy(target: Target, report: Reporter, *, setup_only: bool = False, update
         for note in difference.notes:
             report.warn(note)
         change = _Changer(target, server, release, report)
+        change.watch_s = target.environment.watch_s if watch_s is None else watch_s
         sent = change.prepare_server(difference)
         if not setup_only:
             report.phase(3)
@@ -136,6 +141,7 @@ class _Changer:
         self.report = report
         self.made = 0
         self.phase = 0
+        self.watch_s = 0.0
 
     def prepare_server(self, difference: orchestration.Difference) -> set[str]:
         """Make what belongs to the server's setup; what it needs of the release's content is sent first.
@@ -168,6 +174,7 @@ class _Changer:
                 self.report,
                 phase=phase,
                 setup_only=setup_only,
+                watch_s=self.watch_s,
                 on_firewall=lambda: integration.confirm_firewall(self.target.connect, self.report),
             )
         except ConnectionFailedError as error:

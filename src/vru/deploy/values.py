@@ -105,6 +105,17 @@ def seconds(value: str) -> float:
     return number
 
 
+def patience(value: str) -> float:
+    """A number of seconds, at most an hour; 0 for no patience at all."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("must be a number of seconds") from None
+    if not 0 <= number <= 3600:
+        raise ValueError("must be a number of seconds, at most 3600")
+    return number
+
+
 def hours(value: str) -> float:
     """A number of hours, at most 30 days."""
     try:

@@ -137,6 +137,12 @@ GROUPS: tuple[Group, ...] = (
                 "where setup takes Docker from: distribution (its packages) or docker (Docker's own repository)",
                 values.one_of("distribution", "docker"),
             ),
+            _operator(
+                "VRU_WATCH_S",
+                "30",
+                "seconds that an update is watched while the old containers stand by; 0 for none",
+                values.patience,
+            ),
         ),
     ),
     Group(
@@ -287,13 +293,11 @@ GROUPS: tuple[Group, ...] = (
             _container("VRU_CAMERA_SERVICE_PORT", "8002", "where the camera service listens"),
             _container("VRU_VALIDATION_ENGINE_PORT", "8003", "where the validation engine listens"),
             _container("VRU_FRONTEND_PORT", "3000", "where the frontend listens"),
-            _container("VRU_API_GATEWAY_URL", "http://api_gateway:8000", "how services reach the API gateway"),
-            _container("VRU_ML_ENGINE_URL", "http://ml_engine:8001", "how services reach the ML engine"),
-            _container("VRU_CAMERA_SERVICE_URL", "http://camera_service:8002", "how services reach the camera service"),
-            _container(
-                "VRU_VALIDATION_ENGINE_URL", "http://validation_engine:8003", "how they reach the validation engine"
-            ),
-            _container("VRU_FRONTEND_URL", "http://frontend:3000", "how services reach the frontend"),
+            _container("VRU_API_GATEWAY_URL", "http://nginx:8000", "how services reach the API gateway"),
+            _container("VRU_ML_ENGINE_URL", "http://nginx:8001", "how services reach the ML engine"),
+            _container("VRU_CAMERA_SERVICE_URL", "http://nginx:8002", "how services reach the camera service"),
+            _container("VRU_VALIDATION_ENGINE_URL", "http://nginx:8003", "how they reach the validation engine"),
+            _container("VRU_FRONTEND_URL", "http://nginx:8004", "how services reach the frontend"),
             _container("VRU_WORKER_METRICS_PORT", "9100", "where a worker answers with its metrics"),
             _container(
                 "VRU_CONFIG_FILE", "/etc/vru/SERVICE_config.yaml", "generated settings file; variables go before it"

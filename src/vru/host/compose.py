@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,9 @@ class Container:
     image_id: str = ""
     limits: Limits = Limits()
     networks: tuple[str, ...] = ()
+    number: int = 0
+    killed_for_memory: bool = False
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -195,6 +198,20 @@ class Compose:
         """The project's containers, one-off ones left out; none where Docker does not answer."""
         return self.containers_and_names()[0]
 
+    def existing(self) -> list[Container]:
+        """The project's containers, for a change that must not take an engine that is away for an empty one.
+
+        Raises:
+            HostError: Docker does not answer.
+        """
+        try:
+            with Engine() as engine:
+                ids = engine.containers([f"{_LABEL}.project={PROJECT}"])
+                found = [raw for raw in map(engine.container, ids) if raw is not None]
+        except EngineError as error:
+            raise HostError(str(error), "Look at: systemctl status docker; then run the same command again.") from error
+        return [container for container in map(parse_container, found) if container is not None]
+
     def containers_and_names(self) -> tuple[list[Container], set[str]]:
         """The same, and the names of all containers on this server that are not one-off ones of this project."""
         try:
@@ -256,6 +273,13 @@ def parse_container(raw: Mapping[str, Any]) -> Container | None:
             max(0, int(raw["HostConfig"].get("PidsLimit") or 0)),
         ),
         networks=tuple(sorted((raw.get("NetworkSettings") or {}).get("Networks") or ())),
+        number=int(labels.get(f"{_LABEL}.container-number") or 0),
+        killed_for_memory=bool(state.get("OOMKilled")),
+        addresses={
+            name: str(network["IPAddress"])
+            for name, network in ((raw.get("NetworkSettings") or {}).get("Networks") or {}).items()
+            if network.get("IPAddress")
+        },
     )
 
 

@@ -11,11 +11,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import audit, health, terminal
+from . import audit, health, rolling, terminal
 from .compose import Compose
 from .disk import read_json, write_json
 from .errors import ATTENTION, FAILED, OK, USAGE, HostError
 from .host import Host
+from .journal import Journal
 from .lock import holder, lock
 from .resources import firewall
 from .run import environment
@@ -88,22 +89,39 @@ def log_entry(line: str) -> dict[str, Any]:
 def restart(host: Host, names: Sequence[str]) -> int:
     """Restart services, one after the other, each healthy before the next.
 
+    Those that may run twice get new containers, and nobody notices; stores, nginx and monitoring are away for a moment.
+
     Raises:
         HostError: a service did not become healthy; its last log lines are in the error.
     """
     compose = Compose(host)
     check_names(compose, names)
-    with lock(host, f"a restart of {', '.join(names) or 'all services'}"):
+    with lock(host, f"a restart of {', '.join(names) or 'all services'}") as lease:
         view = compose.view()
         # What others need goes first.
         chosen = list(names) or sorted(view.running, key=lambda name: len(view.before(name)))
         for name in chosen:
             started = time.monotonic()
-            running = [c for c in compose.containers() if c.service == name]
-            command = ["restart", name] if running else ["up", "--detach", "--no-build", name]
-            host.run(compose.command("--progress", "plain", *command), timeout=300)
-            health.wait(compose, [name])
+            if name in rolling.SERVICES:
+                journal = Journal(host.state / "restart.jsonl")
+                journal.guard = lease.check
+                rolling.roll(host, compose, journal, view, again=[name])
+            else:
+                running = [c for c in compose.containers() if c.service == name]
+                command = ["restart", name] if running else ["up", "--detach", "--no-build", name]
+                host.run(compose.command("--progress", "plain", *command), timeout=300)
+                health.wait(compose, [name])
             terminal.say(f"{name}: {terminal.state('healthy')} after {time.monotonic() - started:.1f} s")
+    return OK
+
+
+def start(host: Host) -> int:
+    """Start what is stopped and lead nginx to it; called at boot."""
+    compose = Compose(host)
+    if not host.compose_file.exists():
+        raise HostError("No release is live on this server.", "Run on your laptop: vru deploy")
+    rolling.start(compose, compose.view())
+    rolling.mend(compose)
     return OK
 
 
@@ -121,6 +139,15 @@ def heal(host: Host) -> int:
         terminal.say("firewall rules were missing and are back")
         audit.record(host, "heal", outcome="done", detail="firewall rules were missing and are back")
     compose = Compose(host)
+    try:
+        led = rolling.mend(compose)
+    except HostError as error:
+        terminal.say(f"nginx could not be led to the services: {error}")
+        code, led = ATTENTION, []
+    if led:
+        said = f"nginx is led to other containers of {', '.join(led)}: those that it knew do not run"
+        terminal.say(said)
+        audit.record(host, "heal", outcome="done", detail=said)
     moment = time.time()
     path = host.state / "heals.json"
     done: dict[str, list[float]] = {

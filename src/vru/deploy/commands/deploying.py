@@ -76,19 +76,29 @@ def setup(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
     report.result(_changes("The server is prepared.", outcome), outcome)
 
 
+_watch_option = click.option(
+    "--watch",
+    type=click.FloatRange(0, 3600),
+    metavar="SECONDS",
+    help="How long new containers are watched while the old ones stand by. Default: VRU_WATCH_S (30).",
+)
+
+
 @click.command()
+@_watch_option
 @with_server
-def deploy(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
+def deploy(target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None) -> None:
     """Put the platform on the server: the seven phases. Run again, it changes only what differs."""
-    outcome = pipeline.deploy(target, report)
+    outcome = pipeline.deploy(target, report, watch_s=watch)
     report.result(_changes(f"The platform is live: {_address(target)}", outcome), outcome)
 
 
 @click.command()
+@_watch_option
 @with_server
-def update(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
+def update(target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None) -> None:
     """Put changed code or settings live on a server that already runs the platform."""
-    outcome = pipeline.deploy(target, report, update=True)
+    outcome = pipeline.deploy(target, report, update=True, watch_s=watch)
     report.result(_changes(f"The platform is live: {_address(target)}", outcome), outcome)
 
 

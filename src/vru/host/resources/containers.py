@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 
+from .. import nginx, rolling, routes
 from ..compose import Compose, Container, Service, View
 from ..database import SERVICE as POSTGRES
 from ..database import Database
-from ..disk import read_json, write_json
+from ..disk import read_json
 from ..errors import HostError
 from ..host import PROJECT, Host
 from ..journal import Step
@@ -26,13 +27,15 @@ _OURS = re.compile(rf"{PROJECT}-[a-z0-9_]+-\d+")
 class ContainerFacts:
     """The project's containers, and when nginx's configuration was last written and last loaded.
 
-    ``impostors`` are containers that somebody made by hand under a name that Compose needs.
+    ``impostors`` are containers that somebody made by hand under a name that Compose needs; ``routes`` is the file that
+    leads nginx to the services.
     """
 
     containers: tuple[Container, ...]
     nginx_written: datetime | None
     nginx_loaded: datetime | None
     impostors: tuple[str, ...] = ()
+    routes: str = ""
 
 
 def facts(host: Host, compose: Compose) -> ContainerFacts:
@@ -40,12 +43,14 @@ def facts(host: Host, compose: Compose) -> ContainerFacts:
     containers, names = compose.containers_and_names()
     ours = {container.name for container in containers}
     impostors = tuple(sorted(name for name in names if _OURS.fullmatch(name) and name not in ours))
-    return ContainerFacts(tuple(containers), _written(host), _loaded(host, containers), impostors)
+    return ContainerFacts(tuple(containers), _written(host), _loaded(host, containers), impostors, routes.text_of(host))
 
 
 def _written(host: Host) -> datetime | None:
     roots = sorted((host.root / "config" / "production").glob("nginx*"))
     paths = [path for root in roots for path in (root, *root.rglob("*"))]
+    if routes.path(host).exists():
+        paths.append(routes.path(host))
     newest = max((path.stat().st_mtime for path in paths), default=None)
     return None if newest is None else datetime.fromtimestamp(newest, timezone.utc)
 
@@ -96,39 +101,25 @@ def _what_changed(service: Service, containers: Sequence[Container]) -> str:
 
 
 def nginx_changes(compose: Compose, actual: ContainerFacts) -> Iterator[Change]:
-    """Reload nginx when its files are newer than what it has loaded."""
-    if actual.nginx_loaded and actual.nginx_written and actual.nginx_written > actual.nginx_loaded:
+    """Mend what leads nginx to the services, and reload it when its files are newer than what it has loaded."""
+    if not actual.nginx_loaded:
+        return
+    if not routes.standing(actual.routes, actual.containers):
+        yield Change("nginx", "routes", "update", "which container serves", partial(_lead_nginx, compose))
+    elif actual.nginx_written and actual.nginx_written > actual.nginx_loaded:
         yield Change("nginx", "configuration", "reload", "after `nginx -t`", partial(_reload_nginx, compose))
 
 
-def check_nginx(compose: Compose) -> None:
-    """Let the running nginx check the files that are there now.
-
-    Raises:
-        HostError: it refuses them.
-    """
-    # With its own arguments: they name the configuration that it really reads.
-    for container in _nginx(compose):
-        done = compose.host.run(["docker", "exec", container.id, "nginx", "-t", *container.arguments], check=False)
-        if not done.ok:
-            raise HostError(
-                f"nginx refuses its new configuration: {done.last_words(2)}",
-                "Mend the template, then deploy again.",
-                service=NGINX,
-                logs=tuple((done.out + done.err).splitlines()[-20:]),
-            )
-
-
-def _nginx(compose: Compose) -> list[Container]:
-    return [c for c in compose.containers() if c.service == NGINX and c.state == "running"]
+def _lead_nginx(compose: Compose, step: Step) -> None:
+    found = compose.existing()
+    rolling.lead(compose, found, routes.steady({one.service for one in found}, found))
 
 
 def _reload_nginx(compose: Compose, step: Step) -> None:
-    check_nginx(compose)
-    moment = datetime.now(timezone.utc).isoformat()
-    for container in _nginx(compose):
-        compose.host.run(["docker", "exec", container.id, "nginx", "-s", "reload", *container.arguments])
-    write_json(compose.host.state / "nginx-reloaded.json", moment)
+    found = nginx.running(compose.existing())
+    for container in found:
+        nginx.check(compose, [container], container.digest)
+    nginx.reload(compose, found)
 
 
 def up(compose: Compose, changes: Sequence[Change], step: Step) -> None:
@@ -143,7 +134,7 @@ def up(compose: Compose, changes: Sequence[Change], step: Step) -> None:
     """
     for change in changes:
         if change.action == "remove":
-            compose.host.run(["docker", "stop", "-t", "35", change.name], check=False, timeout=120)
+            compose.host.run(["docker", "stop", "-t", "130", change.name], check=False, timeout=200)
             compose.host.run(["docker", "rm", "--force", change.name], check=False)
     services = [change.name for change in changes if change.action != "remove"]
     if services:

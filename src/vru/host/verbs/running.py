@@ -49,6 +49,11 @@ def _restart(host: Host, options: argparse.Namespace) -> int:
         return services.restart(host, options.services)
 
 
+def start(parser: argparse.ArgumentParser) -> Run:
+    """Start what is stopped."""
+    return lambda host, options: services.start(host)
+
+
 def heal(parser: argparse.ArgumentParser) -> Run:
     """Restart what is unhealthy."""
     return lambda host, options: services.heal(host)
