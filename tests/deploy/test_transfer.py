@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from vru.deploy.connection import Completed, ConnectionFailedError, Server
+from vru.deploy.connection import ConnectionFailedError, Server
 from vru.deploy.release import Content
-from vru.deploy.remote_setup import PROGRAM_COMMAND
+from vru.deploy.remote_setup import command
 from vru.deploy.transfer import Sent, send
 from vru.domain import VruError
 from vru.host import store
@@ -30,14 +30,19 @@ class Pipe:
         self.program.write_bytes(build_pyz())
         self.cut: int | None = None
 
-    def run(
-        self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", check: bool = True, on_line: object = None
-    ) -> Completed:
-        assert list(argv[: len(PROGRAM_COMMAND)]) == list(PROGRAM_COMMAND)
-        command = [sys.executable, str(self.program), *argv[len(PROGRAM_COMMAND) :]]
+    def stream(
+        self, argv: Sequence[str], on_line: Callable[[str], None], *, stdin: bytes | Iterable[bytes] = b""
+    ) -> tuple[int, str]:
+        assert list(argv) == command(*argv[-1:])
+        command_here = [sys.executable, str(self.program), *argv[-1:]]
         environment = {**os.environ, "VRU_ROOT": str(self.host.root)}
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, bufsize=0
+            command_here,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            bufsize=0,
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -55,7 +60,9 @@ class Pipe:
             out, errors = process.stdout.read().decode(), process.stderr.read().decode()
         if self.cut is not None:
             raise ConnectionFailedError("The connection broke.")
-        return Completed(process.returncode, out, errors)
+        for line in out.splitlines(keepends=True):
+            on_line(line)
+        return process.returncode, errors
 
 
 class Said:

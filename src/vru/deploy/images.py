@@ -89,12 +89,23 @@ def source_files(root: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def base_images(environment: Environment) -> tuple[str, ...]:
-    """The public images that are run or built upon, to be pulled.
+def public_images(environment: Environment) -> tuple[str, ...]:
+    """The public images that are run, to be pulled."""
+    names = {name for name in VARIABLES if name.endswith("_IMAGE")} - set(BUILD_IMAGES)
+    return tuple(sorted({environment[name] for name in names}))
 
-    Those built upon too: a pull honours the server's registry mirrors, a build does not always.
+
+def base_images(environment: Environment) -> tuple[str, ...]:
+    """The public images that are built upon: the server pulls them before it builds, and only then.
+
+    A pull honours the server's registry mirrors, a build does not always.
     """
-    return tuple(sorted({environment[name] for name in VARIABLES if name.endswith("_IMAGE")}))
+    return tuple(sorted({environment[name] for name in BUILD_IMAGES}))
+
+
+def build_arguments(environment: Environment) -> dict[str, str]:
+    """The Dockerfile's arguments, which the compose file gives in the same way."""
+    return {name.removeprefix("VRU_"): environment[name] for name in BUILD_IMAGES}
 
 
 def _files(root: Path, name: str) -> Iterator[str]:

@@ -4,12 +4,11 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
+from vru.deploy import remote_setup
 from vru.deploy.connection import RemoteError, Server
 from vru.deploy.console import Reporter
-from vru.deploy.release import Content
-from vru.deploy.remote_setup import PROGRAM_COMMAND
 from vru.domain import VruError
 from vru.host.disk import human_size
 from vru.host.stream import Record, encode
@@ -17,6 +16,21 @@ from vru.host.stream import Record, encode
 _REPORT_EVERY_S = 1.0
 # A file's content is stored, and once more where the file belongs.
 _COPIES = 2
+
+
+class Piece(Protocol):
+    """Content to send: its name, its size in bytes, and where it is read."""
+
+    @property
+    def sha256(self) -> str:
+        """Its hash, by which it is called."""
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+
+    def open(self) -> IO[bytes]:
+        """Its bytes, seekable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,7 @@ class Sent:
 
 def send(
     server: Server,
-    contents: Mapping[str, Content],
+    contents: Mapping[str, Piece],
     missing: Sequence[str],
     *,
     there: Mapping[str, int] | None = None,
@@ -62,7 +76,7 @@ def send(
     copies = 1 if engine else _COPIES
     left = sum(contents[name].size * copies - progress.there.get(name, 0) for name in missing)
     room = {"room": max(left, 0), **({"engine": engine} if engine else {})}
-    completed = server.run([*PROGRAM_COMMAND, "receive"], stdin=progress.frames(room), check=False)
+    completed = remote_setup.run(server, "receive", stdin=progress.frames(room), check=False)
     if progress.trouble is not None:
         raise progress.trouble
     try:
@@ -87,7 +101,7 @@ class _Progress:
     """The records of one transfer, and how far it is. Its generators run in the thread that sends."""
 
     def __init__(
-        self, contents: Mapping[str, Content], names: Sequence[str], there: Mapping[str, int], report: Reporter | None
+        self, contents: Mapping[str, Piece], names: Sequence[str], there: Mapping[str, int], report: Reporter | None
     ) -> None:
         self.contents = contents
         self.names = names

@@ -85,6 +85,15 @@ class Engine:
                 found[name] = str(image["Id"])
         return found
 
+    def build_cache(self) -> list[Mapping[str, Any]]:
+        """Every record of the build cache: ``ID``, ``Size``, ``Shared``, ``InUse``, ``LastUsedAt``...
+
+        Raises:
+            EngineError: Docker does not answer.
+        """
+        answer = self._get("/system/df", type="build-cache") or {}
+        return list(answer.get("BuildCache") or ())
+
     def _get(self, path: str, **parameters: str) -> Any:
         try:
             self._connection.request("GET", f"{path}?{urlencode(parameters)}")

@@ -84,6 +84,7 @@ class Manifest:
     directories: tuple[DirectoryEntry, ...] = ()
     images: tuple[ImageEntry, ...] = ()
     pull: tuple[str, ...] = ()
+    bases: tuple[str, ...] = ()
     units: tuple[UnitEntry, ...] = ()
     docker_source: str | None = None
     firewall: FirewallEntry | None = None
@@ -141,6 +142,7 @@ def _parse(raw: dict[str, Any]) -> Manifest:
             for item in raw.get("images", ())
         ),
         pull=tuple(_match(_IMAGE, image, "image") for image in raw.get("pull", ())),
+        bases=tuple(_match(_IMAGE, image, "image") for image in raw.get("bases", ())),
         units=tuple(
             UnitEntry(
                 _match(_UNIT, item["name"], "unit"), bool(item.get("enabled", True)), bool(item.get("active", True))

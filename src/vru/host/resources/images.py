@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from .. import pruning
 from ..compose import BUILD_ENVIRONMENT, Compose, present_images
 from ..disk import read_json, write_json
 from ..errors import HostError
-from ..host import PROJECT, Host
+from ..host import Host
 from ..journal import Step
 from ..manifest import ImageEntry, Manifest
 from . import Change
@@ -40,7 +41,7 @@ class ImageFacts:
 
 def facts(host: Host, manifest: Manifest) -> ImageFacts:
     """Ask the engine for all images at once, and read what was recorded."""
-    names = [*manifest.pull, *(entry.image for entry in manifest.images)]
+    names = [*manifest.pull, *manifest.bases, *(entry.image for entry in manifest.images)]
     recorded = {name: image for name, image in read_json(_record(host), {}).items() if name in names}
     found = present_images(host, [*names, *recorded.values()])
     present = {name: found[name] for name in names if name in found}
@@ -77,8 +78,9 @@ def _tag(host: Host, image: str, name: str, step: Step) -> None:
 
 
 def pull_changes(host: Host, manifest: Manifest, present: Collection[str]) -> Iterator[Change]:
-    """Pull what the engine lacks."""
-    for image in manifest.pull:
+    """Pull what the engine lacks; what is only built upon, where something is to be built."""
+    bases = manifest.bases if absent(manifest, present) else ()
+    for image in (*manifest.pull, *bases):
         if image not in present:
             yield Change("image", image, "pull", "", partial(_pull, host, image))
 
@@ -110,6 +112,11 @@ def pull_all(changes: Sequence[Change], step: Step) -> None:
         pulled.result()
 
 
+def note_pulled(host: Host, changes: Sequence[Change]) -> None:
+    """Remember which images are here because of us: they go when no kept release runs them any more."""
+    pruning.note_pulled(host, present_images(host, [change.name for change in changes]))
+
+
 def _pull(host: Host, image: str, step: Step, sleep: Callable[[float], None] = time.sleep) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         done = host.run.lines(["docker", "pull", image], lambda line: step.progress(f"{image}: {line}"), timeout=1800)
@@ -133,12 +140,13 @@ def build_all(compose: Compose, entries: Sequence[ImageEntry], step: Step) -> No
     Raises:
         HostError: one could not be built; the last lines of the build are in the error.
     """
-    done = compose.host.run.lines(
-        compose.command("--progress", "plain", "build", *(entry.service for entry in entries)),
-        step.progress,
-        env=BUILD_ENVIRONMENT,
-        timeout=3600,
-    )
+    with pruning.building(compose.host):
+        done = compose.host.run.lines(
+            compose.command("--progress", "plain", "build", *(entry.service for entry in entries)),
+            step.progress,
+            env=BUILD_ENVIRONMENT,
+            timeout=3600,
+        )
     if not done.ok:
         raise HostError(
             f"The images could not be built: {_reason(done.out)}",
@@ -153,24 +161,9 @@ def build_all(compose: Compose, entries: Sequence[ImageEntry], step: Step) -> No
                 "The Compose file and the release name different images: deploy again.",
                 service=entry.service,
             )
+    pruning.note_built(compose.host, there)
 
 
 def _reason(output: str) -> str:
     errors = [line for line in output.splitlines() if re.search(r"\b(ERROR|error|failed to solve)\b", line)]
     return errors[-1] if errors else (output.splitlines() or ["it said nothing"])[-1]
-
-
-def prune(host: Host, manifests: Sequence[Manifest]) -> int:
-    """Remove this project's built images that no kept release names; others' images are never looked at."""
-    wanted = {entry.image for manifest in manifests for entry in manifest.images}
-    repositories = {image.rpartition(":")[0] for image in wanted}
-    listed = host.run(
-        [
-            "docker", "image", "ls", "--filter", f"label=vru.project={PROJECT}",
-            "--format", "{{.Repository}}:{{.Tag}}",
-        ],
-        check=False,
-    )  # fmt: skip
-    old = [name for name in listed.out.split() if name not in wanted and name.rpartition(":")[0] in repositories]
-    # An image that a container still uses is refused by Docker, which is right.
-    return sum(host.run(["docker", "image", "rm", name], check=False).ok for name in old)
