@@ -292,11 +292,24 @@ def _make_video(
     return path
 
 
+def _data_folder() -> Path:
+    given = os.environ.get("VRU_TEST_DATA")
+    return Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_tracks() -> Path:
+    """The folder with TUD-Campus and TUD-Stadtmitte, from VRU_TEST_DATA or beside the repository; skips without it."""
+    folder = _data_folder() / "tud"
+    if not (folder / "TUD-Campus" / "gt.txt").exists():
+        pytest.skip("needs real tracks: set VRU_TEST_DATA to the folder that holds tud/")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with the real video ``one-by-one``, from VRU_TEST_DATA or beside the repository; skips without it."""
-    given = os.environ.get("VRU_TEST_DATA")
-    folder = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
+    folder = _data_folder()
     if not (folder / "one-by-one" / "video.mp4").exists():
         pytest.skip("needs the real video: set VRU_TEST_DATA to the folder that holds one-by-one/")
     return folder / "one-by-one"

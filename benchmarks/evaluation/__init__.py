@@ -1,0 +1,1 @@
+"""What the evaluation costs, measured against its peers in one run."""

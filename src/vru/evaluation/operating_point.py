@@ -1,0 +1,58 @@
+"""Precision, recall, F1 and false positives per image at a confidence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vru.evaluation.outcomes import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
+from vru.evaluation.tables import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class PointCounts:
+    """Hits, false positives and truth boxes of each picture, at one confidence, overlap and view."""
+
+    hits: Floats
+    wrong: Floats
+    truths: Floats
+
+    def figures(self) -> dict[str, float | None]:
+        """Of all pictures together. None where there is nothing to divide by."""
+        return {name: None if np.isnan(value) else float(value[0]) for name, value in self.drawn(None).items()}
+
+    def drawn(self, weights: Floats | None) -> dict[str, Floats]:
+        """The figures of resamples: ``weights`` is resamples x pictures. NaN where a resample determines none."""
+        drawn = np.ones((1, len(self.hits))) if weights is None else weights
+        hits, wrong, truths = drawn @ self.hits, drawn @ self.wrong, drawn @ self.truths
+        return {
+            "precision": _ratio(hits, hits + wrong),
+            "recall": _ratio(hits, truths),
+            "f1": _ratio(2 * hits, hits + wrong + truths),
+            "fppi": _ratio(wrong, drawn.sum(axis=1)),
+        }
+
+
+def counts_at(
+    outcomes: Outcomes, view: int, overlap: int, score_threshold: float, label: int | None = None
+) -> PointCounts:
+    """Count the detections at or above ``score_threshold``, of all classes or of one. There are no true negatives:
+    empty pictures do not come in countable pieces.
+    """
+    data = outcomes.data
+    outcome, kept = outcomes.outcome[view, overlap], outcomes.kept
+    chosen = data.found.score[kept] >= score_threshold
+    counted = outcomes.counted_truth(view)
+    if label is not None:
+        chosen &= data.found.label[kept] == label
+        counted = counted & (data.truth.label == label)
+
+    def per_picture(kind: np.int8) -> Floats:
+        pictures = data.found.picture[kept[chosen & (outcome == kind)]]
+        return np.bincount(pictures, minlength=data.pictures).astype(np.float64)
+
+    truths = np.bincount(data.truth.picture[counted], minlength=data.pictures).astype(np.float64)
+    return PointCounts(per_picture(TRUE_POSITIVE), per_picture(FALSE_POSITIVE), truths)
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0))

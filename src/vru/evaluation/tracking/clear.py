@@ -1,0 +1,128 @@
+"""CLEAR MOT: how many boxes are found, missed and wrong, and how often a road user changes identity.
+
+Source: Bernardin and Stiefelhagen, Evaluating Multiple Object Tracking Performance: The CLEAR MOT Metrics, 2008, as
+computed by TrackEval.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from vru.evaluation.tracking.sequences import EPS, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A truth track goes on under another id of the tracker. ``frame`` is the place in the sequence."""
+
+    frame: int
+    truth_id: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClearCounts:
+    """What can be added up over sequences and classes. ``overlap`` is the sum of the overlaps of all matches."""
+
+    hits: int = 0
+    misses: int = 0
+    wrong: int = 0
+    switches: int = 0
+    fragments: int = 0
+    mostly_tracked: int = 0
+    partly_tracked: int = 0
+    mostly_lost: int = 0
+    frames: int = 0
+    overlap: float = 0.0
+
+    @classmethod
+    def total(cls, parts: Iterable["ClearCounts"]) -> "ClearCounts":
+        """The sum."""
+        parts = list(parts)
+        return cls(*(sum(getattr(part, field.name) for part in parts) for field in fields(cls)))
+
+    def figures(self) -> dict[str, float | None]:
+        """The figures that follow. None where there is nothing to divide by."""
+        truths, said = self.hits + self.misses, self.hits + self.wrong
+        tracks = self.mostly_tracked + self.partly_tracked + self.mostly_lost
+        # TrackEval's: the logarithm of the switches, but none for none.
+        switches = math.log10(self.switches) if self.switches else 0.0
+        return {
+            "mota": _ratio(self.hits - self.wrong - self.switches, truths),
+            "motp": _ratio(self.overlap, self.hits),
+            "moda": _ratio(self.hits - self.wrong, truths),
+            "motal": _ratio(self.hits - self.wrong - switches, truths),
+            "smota": _ratio(self.overlap - self.wrong - self.switches, truths),
+            "recall": _ratio(self.hits, truths),
+            "precision": _ratio(self.hits, said),
+            "f1": _ratio(2 * self.hits, truths + said),
+            "fppi": _ratio(self.wrong, self.frames),
+            "id_switches": float(self.switches),
+            "fragmentations": float(self.fragments),
+            "mostly_tracked": _ratio(self.mostly_tracked, tracks),
+            "partly_tracked": _ratio(self.partly_tracked, tracks),
+            "mostly_lost": _ratio(self.mostly_lost, tracks),
+        }
+
+
+def clear(sequence: Sequence, threshold: float = 0.5) -> tuple[ClearCounts, tuple[Switch, ...]]:
+    """Match frame by frame, one to one: pairs of the frame before stay if they still overlap by ``threshold``."""
+    tracks = len(sequence.truth_ids)
+    boxes, matched, starts = np.zeros(tracks), np.zeros(tracks), np.zeros(tracks)
+    last = np.full(tracks, -1)  # the tracker's id that found the track last
+    before = np.full(tracks, -1)  # ... in the last frame in which both were there
+    hits, overlap, said, switches = 0, 0.0, 0, []
+    for frame in sequence.frames:
+        said += len(frame.founds)
+        boxes[frame.truths] += 1
+        if not len(frame.truths) or not len(frame.founds):
+            # As in TrackEval, a frame without any pair ends nothing: ``before`` stays.
+            continue
+        score = 1000 * (frame.founds[None, :] == before[frame.truths][:, None]) + frame.overlap
+        score[frame.overlap < threshold - EPS] = 0
+        rows, columns = linear_sum_assignment(-score)
+        real = score[rows, columns] > EPS
+        rows, columns = rows[real], columns[real]
+        truths, founds = frame.truths[rows], frame.founds[columns]
+        for number in np.flatnonzero((last[truths] >= 0) & (last[truths] != founds)).tolist():
+            truth = int(truths[number])
+            switches.append(
+                Switch(
+                    frame.position,
+                    int(sequence.truth_ids[truth]),
+                    int(sequence.found_ids[last[truth]]),
+                    int(sequence.found_ids[founds[number]]),
+                )
+            )
+        matched[truths] += 1
+        idle = before < 0
+        last[truths] = founds
+        before[:] = -1
+        before[truths] = founds
+        starts += idle & (before >= 0)
+        hits += len(truths)
+        overlap += float(frame.overlap[rows, columns].sum())
+    seen = boxes > 0
+    share = matched[seen] / boxes[seen]
+    mostly, partly = int((share > 0.8).sum()), int((share >= 0.2).sum())
+    counts = ClearCounts(
+        hits=hits,
+        misses=int(boxes.sum()) - hits,
+        wrong=said - hits,
+        switches=len(switches),
+        fragments=int((starts[starts > 0] - 1).sum()),
+        mostly_tracked=mostly,
+        partly_tracked=partly - mostly,
+        mostly_lost=tracks - partly,
+        frames=len(sequence.frames),
+        overlap=overlap,
+    )
+    return counts, tuple(switches)
+
+
+def _ratio(above: float, below: float) -> float | None:
+    return above / below if below else None
