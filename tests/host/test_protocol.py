@@ -222,7 +222,8 @@ def test_the_change_goes_on_when_the_watcher_is_killed_and_a_new_one_attaches(sl
     again = slow.run("apply", stdin=(slow.path / "manifest").read_bytes())
     events = [json.loads(line) for line in again.stdout.splitlines()]
     assert again.returncode == 0, events[-1]
-    assert events[0]["event"] == "begin"
+    assert "Attached to the deployment of release" in events[0]["text"]
+    assert events[1]["event"] == "begin"
     assert len(list((slow.path / "state/journal").iterdir())) == 1
     # The other release was refused while this one was under way.
     refused = json.loads(busy.stdout.splitlines()[-1])
@@ -244,6 +245,8 @@ def test_a_killed_executor_is_told_and_the_next_run_converges(slow):
     again = slow.run("apply", stdin=(slow.path / "manifest").read_bytes())
     assert again.returncode == 0
     assert len(list((slow.path / "src").iterdir())) == 2500
+    note, journal = again.stdout.split(b"\n", 1)
+    assert "The last change was cut off at the step" in json.loads(note)["text"]
     followed = slow.run("follow")
     assert followed.returncode == 0
     assert followed.stdout == again.stdout

@@ -14,7 +14,7 @@ from typing import Any
 from . import audit
 from .errors import FAILED, OK, HostError
 from .host import DEFAULT_ROOT, Host
-from .journal import newest, now
+from .journal import newest, now, read_events
 from .lock import busy, holder, require_unlocked
 from .program import own_command
 
@@ -82,6 +82,30 @@ def attach(host: Host, manifest_release: str) -> Path | None:
 
 def last_journal(host: Host) -> Path:
     """The journal of the running executor, or of the last one.
+def greeting(host: Host, journal: Path | None) -> str:
+    """What whoever starts a change should know first: that one runs already, or that the last one was cut off."""
+    if journal is not None:
+        owner = holder(host) or {}
+        return (
+            f"Attached to {owner.get('purpose', 'the change')}, which {owner.get('owner', 'somebody')} began "
+            f"at {owner.get('since', 'an earlier time')[:19].replace('T', ' ')} UTC and which went on meanwhile."
+        )
+    last = newest(host.journals)
+    events = read_events(last) if last is not None else []
+    if not events or events[-1]["event"] == "end":
+        return ""
+    begun = [event["name"] for event in events if event["event"] == "step"]
+    where = f' at the step "{begun[-1]}"' if begun else ""
+    return f"The last change was cut off{where}; this one finishes what is left."
+
+
+def ended_well(host: Host) -> bool:
+    """Whether the last change came to a good end: what it made live is whole."""
+    last = newest(host.journals)
+    events = read_events(last) if last is not None else []
+    return not events or bool(events[-1].get("ok"))
+
+
 
     Raises:
         HostError: there never was one.

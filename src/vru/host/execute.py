@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from . import audit, health, program, store, verify
+from . import audit, health, history, program, releases, store, verify
 from .compose import Compose
 from .errors import FAILED, OK, FencedError, HostError, ToldError
 from .host import Host
@@ -38,6 +38,7 @@ SETUP, TRANSFER, ORCHESTRATION, INTEGRATION, VERIFICATION = (
 )  # fmt: skip
 # What the executor is asked to do, and how the lock and the audit call it.
 DEPLOY, SETUP_ONLY, ROLLBACK = "apply", "setup", "rollback"
+_DOCKER_S = 60.0
 _PURPOSES = {
     DEPLOY: "the deployment of release", SETUP_ONLY: "the setup for release", ROLLBACK: "the rollback to release",
 }  # fmt: skip
@@ -119,7 +120,7 @@ class _Executor:
             try:
                 self._serve()
             except HostError as error:
-                if before is not None and before != self.manifest.release:
+                if before is not None and before != self.manifest.release and self._docker_is_back(error):
                     self._go_back(before, error)
                 raise
             self._finish()
@@ -144,6 +145,16 @@ class _Executor:
             try:
                 back.return_to(step)
             except HostError as error:
+    def _docker_is_back(self, cause: HostError) -> bool:
+        """Whether Docker answers; it is given time, for it may be what failed, and systemd starts it again."""
+        deadline = time.monotonic() + _DOCKER_S
+        while not self.host.run(["docker", "version"], check=False).ok:
+            if time.monotonic() > deadline:
+                cause.fix = f"Docker does not answer: journalctl -u docker. {cause.fix}"
+                return False
+            time.sleep(0.5)
+        return True
+
                 cause.fix = f"{cause.fix} Going back to release {release} failed as well: {error.message}"
                 step.state, step.detail = "failed", error.message
                 return
@@ -235,6 +246,9 @@ class _Executor:
                 step.skip("all there")
         builds = images.absent(self.manifest, present)
         names = ", ".join(entry.service for entry in builds)
+        if self.rollback:
+            self._restore_tags()
+            return
         with self.journal.step(ORCHESTRATION, "build images", names) as step:
             if builds:
                 images.build_all(self.compose, builds, step)
@@ -258,12 +272,23 @@ class _Executor:
         pending = [change for change in containers.changes(view, found, self._expected) if change.name in stateful]
         if pending:
             self._up(pending, "start stores")
+    def _restore_tags(self) -> None:
+        """An earlier release's images are here; a tag that was taken away or moved names its own again."""
+        with self.journal.step(ORCHESTRATION, "images") as step:
+            tags = releases.tags_to_restore(self.host, self.manifest)
+            for tag, image in tags.items():
+                self.host.run(["docker", "tag", image, tag])
+            self._expected.update(tags)
+            step.count(len(tags))
+            step.detail = f"all there, {len(tags)} tagged again" if tags else "all there; nothing is built"
+
         self._wait(stateful, pending)
         found = containers.facts(self.host, self.compose)
         password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
         for change in containers.password_changes(self.compose, found, password):
             self._apply(ORCHESTRATION, "database password", [change])
-        if self.manifest.migrate:
+        # An earlier release finds a schema that only grew since: it runs no migrations, and none is undone.
+        if self.manifest.migrate and not self.rollback:
             facts = migration.facts(self.host, self.compose)
             self._apply(ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate, view, facts))
         pending = list(containers.changes(view, containers.facts(self.host, self.compose), self._expected))
@@ -329,6 +354,7 @@ class _Executor:
             deadline = time.monotonic() + firewall.CONFIRM_S + 15
             while firewall.pending(self.host) and time.monotonic() < deadline:
                 time.sleep(0.5)
+                history.add(self.host, self.manifest.release, ROLLBACK if self.rollback else DEPLOY)
             if not firewall.confirmed(self.host, self.manifest.firewall):
                 raise HostError(
                     "The firewall rules were taken back: nobody confirmed them over a new connection.",
@@ -336,6 +362,7 @@ class _Executor:
                 )
             step.detail = "confirmed"
 
+            releases.record_images(self.host, self.manifest)
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _apply(self, phase: str, name: str, changes: Iterable[Change]) -> None:

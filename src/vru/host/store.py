@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from . import history
 from .disk import write_atomic, write_json
 from .errors import HostError
 from .host import Host
@@ -108,11 +109,15 @@ def set_current(host: Host, release: str) -> None:
 
 
 def kept(host: Host) -> list[str]:
-    """The releases on this server, the live one first, then the newest."""
+    """The releases on this server: the live one, then those that were live, then those that never were; newest first.
+
+    One that failed must not push out one that could be gone back to.
+    """
     live = current(host)
     found = sorted(host.releases.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    deployed = {name: number for number, name in enumerate(history.order(host))}
     names = [path.parent.name for path in found]
-    return sorted(names, key=lambda name: name != live)
+    return sorted(names, key=lambda name: (name != live, deployed.get(name, len(deployed))))
 
 
 def prune(host: Host) -> tuple[list[Manifest], int]:

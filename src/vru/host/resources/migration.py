@@ -22,11 +22,16 @@ from . import Change
 
 @dataclass(frozen=True)
 class MigrationFacts:
-    """What was run last, and the schema's version now; ``version`` is None while the database cannot be asked."""
+    """What was run last and before, and the schema's version now.
+
+    ``version`` is None while the database cannot be asked. ``earlier`` images ran on this database as well: the schema
+    only grew since, so an older release needs nothing more when it comes back.
+    """
 
     image: str
     recorded: str
     version: str | None
+    earlier: frozenset[str] = frozenset()
 
 
 def facts(host: Host, compose: Compose, containers: Iterable[Container] | None = None) -> MigrationFacts:
@@ -35,15 +40,17 @@ def facts(host: Host, compose: Compose, containers: Iterable[Container] | None =
     there = compose.containers() if containers is None else containers
     running = [c for c in there if c.service == POSTGRES and c.state == "running"]
     version = Database.of(compose, running[0]).migration() if running else None
-    return MigrationFacts(record.get("image", ""), record.get("version", ""), version)
+    return MigrationFacts(
+        record.get("image", ""), record.get("version", ""), version, frozenset(record.get("earlier", ()))
+    )
 
 
 def changes(compose: Compose, service: str, view: View, actual: MigrationFacts) -> Iterator[Change]:
-    """Run the migrations unless this very image ran them and the schema still is what it made."""
+    """Run the migrations unless this image ran them and the schema still is what it made."""
     wanted = view.tools.get(service) or view.services.get(service)
     if wanted is None:
         raise HostError(f"The Compose file has no service {service!r} to run the migrations.", service=service)
-    if actual.image == wanted.image and actual.version and actual.version == actual.recorded:
+    if wanted.image in {actual.image, *actual.earlier} and actual.version and actual.version == actual.recorded:
         return
     detail = f"schema {actual.version}" if actual.version else "new schema"
     yield Change("migration", service, "run", detail, partial(run, compose, service, wanted.image))
@@ -61,6 +68,10 @@ def run_and_record(compose: Compose, service: str, image: str, on_line: Callable
     Raises:
         HostError: they failed; what they said is in the error.
     """
+    path = compose.host.state / "migrated.json"
+    record = read_json(path, {})
+    same_database = record and Database.find(compose).migration() == record["version"]
+    earlier = {record["image"], *record.get("earlier", ())} - {image} if same_database else set()
     done = compose.run_once(service, on_line)
     if not done.ok:
         raise HostError(
@@ -70,5 +81,5 @@ def run_and_record(compose: Compose, service: str, image: str, on_line: Callable
             logs=tuple(done.out.splitlines()[-20:]),
         )
     version = Database.find(compose).migration()
-    write_json(compose.host.state / "migrated.json", {"image": image, "version": version})
+    write_json(path, {"image": image, "version": version, "earlier": sorted(earlier)})
     return version

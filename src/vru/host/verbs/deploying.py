@@ -52,6 +52,7 @@ def follow(parser: argparse.ArgumentParser) -> Run:
     return lambda host, options: detach.follow(host, detach.last_journal(host), terminal.say)
 
 
+    _greet(host, journal)
 def execute(parser: argparse.ArgumentParser) -> Run:
     """Make the change."""
     parser.add_argument("release")
@@ -59,6 +60,12 @@ def execute(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--unit", required=True)
     parser.add_argument("--mode", choices=(executor.DEPLOY, executor.SETUP_ONLY, executor.ROLLBACK), required=True)
     return lambda host, options: executor.execute(
+def _greet(host: Host, journal: Path | None) -> None:
+    text = detach.greeting(host, journal)
+    if text:
+        terminal.say(json.dumps({"event": "note", "text": text}))
+
+
         host, options.release, options.journal, options.unit, mode=options.mode
     )
 
