@@ -10,7 +10,7 @@ from vru.deploy.checks import Check, problems
 from vru.deploy.commands.common import EXIT_FAILED, common, open_target, server_options
 from vru.deploy.console import Reporter, timed
 from vru.deploy.doctor import report as doctors_report
-from vru.deploy.doctor.examination import examine_laptop, examine_server
+from vru.deploy.doctor.examination import LAPTOP, SERVER, examine_laptop, examine_server
 
 _COLOURS = {"problem": "red", "warning": "yellow", "unknown": "magenta", "ok": "green"}
 
@@ -18,6 +18,7 @@ _COLOURS = {"problem": "red", "warning": "yellow", "unknown": "magenta", "ok": "
 @click.command()
 @click.option("--local", "local_only", is_flag=True, help="Look at the laptop only, not at the server.")
 @click.option("--all", "everything", is_flag=True, help="Show what is well, too.")
+@click.option("--list", "list_only", is_flag=True, help="List the faults that are looked for, and look for none.")
 @common
 @server_options
 def doctor(
@@ -28,11 +29,15 @@ def doctor(
     accept_host_key: str | None,
     local_only: bool,
     everything: bool,
+    list_only: bool,
 ) -> None:
     """Name what is wrong with this laptop and the server, each fault with its fix. Changes nothing.
 
     Exits with 1 if there is a problem, with 0 if there are warnings only.
     """
+    if list_only:
+        _list(report, as_json=as_json)
+        return
     try:
         settings: environment.Environment | environment.EnvironmentFileError = environment.load(
             root / environment.FILE_NAME, host=host
@@ -49,6 +54,20 @@ def doctor(
     _show(checks, report, as_json=as_json, everything=everything)
     if problems(checks):
         sys.exit(EXIT_FAILED)
+
+
+def _list(report: Reporter, *, as_json: bool) -> None:
+    if as_json:
+        known = {"laptop": LAPTOP, "server": SERVER}
+        faults = [
+            {"where": where, "name": one.name, "about": one.about}
+            for where, several in known.items()
+            for one in several
+        ]
+        report.result("", {"faults": faults})
+    else:
+        for title, several in (("Of the laptop", LAPTOP), ("Of the server", SERVER)):
+            click.echo(f"{title}:\n\n{doctors_report.table(several)}\n")
 
 
 def _show(checks: list[Check], report: Reporter, *, as_json: bool, everything: bool) -> None:

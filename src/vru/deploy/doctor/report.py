@@ -1,10 +1,12 @@
 """What the doctor says: what is wrong first, then how much is well."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from vru.deploy.checks import Check
+from vru.deploy.doctor.fault import Fault
 
 _ORDER = ("problem", "warning", "unknown")
 
@@ -40,3 +42,14 @@ def as_json(checks: Sequence[Check]) -> dict[str, Any]:
         "counts": {state: count[state] for state in rank},
         "checks": [check.as_json() for check in sorted(checks, key=lambda check: rank[check.state])],
     }
+
+
+def table(faults: Iterable[Fault]) -> str:
+    """What some faults are and how each is mended, as the guide has it (Markdown)."""
+    rows = ["| looked at | what is wrong | what to do |", "|---|---|---|"]
+    for fault in faults:
+        # What the finding fills in stands in capitals: {unit} -> UNIT.
+        remedy = "the finding says it" if fault.remedy == "{fix}" else fault.remedy
+        remedy = re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), remedy).replace("|", "\\|")
+        rows.append(f"| {fault.name} | {fault.about} | {remedy} |")
+    return "\n".join(rows)
