@@ -36,9 +36,8 @@ services:
     restart: unless-stopped
     entrypoint: [nginx]
     command: [-c, /etc/vru/nginx.conf, -g, "daemon off;"]
-    volumes: ["./config/production:/etc/vru:ro"]
+    volumes: ["./config/production:/etc/vru:ro", "./data/routes:/etc/vru-routes:ro"]
     ports: ["80:8080", "8000:8080", "3001:8080"]
-    depends_on: [api_gateway]
     healthcheck: {test: [CMD, curl, -fsS, "http://127.0.0.1:8080/health"], interval: 1s, timeout: 3s, retries: 10}
 """  # noqa: E501
 DOCKERFILE = """
@@ -63,11 +62,11 @@ events {}
 http {
   client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c; uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
   resolver 127.0.0.11 valid=1s;
+  include /etc/vru-routes/upstreams.conf;
   server {
     listen 8080;
     add_header X-Config one always;
-    set $gateway api_gateway:8000;
-    location / { proxy_pass http://$gateway; }
+    location / { proxy_pass http://$api_gateway; }
   }
 }
 """  # noqa: E501

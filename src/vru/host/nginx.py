@@ -111,7 +111,7 @@ def workers(pid: int, proc: Path = Path("/proc")) -> list[Worker]:
             parents[number] = int(status.rpartition(")")[2].split()[1])
             titles[number] = title
     found = []
-    for number, title in titles.items():
+    for number, title in sorted(titles.items()):
         ancestor = number
         while ancestor != pid and ancestor in parents:
             ancestor = parents[ancestor]

@@ -369,12 +369,13 @@ class _AnswersTwice:
             )  # fmt: skip
             for line in done.out.splitlines():
                 if '"upstream_status":"' in line and ", " in line:
-                    found += _two_answers(line)
+                    found += two_answers(line)
         self._since = until
         return found
 
 
-def _two_answers(line: str) -> list[tuple[str, int, int]]:
+def two_answers(line: str) -> list[tuple[str, int, int]]:
+    """Of a line of nginx's log: the first address, its status, and that of the last answer, if there were two."""
     try:
         entry = json.loads(line)
         addresses, statuses = entry["upstream"].split(", "), entry["upstream_status"].split(", ")
