@@ -28,8 +28,8 @@ def has_systemd() -> bool:
     return Path("/run/systemd/system").is_dir()
 
 
-def start(host: Host, release: str, mode: str, *, expect: str | None = None) -> tuple[str, Path]:
-    """Start the executor detached from this connection; ``mode`` and ``expect`` are its own.
+def start(host: Host, release: str, mode: str, *, expect: str | None = None, watch_s: float = 0.0) -> tuple[str, Path]:
+    """Start the executor detached from this connection; ``mode``, ``expect`` and ``watch_s`` are its own.
 
     Returns:
         The name of its unit, and its journal.
@@ -41,6 +41,8 @@ def start(host: Host, release: str, mode: str, *, expect: str | None = None) -> 
     unit = f"vru-apply-{stamp}"
     journal = host.journals / f"{stamp}-{release}.jsonl"
     command = [*own_command(), "execute", release, "--journal", str(journal), "--unit", unit, "--mode", mode]
+    if watch_s:
+        command += ["--watch", f"{watch_s:g}"]
     if expect is not None:
         command += ["--expect", expect]
     variables = {audit.ACTOR_VARIABLE: audit.actor()}
@@ -80,8 +82,6 @@ def attach(host: Host, manifest_release: str) -> Path | None:
     return Path(owner["journal"])
 
 
-def last_journal(host: Host) -> Path:
-    """The journal of the running executor, or of the last one.
 def greeting(host: Host, journal: Path | None) -> str:
     """What whoever starts a change should know first: that one runs already, or that the last one was cut off."""
     if journal is not None:
@@ -106,6 +106,8 @@ def ended_well(host: Host) -> bool:
     return not events or bool(events[-1].get("ok"))
 
 
+def last_journal(host: Host) -> Path:
+    """The journal of the running executor, or of the last one.
 
     Raises:
         HostError: there never was one.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from . import audit, health, history, program, releases, store, verify
+from . import audit, health, history, nginx, program, pruning, releases, rolling, routes, store, verify
 from .compose import Compose
 from .errors import FAILED, OK, FencedError, HostError, ToldError
 from .host import Host
@@ -45,7 +45,14 @@ _PURPOSES = {
 
 
 def execute(
-    host: Host, release: str, journal_path: Path, unit: str, *, mode: str = DEPLOY, expect: str | None = None
+    host: Host,
+    release: str,
+    journal_path: Path,
+    unit: str,
+    *,
+    mode: str = DEPLOY,
+    expect: str | None = None,
+    watch_s: float = 0.0,
 ) -> int:
     """Make the change and journal it; never raises for what can go wrong with a server.
 
@@ -56,6 +63,7 @@ def execute(
         unit: the systemd unit that this process runs in.
         mode: `DEPLOY`; `SETUP_ONLY` for what does not touch the platform; `ROLLBACK` for what builds nothing.
         expect: the state of the server (`plan.state_of`) for which the change was agreed to; another one stops it.
+        watch_s: how long new containers are watched, in seconds, while the old ones stand by.
 
     Returns:
         The exit code: 0 for a success.
@@ -72,7 +80,7 @@ def execute(
             manifest = store.load(host, release)
             if expect is not None:
                 _check_state(host, manifest, expect)
-            _Executor(host, manifest, journal).run(mode)
+            _Executor(host, manifest, journal, watch_s).run(mode)
             lease.check()
             if expect is not None and mode == SETUP_ONLY:
                 journal.notes["state"] = state_of_release(host, manifest)
@@ -101,11 +109,12 @@ def _check_state(host: Host, manifest: Manifest, expect: str) -> None:
 
 
 class _Executor:
-    def __init__(self, host: Host, manifest: Manifest, journal: Journal) -> None:
+    def __init__(self, host: Host, manifest: Manifest, journal: Journal, watch_s: float = 0.0) -> None:
         self.host = host
         self.manifest = manifest
         self.journal = journal
         self.compose = Compose(host)
+        self.watch_s = watch_s
         self.rollback = False
         self._expected: dict[str, str] = {}
 
@@ -113,7 +122,8 @@ class _Executor:
         setup_only = mode == SETUP_ONLY
         self.rollback = mode == ROLLBACK
         self._setup()
-        self._files([entry for entry in self.manifest.files if entry.path.startswith("/")] if setup_only else None)
+        outside = [e for e in self.manifest.files if e.path.startswith("/") or e.path == program.FILE]
+        self._files(outside if setup_only else None)
         self._firewall()
         if not setup_only:
             before = store.current(self.host)
@@ -135,16 +145,6 @@ class _Executor:
         if self.manifest.has_compose:
             self._verify()
 
-    def _go_back(self, release: str, cause: HostError) -> None:
-        """Put the live release's files back, and its containers where they were changed already.
-
-        The database keeps its schema: migrations only expand it, so the older release works with it.
-        """
-        back = _Executor(self.host, store.load(self.host, release), self.journal)
-        with self.journal.step(ORCHESTRATION, "go back", f"to release {release}") as step:
-            try:
-                back.return_to(step)
-            except HostError as error:
     def _docker_is_back(self, cause: HostError) -> bool:
         """Whether Docker answers; it is given time, for it may be what failed, and systemd starts it again."""
         deadline = time.monotonic() + _DOCKER_S
@@ -155,6 +155,16 @@ class _Executor:
             time.sleep(0.5)
         return True
 
+    def _go_back(self, release: str, cause: HostError) -> None:
+        """Put the live release's files back, and its containers where they were changed already.
+
+        The database keeps its schema: migrations only expand it, so the older release works with it.
+        """
+        back = _Executor(self.host, store.load(self.host, release), self.journal)
+        with self.journal.step(ORCHESTRATION, "go back", f"to release {release}") as step:
+            try:
+                back.return_to(step)
+            except HostError as error:
                 cause.fix = f"{cause.fix} Going back to release {release} failed as well: {error.message}"
                 step.state, step.detail = "failed", error.message
                 return
@@ -172,6 +182,7 @@ class _Executor:
         files.release(self.host, self.manifest)
         units.reload_systemd(self.host, step)
         view = self.compose.view()
+        routes.ensure(self.host, view, self.compose.existing())
         stateful = [name for name in containers.STATEFUL if name in view.services]
         pending = list(containers.changes(view, containers.facts(self.host, self.compose)))
         containers.up(self.compose, [change for change in pending if change.name in stateful], step)
@@ -181,7 +192,10 @@ class _Executor:
         for change in containers.password_changes(self.compose, found, password):
             if change.apply is not None:
                 change.apply(step)
-        containers.up(self.compose, [change for change in pending if change.name not in stateful], step)
+        in_place = [change for change in pending if change.name not in (*stateful, *rolling.SERVICES)]
+        containers.up(self.compose, in_place, step)
+        names = [change.name for change in in_place if change.name in view.services]
+        rolling.roll(self.host, self.compose, self.journal, view, besides=names)
         health.wait(self.compose, view.running)
         for change in containers.nginx_changes(self.compose, containers.facts(self.host, self.compose)):
             if change.apply is not None:
@@ -232,6 +246,9 @@ class _Executor:
             self.compose.check()
         found = images.facts(self.host, self.manifest)
         self._expected = found.expected
+        if self.rollback:
+            self._restore_tags()
+            return
         moved = list(images.tag_changes(self.host, found))
         if moved:
             self._apply(ORCHESTRATION, "image tags", moved)
@@ -240,15 +257,13 @@ class _Executor:
         with self.journal.step(ORCHESTRATION, "pull images", f"{len(pulls)} of {len(self.manifest.pull)}") as step:
             if pulls:
                 images.pull_all(pulls, step)
+                images.note_pulled(self.host, pulls)
                 step.count(len(pulls))
                 step.detail = f"{len(pulls)} pulled"
             else:
                 step.skip("all there")
         builds = images.absent(self.manifest, present)
         names = ", ".join(entry.service for entry in builds)
-        if self.rollback:
-            self._restore_tags()
-            return
         with self.journal.step(ORCHESTRATION, "build images", names) as step:
             if builds:
                 images.build_all(self.compose, builds, step)
@@ -257,9 +272,22 @@ class _Executor:
             else:
                 step.skip("all there")
 
+    def _restore_tags(self) -> None:
+        """An earlier release's images are here; a tag that was taken away or moved names its own again."""
+        with self.journal.step(ORCHESTRATION, "images") as step:
+            tags = releases.tags_to_restore(self.host, self.manifest)
+            for tag, image in tags.items():
+                self.host.run(["docker", "tag", image, tag])
+            self._expected.update(tags)
+            step.count(len(tags))
+            step.detail = f"all there, {len(tags)} tagged again" if tags else "all there; nothing is built"
+
     def _containers(self) -> None:
         view = self.compose.view()
-        containers.check_nginx(self.compose)
+        here = self.compose.existing()
+        routes.ensure(self.host, view, here)
+        if containers.NGINX in view.services:
+            nginx.check(self.compose, here, view.services[containers.NGINX].digest)
         stateful = [name for name in containers.STATEFUL if name in view.services]
         found = containers.facts(self.host, self.compose)
         mended = [
@@ -272,16 +300,6 @@ class _Executor:
         pending = [change for change in containers.changes(view, found, self._expected) if change.name in stateful]
         if pending:
             self._up(pending, "start stores")
-    def _restore_tags(self) -> None:
-        """An earlier release's images are here; a tag that was taken away or moved names its own again."""
-        with self.journal.step(ORCHESTRATION, "images") as step:
-            tags = releases.tags_to_restore(self.host, self.manifest)
-            for tag, image in tags.items():
-                self.host.run(["docker", "tag", image, tag])
-            self._expected.update(tags)
-            step.count(len(tags))
-            step.detail = f"all there, {len(tags)} tagged again" if tags else "all there; nothing is built"
-
         self._wait(stateful, pending)
         found = containers.facts(self.host, self.compose)
         password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
@@ -292,9 +310,15 @@ class _Executor:
             facts = migration.facts(self.host, self.compose)
             self._apply(ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate, view, facts))
         pending = list(containers.changes(view, containers.facts(self.host, self.compose), self._expected))
-        if pending:
-            self._up(pending, "start services")
-        self._wait([name for name in view.running if name not in stateful], pending)
+        in_place = [change for change in pending if change.name not in rolling.SERVICES]
+        if in_place:
+            self._up(in_place, "start services in place")
+        rolling.roll(
+            self.host, self.compose, self.journal, view, self.watch_s,
+            again=rolling.alike_but_changed(view, self.compose.existing(), pending),
+            besides=[change.name for change in in_place if change.name in view.services],
+        )  # fmt: skip
+        health.wait(self.compose, [name for name in view.running if name not in stateful])
 
     def _up(self, pending: Sequence[Change], name: str) -> None:
         with self.journal.step(ORCHESTRATION, name, ", ".join(str(change) for change in pending)) as step:
@@ -330,6 +354,7 @@ class _Executor:
     def _finish(self) -> None:
         if store.current(self.host) != self.manifest.release:
             with self.journal.step(VERIFICATION, "release", self.manifest.release) as step:
+                history.add(self.host, self.manifest.release, ROLLBACK if self.rollback else DEPLOY)
                 store.set_current(self.host, self.manifest.release)
                 step.count()
                 step.detail = f"{self.manifest.release} is live"
@@ -337,11 +362,12 @@ class _Executor:
         if self.manifest.has_compose:
             # What is true now is what the next plan compares with.
             images.record(self.host, self.manifest)
+            releases.record_images(self.host, self.manifest)
             self.compose.remember()
         kept, removed = store.prune(self.host)
         programs = (manifest.file(program.FILE) for manifest in kept)
         program.prune(self.host, [entry.sha256 for entry in programs if entry is not None])
-        pruned = images.prune(self.host, kept) if self.manifest.has_compose else 0
+        pruned = pruning.prune(self.host, kept) if self.manifest.has_compose else 0
         if removed or pruned:
             with self.journal.step(VERIFICATION, "clean up") as step:
                 step.detail = f"of earlier releases: {pruned} images, {removed} files' content"
@@ -354,7 +380,6 @@ class _Executor:
             deadline = time.monotonic() + firewall.CONFIRM_S + 15
             while firewall.pending(self.host) and time.monotonic() < deadline:
                 time.sleep(0.5)
-                history.add(self.host, self.manifest.release, ROLLBACK if self.rollback else DEPLOY)
             if not firewall.confirmed(self.host, self.manifest.firewall):
                 raise HostError(
                     "The firewall rules were taken back: nobody confirmed them over a new connection.",
@@ -362,7 +387,6 @@ class _Executor:
                 )
             step.detail = "confirmed"
 
-            releases.record_images(self.host, self.manifest)
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _apply(self, phase: str, name: str, changes: Iterable[Change]) -> None:

@@ -30,7 +30,19 @@ def _facts(host: Host, options: argparse.Namespace) -> int:
 def apply(parser: argparse.ArgumentParser) -> Run:
     """Start the executor, or find it at work for this release, and watch."""
     parser.add_argument("--setup-only", action="store_true", help="only Docker, directories, units, firewall")
+    watch_option(parser)
     return _apply
+
+
+def watch_option(parser: argparse.ArgumentParser) -> None:
+    """``--watch``, for every verb that replaces containers."""
+    parser.add_argument(
+        "--watch",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long the old containers stand by while the new ones are watched (default 0)",
+    )
 
 
 def _apply(host: Host, options: argparse.Namespace) -> int:
@@ -40,11 +52,18 @@ def _apply(host: Host, options: argparse.Namespace) -> int:
     except HostError as error:
         print(json.dumps({"event": "end", "ok": False, "message": error.message, "fix": error.fix}), flush=True)
         return error.code
+    _greet(host, journal)
     if journal is None:
         store.save(host, manifest)
         mode = executor.SETUP_ONLY if options.setup_only else executor.DEPLOY
-        _, journal = detach.start(host, manifest.release, mode)
+        _, journal = detach.start(host, manifest.release, mode, watch_s=options.watch)
     return detach.follow(host, journal, terminal.say)
+
+
+def _greet(host: Host, journal: Path | None) -> None:
+    text = detach.greeting(host, journal)
+    if text:
+        terminal.say(json.dumps({"event": "note", "text": text}))
 
 
 def follow(parser: argparse.ArgumentParser) -> Run:
@@ -52,21 +71,15 @@ def follow(parser: argparse.ArgumentParser) -> Run:
     return lambda host, options: detach.follow(host, detach.last_journal(host), terminal.say)
 
 
-    _greet(host, journal)
 def execute(parser: argparse.ArgumentParser) -> Run:
     """Make the change."""
     parser.add_argument("release")
     parser.add_argument("--journal", required=True, type=Path)
     parser.add_argument("--unit", required=True)
     parser.add_argument("--mode", choices=(executor.DEPLOY, executor.SETUP_ONLY, executor.ROLLBACK), required=True)
+    watch_option(parser)
     return lambda host, options: executor.execute(
-def _greet(host: Host, journal: Path | None) -> None:
-    text = detach.greeting(host, journal)
-    if text:
-        terminal.say(json.dumps({"event": "note", "text": text}))
-
-
-        host, options.release, options.journal, options.unit, mode=options.mode
+        host, options.release, options.journal, options.unit, mode=options.mode, watch_s=options.watch
     )
 
 
