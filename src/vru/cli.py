@@ -12,9 +12,13 @@ _COMMANDS = {
     "setup": ("vru.deploy.commands.deploying:setup", "Prepare the server: Docker, directories, firewall, units."),
     "deploy": ("vru.deploy.commands.deploying:deploy", "Put the platform on the server."),
     "update": ("vru.deploy.commands.deploying:update", "Put changed code or settings live."),
+    "releases": ("vru.deploy.commands.releases:releases", "Show the releases that the server keeps."),
+    "rollback": ("vru.deploy.commands.releases:rollback", "Go back to an earlier release, without building anything."),
     "verify": ("vru.deploy.commands.running:verify", "Check that the running platform is whole."),
     "status": ("vru.deploy.commands.running:status", "Show the services on the server."),
     "logs": ("vru.deploy.commands.running:logs", "Show the services' log lines."),
+    "lock": ("vru.deploy.commands.guarding:lock", "Keep others' changes out of the server for a while."),
+    "audit": ("vru.deploy.commands.guarding:audit", "Show who changed what, and check the record."),
     "doctor": ("vru.deploy.commands.doctor:doctor", "Name what is wrong with laptop and server, with the fix."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }

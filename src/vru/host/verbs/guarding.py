@@ -26,6 +26,7 @@ from ..lock import (
     take_operator_lock,
 )
 from . import Run, json_option
+from .deploying import watch_option
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_S = 30 * 86400.0
@@ -49,6 +50,7 @@ def rollback(parser: argparse.ArgumentParser) -> Run:
     """Bring an earlier release back."""
     parser.add_argument("release", nargs="?", help="as `releases` shows it; default: the one before the live one")
     parser.add_argument("--json", action="store_true", help="print the journal's events as they come")
+    watch_option(parser)
     return _rollback
 
 
@@ -73,7 +75,7 @@ def _rollback(host: Host, options: argparse.Namespace) -> int:
     if text:
         say(json.dumps({"event": "note", "text": text}))
     if journal is None:
-        _, journal = detach.start(host, release, executor.ROLLBACK)
+        _, journal = detach.start(host, release, executor.ROLLBACK, watch_s=options.watch)
     return detach.follow(host, journal, say)
 
 

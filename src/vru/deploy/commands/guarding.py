@@ -1,0 +1,149 @@
+"""Keeping changes apart, and reading who made them: lock, audit."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import click
+
+from vru.deploy import audit_memory, pipeline, remote_setup
+from vru.deploy.commands.common import pass_through, with_server
+from vru.deploy.connection import RemoteError, actor
+from vru.deploy.console import Reporter
+from vru.domain import VruError
+from vru.host import audit as chain
+from vru.host.lock import HEARTBEAT_S
+from vru.host.terminal import table
+
+_ENDING_S = 15.0
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def lock(context: click.Context) -> None:
+    """Keep others' changes out of the server for a while; without a command: show who does, and what is under way."""
+    if context.invoked_subcommand is None:
+        context.invoke(show)
+
+
+@lock.command()
+@with_server
+def show(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
+    """Show who has locked changes, and what is under way."""
+    pass_through(target, ["lock", *(["--json"] if as_json else [])])
+
+
+@lock.command()
+@click.option("--reason", required=True, help="For those whom it stops.")
+@click.option("--for", "duration", default="1h", show_default=True, help="When it ends by itself: 30m, 2h, 1d.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+@with_server
+def take(
+    target: pipeline.Target, report: Reporter, as_json: bool, reason: str, duration: str, command: tuple[str, ...]
+) -> None:
+    """Lock all changes but your own: deploys, rollbacks, restarts and restores of others are refused.
+
+    With a COMMAND it is held while that runs on this laptop, and released after it; if the laptop dies, it ends by
+    itself within half a minute.
+    """
+    if command:
+        _hold(target, report, reason, duration, command)
+    arguments = ["lock", "take", "--reason", reason, "--for", duration]
+    pass_through(target, [*arguments, *(["--json"] if as_json else [])])
+
+
+@lock.command()
+@click.option("--force", is_flag=True, help="Release somebody else's lock.")
+@with_server
+def release(target: pipeline.Target, report: Reporter, as_json: bool, force: bool) -> None:
+    """Let others make changes again."""
+    arguments = ["lock", "release", *(["--force"] if force else [])]
+    pass_through(target, [*arguments, *(["--json"] if as_json else [])])
+
+
+def _hold(target: pipeline.Target, report: Reporter, reason: str, duration: str, command: tuple[str, ...]) -> NoReturn:
+    """Run a command while the server's lock is held, and exit as it does."""
+    with target.connect() as server:
+        holder = _Holder(server, reason, duration)
+        with holder:
+            done = subprocess.run(command, env={**os.environ, "VRU_ACTOR": actor()}, check=False)
+    if holder.failure is not None:
+        report.warn(f"{holder.failure.message} {holder.failure.fix}".strip())
+    sys.exit(done.returncode if done.returncode >= 0 else 128 - done.returncode)
+
+
+class _Holder:
+    """Holds the lock from enter to exit: a line goes to the server every few seconds."""
+
+    def __init__(self, server: Any, reason: str, duration: str) -> None:
+        self.failure: VruError | None = None
+        self._server = server
+        self._arguments = ["lock", "hold", "--reason", reason, "--for", duration]
+        self._settled, self._done = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "_Holder":
+        # Where the server lacks this program it comes now: what is written while the lock is held is heartbeats only.
+        remote_setup.run(self._server, "lock", "--json")
+        self._thread.start()
+        self._settled.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self._done.set()
+        self._thread.join(_ENDING_S)
+
+    def _run(self) -> None:
+        try:
+            remote_setup.run(
+                self._server, *self._arguments, stdin=self._beats(), on_line=lambda line: self._settled.set()
+            )
+        except VruError as error:
+            self.failure = error
+        finally:
+            self._settled.set()
+
+    def _beats(self) -> Iterator[bytes]:
+        while not self._done.wait(HEARTBEAT_S):
+            yield b"\n"
+
+
+@click.command()
+@click.option("--tail", type=click.IntRange(1), default=30, show_default=True, help="Show the last lines only.")
+@click.option("--check", "check_only", is_flag=True, help="Check only.")
+@click.option("--forget", is_flag=True, help="Forget what this laptop saw: the server was set up anew.")
+@with_server
+def audit(target: pipeline.Target, report: Reporter, as_json: bool, tail: int, check_only: bool, forget: bool) -> None:
+    """Show who changed what on the server, and check that nothing was altered, added, taken out or cut off.
+
+    Exits with 1 if something was. All lines are checked, and also whether those that this laptop saw earlier are still
+    the same.
+    """
+    with target.connect() as server:
+        address = server.address
+        # The program's exit code says that the chain is broken; what is broken is for this laptop to find.
+        answer = remote_setup.run(server, "audit", "--json", check=False).stdout
+    try:
+        found = json.loads(answer)
+        entries, head = found["entries"], found["head"]
+    except (ValueError, KeyError) as error:
+        raise RemoteError(f"The server's audit cannot be read: {answer[-200:]!r}.") from error
+    if forget:
+        audit_memory.forget(address)
+    problems = [*chain.check(entries, head), *audit_memory.broken(address, entries)]
+    if not as_json and entries and not check_only:
+        table([chain.row(entry) for entry in entries[-tail:]], chain.COLUMNS)
+    if problems:
+        raise VruError(
+            f"The audit is broken. {problems[0]}",
+            "Find out who has root on the server. If you know why: vru audit --forget drops what this laptop saw.",
+        )
+    audit_memory.remember(address, head)
+    data = {"lines": len(entries), "head": head} | ({} if check_only else {"entries": entries[-tail:]})
+    report.result(f"{len(entries)} lines, the chain is whole.", data)

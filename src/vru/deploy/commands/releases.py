@@ -1,0 +1,38 @@
+"""Releases on the server, and going back to one."""
+
+import click
+
+from vru.deploy import pipeline
+from vru.deploy import rollback as going_back
+from vru.deploy.commands.common import pass_through, with_server
+from vru.deploy.console import Reporter
+
+
+@click.command()
+@with_server
+def releases(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
+    """Show the releases that the server keeps: when, by whom, what each changed, and whether it can come back."""
+    pass_through(target, ["releases", *(["--json"] if as_json else [])])
+
+
+@click.command()
+@click.argument("release", required=False)
+@click.option(
+    "--watch",
+    type=click.FloatRange(0, 3600),
+    metavar="SECONDS",
+    help="How long the returning containers are watched while the newer ones stand by. Default: VRU_WATCH_S (30).",
+)
+@with_server
+def rollback(
+    target: pipeline.Target, report: Reporter, as_json: bool, release: str | None, watch: float | None
+) -> None:
+    """Go back to RELEASE, or to the one that was deployed before the live one. Nothing is built or sent.
+
+    Files, settings, containers, units, firewall and the host program become what they were. The database stays as it
+    is: migrations only expand it.
+    """
+    watch_s = target.environment.watch_s if watch is None else watch
+    outcome = going_back.rollback(target, release, report, watch_s=watch_s)
+    said = outcome.get("message") or f"Release {outcome['release']} is live again. ({outcome['changed']} changes)"
+    report.result(said, outcome)
