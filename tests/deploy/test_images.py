@@ -8,7 +8,7 @@ import pytest
 from tests.deploy.conftest import ROOT
 
 from vru.deploy.environment import Environment
-from vru.deploy.images import BUILT, COMMON, ROOMS, images, inputs_of, source_files
+from vru.deploy.images import BUILT, COMMON, ROOMS, images, inputs_of, refuse_secrets, source_files
 from vru.domain import VruError
 
 
@@ -78,6 +78,76 @@ def test_nothing_private_is_shipped() -> None:
     assert {"Dockerfile", "docker-compose.production.yml", "uv.lock", ".dockerignore"} <= set(shipped)
     assert not [path for path in shipped if ".env" in path or "node_modules" in path or "__pycache__" in path]
     assert not [path for path in shipped if path.startswith(("src/vru/deploy", "src/vru/host", "tests"))]
+
+
+PLANTED = {
+    ".env": "VRU_SECRET_KEY=x",
+    ".env.production": "VRU_SECRET_KEY=x",
+    "id_ed25519": "-----BEGIN OPENSSH PRIVATE KEY-----",
+    "server.pem": "-----BEGIN PRIVATE KEY-----",
+    "server.key": "-----BEGIN PRIVATE KEY-----",
+    "drive.mp4": "video",
+    "drive.avi": "video",
+    "core.1234": "memory",
+    "dump.sql.gz": "rows",
+    "__pycache__/x.cpython-313.pyc": "code",
+    "__pycache__/x.py": "code",
+    "node_modules/left-pad/index.js": "code",
+    ".mypy_cache/x.json": "{}",
+}
+
+
+@pytest.mark.parametrize("folder", ["src/vru/gateway", "src/vru/frontend/web/src", "src/vru/deploy", "models", "."])
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_secrets_videos_and_caches_stay_here(project: Path, folder: str, name: str) -> None:
+    before = source_files(project)
+    file = project / folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(PLANTED[name])
+    assert source_files(project) == before
+
+
+@pytest.mark.parametrize("name", ["x.py", "credentials.json", "deeper"])
+def test_a_link_that_leads_outside_is_refused(project: Path, tmp_path: Path, name: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.json").write_text("{}")
+    (project / "src/vru/gateway" / name).symlink_to(outside if name == "deeper" else outside / "secret.json")
+    with pytest.raises(VruError, match=f"gateway/{name} is a link to"):
+        source_files(project)
+
+
+def test_a_link_in_a_circle_is_refused_and_one_to_a_file_beside_it_is_not(project: Path) -> None:
+    room = project / "src/vru/gateway"
+    (room / "settings_too.py").symlink_to("settings.py")
+    assert "src/vru/gateway/settings_too.py" in source_files(project)
+    (room / "round").symlink_to("..")
+    with pytest.raises(VruError, match="is a link to"):
+        source_files(project)
+
+
+def test_a_giant_is_refused_among_sources_and_not_among_models(project: Path) -> None:
+    for place in ("models/mine/1/model.onnx", "src/vru/gateway/notes.json"):
+        file = project / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as handle:
+            handle.truncate(40 * 1024**2)
+        if place.startswith("models"):
+            assert place in source_files(project)
+    with pytest.raises(VruError, match=r"notes.json has 40 MiB"):
+        source_files(project)
+
+
+def test_a_private_key_or_a_password_in_a_source_is_refused(project: Path, example: Environment) -> None:
+    refuse_secrets(project, example.secrets())
+    file = project / "src/vru/gateway/keys.json"
+    file.write_text('{"private_key": "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC"}')
+    with pytest.raises(VruError, match="holds a private key"):
+        refuse_secrets(project, ())
+    file.write_text(f"PASSWORD = '{example['VRU_REDIS_PASSWORD']}'")
+    with pytest.raises(VruError, match="holds a password") as raised:
+        refuse_secrets(project, example.secrets())
+    assert example["VRU_REDIS_PASSWORD"] not in str(raised.value)
 
 
 def test_the_dockerfile_copies_what_the_tags_are_made_of() -> None:

@@ -25,6 +25,8 @@ _USE_SERVER = "Leave --build local out: then the server builds the images."
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BUILD_S = 3600
 _LOG_INTERVAL_S = 0.2
+# From this version on the command line builds with the plugin only.
+_WITHOUT_OWN_BUILDKIT = 23
 
 # What `uname -m` says, in Docker's words.
 _PLATFORMS: Mapping[str, str] = {
@@ -112,7 +114,7 @@ class LocalDocker:
         if client is None:
             raise VruError("--build local needs Docker on this machine, and there is none.", _USE_SERVER)
         self._client = client
-        told = self._run("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
+        told = self._run("version", "--format", "{{.Server.Os}}/{{.Server.Arch}} {{.Client.Version}}")
         if told.returncode != 0:
             raise VruError(
                 f"--build local needs Docker on this machine, and it does not answer: {_last_line(told.stderr)}",
@@ -120,9 +122,14 @@ class LocalDocker:
             )
         if machine not in _PLATFORMS:
             raise VruError(f"Docker has no name for the server's processor ({machine}).", _USE_SERVER)
-        self.own_platform = told.stdout.strip()
+        self.own_platform, _, version = told.stdout.strip().partition(" ")
         self.platform = _PLATFORMS[machine]
         self._buildx = self._run("buildx", "version").returncode == 0
+        if not self._buildx and int(version.split(".")[0] or 0) >= _WITHOUT_OWN_BUILDKIT:
+            raise VruError(
+                "Docker on this machine cannot build these images: its plugin buildx is missing.",
+                f"Install docker-buildx (of Debian, Ubuntu) or docker-buildx-plugin (of Docker). {_USE_SERVER}",
+            )
 
     def has(self, image: str) -> bool:
         """Whether the image was built here before, for servers of this kind."""

@@ -1,7 +1,8 @@
 """The images: which are built from which files, and their content tags. A tag changes only if an input does."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,11 @@ _SOURCES = frozenset(
     | {".html", ".css", ".json", ".ts", ".tsx", ".js", ".mjs", ".svg", ".ico", ".png", ".webp", ".woff2", ".npmrc"}
     | {".yaml", ".onnx", ".txt", ".md"}  # of models
 )
+
+_LARGEST_SOURCE = 32 * 1024**2
+_KEY_MARK = b"PRIVATE KEY-----"
+_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s*(?:\\n)?[A-Za-z0-9+/]{16}")
+_SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,7 @@ def build_arguments(environment: Environment) -> dict[str, str]:
 
 def _files(root: Path, name: str) -> Iterator[str]:
     path = root / name
+    _refuse_ways_out(root, path)
     if path.is_file():
         yield name
     elif path.is_dir():
@@ -117,11 +124,55 @@ def _files(root: Path, name: str) -> Iterator[str]:
             if child.is_dir() and child.name not in _NOT_SOURCES:
                 yield from _files(root, f"{name}/{child.name}")
             elif child.is_file() and (child.suffix or child.name) in _SOURCES:
+                _refuse_ways_out(root, child)
+                _refuse_giants(root, child)
                 yield f"{name}/{child.name}"
     else:
         raise VruError(
             f"{name} is missing in {root}: an image is built from it.", "Get it back from git, or give --project."
         )
+
+
+def _refuse_ways_out(root: Path, path: Path) -> None:
+    """A link may not bring in what lies elsewhere (a key, say), and none to a folder may lead round in circles."""
+    if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root.resolve())):
+        raise VruError(
+            f"{path.relative_to(root)} is a link to {path.readlink()}, and would bring what lies there to the server.",
+            "Put the file itself there, or remove the link.",
+        )
+
+
+def _refuse_giants(root: Path, path: Path) -> None:
+    """Models may be as large as they are. A source as large as that is no source."""
+    name = path.relative_to(root).as_posix()
+    if name.startswith("src/") and path.stat().st_size > _LARGEST_SOURCE:
+        raise VruError(
+            f"{name} has {path.stat().st_size // 1024**2} MiB: that is no source, and it would be in an image.",
+            f"Move it out of src/. Sources have at most {_LARGEST_SOURCE // 1024**2} MiB each.",
+        )
+
+
+def refuse_secrets(root: Path, secrets: Iterable[str]) -> None:
+    """Look into every file that would be sent for private keys and for the very passwords of this deployment.
+
+    Raises:
+        VruError: one is there; the file is named, and what it holds is not shown.
+    """
+    values = [value.encode() for value in secrets if len(value) >= _SHORTEST_SECRET]
+    for name in source_files(root):
+        path = root / name
+        if path.stat().st_size > _LARGEST_SOURCE:
+            continue  # a model: no text
+        data = path.read_bytes()
+        if _KEY_MARK in data and _PRIVATE_KEY.search(data):
+            raise VruError(
+                f"{name} holds a private key; it would be sent to the server.", "Move it out of the project."
+            )
+        if any(value in data for value in values):
+            raise VruError(
+                f"{name} holds a password of .env.production; it would be sent to the server, and be in an image.",
+                "Remove it there, and let the program read it from its environment.",
+            )
 
 
 def _tag(root: Path, inputs: tuple[str, ...], bases: tuple[str, ...], digests: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ What a server needs is judged by the doctor's own functions, from the facts that
 from collections.abc import Iterator
 from pathlib import Path
 
+from vru.deploy import images
 from vru.deploy.checks import Check, ok, problem
 from vru.deploy.configuration import render
 from vru.deploy.doctor import machine, network
@@ -45,13 +46,19 @@ def check_project(root: Path) -> Iterator[Check]:
 
 
 def check_configuration(root: Path, environment: Environment, facts: ServerFacts | None) -> Iterator[Check]:
-    """Whether every template renders."""
+    """Whether every template renders, and nothing secret lies among what would be sent."""
     try:
         rendered = render(root, environment, facts)
     except VruError as error:
         yield problem("configuration", error.message, error.fix)
     else:
         yield ok("configuration", f"{len(rendered)} files render")
+    try:
+        images.refuse_secrets(root, environment.secrets())
+    except VruError as error:
+        yield problem("sources", error.message, error.fix)
+    else:
+        yield ok("sources", "hold no private key and no password")
 
 
 def check_server(environment: Environment, facts: ServerFacts) -> Iterator[Check]:
