@@ -1,95 +1,30 @@
 """The connection, against a real sshd."""
 
-import getpass
 import os
-import shutil
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.deploy.sshd import Sshd, address, known_hosts, needs_sshd, opened, running
 
-from vru.deploy.connection import Address, ConnectionFailedError, RemoteError, Server, connect
+from vru.deploy.connection import ConnectionFailedError, RemoteError, connect
 from vru.deploy.facts import gather
 from vru.deploy.host_keys import HostKeyError
 
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-pytestmark = pytest.mark.skipif(SSHD is None, reason="needs sshd (package openssh-server)")
-
-
-@dataclass
-class Sshd:
-    folder: Path
-    port: int
-    process: "subprocess.Popen[bytes] | None" = None
-
-    @property
-    def key(self) -> Path:
-        return self.folder / "client"
-
-    @property
-    def fingerprint(self) -> str:
-        return subprocess.check_output(["ssh-keygen", "-lf", self.folder / "host.pub"], text=True).split()[1]
-
-    def new_host_key(self) -> None:
-        for file in (self.folder / "host", self.folder / "host.pub"):
-            file.unlink(missing_ok=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / "host"], check=True)
-
-    def start(self) -> None:
-        assert SSHD is not None
-        if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(exist_ok=True)
-        (self.folder / "sshd_config").write_text(
-            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self.folder}/host\nPidFile none\n"
-            f"AuthorizedKeysFile {self.folder}/authorized_keys\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
-        )
-        self.process = subprocess.Popen([SSHD, "-D", "-f", self.folder / "sshd_config"], stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            threading.Event().wait(0.02)
-        raise TimeoutError("sshd did not start")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait()
+pytestmark = needs_sshd
 
 
 @pytest.fixture
 def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    server = Sshd(tmp_path, port)
-    server.new_host_key()
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", server.key], check=True)
-    shutil.copy(tmp_path / "client.pub", tmp_path / "authorized_keys")
-    server.start()
-    yield server
-    server.stop()
-
-
-def address(sshd: Sshd, **others: object) -> Address:
-    values = {"host": "127.0.0.1", "port": sshd.port, "user": getpass.getuser(), "key_file": sshd.key} | others
-    return Address(**values)  # type: ignore[arg-type]
-
-
-def opened(sshd: Sshd) -> Server:
-    return connect(address(sshd), accept_host_key=sshd.fingerprint)
-
-
-def known_hosts() -> Path:
-    return Path.home() / ".ssh" / "known_hosts"
+    with running(tmp_path) as server:
+        yield server
 
 
 def test_an_unknown_host_key_is_refused_and_named(sshd: Sshd) -> None:
@@ -209,7 +144,7 @@ def test_a_command_that_leaves_its_input_unread_does_not_hang(sshd: Sshd) -> Non
 
 def test_facts_are_read_in_one_round_trip(sshd: Sshd) -> None:
     with opened(sshd) as server:
-        facts = gather(server)
+        facts, _ = gather(server)
         assert server.traffic.round_trips == 1
     assert facts.cpus == os.cpu_count()
     assert facts.memory_bytes > 0

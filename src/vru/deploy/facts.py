@@ -8,12 +8,11 @@ from functools import cached_property
 from vru.deploy.connection import RemoteError, Server
 
 ROOT = "/opt/vru-platform"
-PROGRAM = f"{ROOT}/bin/vru-platform.pyz"
 
 # Reads only. One `key<TAB>value` a line; keys may repeat. LC_ALL=C: a locale's warnings and words must not get in.
 _SCRIPT = r"""
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-root=$1
+root=__ROOT__
 put() { printf '%s\t%s\n' "$1" "$2"; }
 existing() { d=$1; while [ ! -d "$d" ]; do d=$(dirname "$d"); done; echo "$d"; }
 free_kib() { df -Pk "$(existing "$1")" | awk 'NR==2 {print $4}'; }
@@ -31,16 +30,22 @@ put init "$(ps -o comm= -p 1 2>/dev/null || cat /proc/1/comm)"
 put apt "$(command -v apt-get || true)"
 put python "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)"
 put docker "$(docker version --format '{{.Server.Version}}' 2>/dev/null || true)"
-put program_sha256 "$(sha256sum "$root/bin/vru-platform.pyz" 2>/dev/null | cut -d' ' -f1)"
+for p in "$root"/state/program/*; do if [ -f "$p/__main__.py" ]; then put program "${p##*/}"; fi; done
 put release "$(cat "$root/releases/current" 2>/dev/null || true)"
-put ssh_port "$(echo "${SSH_CONNECTION:-}" | cut -d' ' -f4)"
+put ssh_port "$(echo "${VRU_SSH_CONNECTION:-${SSH_CONNECTION:-}}" | cut -d' ' -f4)"
 ss -Hltnp 2>/dev/null | while read -r _ _ _ address _ owner; do put listening "${address##*:} ${owner:-}"; done
 """
 
 
+SCRIPT = _SCRIPT.replace("__ROOT__", ROOT).strip()
+
+
 @dataclass(frozen=True, slots=False)
 class ServerFacts:
-    """What the server says of itself. Sizes in bytes; ``clock_skew_s`` is server minus laptop."""
+    """What the server says of itself. Sizes in bytes; ``clock_skew_s`` is server minus laptop.
+
+    ``programs`` are the hashes of the host program's versions that are ready there.
+    """
 
     os_id: str
     os_version: str
@@ -55,10 +60,10 @@ class ServerFacts:
     has_apt: bool
     python: str
     docker: str
-    program_sha256: str
     release: str
     ssh_port: int | None
     listening: tuple[tuple[int, str], ...]
+    programs: frozenset[str] = frozenset()
 
     @cached_property
     def python_version(self) -> tuple[int, ...]:
@@ -69,27 +74,43 @@ class ServerFacts:
         """Which process listens on a TCP port; None if none does."""
         return next((owner or "another process" for number, owner in self.listening if number == port), None)
 
+    @property
+    def shape(self) -> tuple[int, int, int | None]:
+        """All that a release depends on: processors, memory, and where SSH is reached."""
+        return self.cpus, self.memory_bytes, self.ssh_port
 
-def gather(server: Server) -> ServerFacts:
-    """Read the server's facts.
+
+def gather(server: Server) -> tuple[ServerFacts, str]:
+    """Read the server's facts, and nothing else: parsed, and as they were printed.
 
     Raises:
         RemoteError: the script did not run to its end.
         ConnectionFailedError: the connection broke, or sudo is refused.
     """
     before = time.time()
-    completed = server.run(["sh", "-s", "--", ROOT], stdin=_SCRIPT.encode())
-    now = (before + time.time()) / 2
+    completed = server.run(["sh", "-c", SCRIPT])
+    return parse(completed.stdout, (before + time.time()) / 2), completed.stdout
+
+
+def parse(text: str, now: float) -> ServerFacts:
+    """Read what the script printed; ``now`` is the laptop's time (seconds since the epoch) when it did.
+
+    Raises:
+        RemoteError: something is missing.
+    """
     single: dict[str, str] = {}
     listening: list[tuple[int, str]] = []
-    for line in completed.stdout.splitlines():
+    programs: set[str] = set()
+    for line in text.splitlines():
         key, _, value = line.partition("\t")
         if key == "listening":
             port, _, owner = value.partition(" ")
             listening.append((int(port), _process_name(owner)))
+        elif key == "program":
+            programs.add(value)
         else:
             single[key] = value.strip()
-    return _facts(single, tuple(listening), now)
+    return _facts(single, tuple(listening), frozenset(programs), now)
 
 
 def _process_name(owner: str) -> str:
@@ -97,7 +118,12 @@ def _process_name(owner: str) -> str:
     return owner.split('"')[1] if '"' in owner else ""
 
 
-def _facts(single: Mapping[str, str], listening: tuple[tuple[int, str], ...], now: float) -> ServerFacts:
+def _facts(
+    single: Mapping[str, str], listening: tuple[tuple[int, str], ...], programs: frozenset[str], now: float
+) -> ServerFacts:
+    # sudo hides the connection's own port; sshd's first one is as good.
+    sshd = sorted(port for port, owner in listening if owner.startswith("sshd"))
+    ssh_port = int(single["ssh_port"]) if single.get("ssh_port") else sshd[0] if sshd else None
     try:
         return ServerFacts(
             os_id=single["os_id"],
@@ -113,10 +139,10 @@ def _facts(single: Mapping[str, str], listening: tuple[tuple[int, str], ...], no
             has_apt=bool(single["apt"]),
             python=single["python"],
             docker=single["docker"],
-            program_sha256=single["program_sha256"],
             release=single["release"],
-            ssh_port=int(single["ssh_port"]) if single["ssh_port"] else None,
+            ssh_port=ssh_port,
             listening=listening,
+            programs=programs,
         )
     except (KeyError, ValueError) as error:
         raise RemoteError(f"The server's facts cannot be read: {error!r} in {dict(single)}.") from error

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from vru.deploy import remote_setup
 from vru.deploy.connection import ConnectionFailedError, Server
 from vru.deploy.console import Reporter
-from vru.deploy.remote_setup import PROGRAM_COMMAND
 
 
 def confirm_firewall(connect_again: Callable[[], Server], report: Reporter) -> None:
@@ -15,7 +15,7 @@ def confirm_firewall(connect_again: Callable[[], Server], report: Reporter) -> N
     """
     try:
         with connect_again() as fresh:
-            fresh.run([*PROGRAM_COMMAND, "firewall-confirm"])
+            remote_setup.run(fresh, "firewall-confirm")
     except ConnectionFailedError as error:
         raise ConnectionFailedError(
             f"The new firewall rules shut us out ({error.message}); the server takes them back by itself.",

@@ -1,18 +1,21 @@
 """Service orchestration: hand the release to the host program and watch it make the change."""
 
+import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from vru.deploy.connection import RemoteError, Server
+from vru.deploy import remote_setup
+from vru.deploy.connection import Completed, RemoteError, Server
 from vru.deploy.console import Reporter
+from vru.deploy.differences import Change, Difference
+from vru.deploy.facts import SCRIPT, ServerFacts, parse
 from vru.deploy.release import Release
-from vru.deploy.remote_setup import PROGRAM_COMMAND
 from vru.domain import VruError
 
 FIREWALL_STEP = "firewall"
-_SETUP_RESOURCES = frozenset({"docker", "package", "directory", "firewall", "systemd"})
 
 # The host program's phases, as the numbers under which users know them.
 _PHASE_NUMBERS = {"setup": 2, "transfer": 4, "orchestration": 5, "integration": 6, "verification": 7}
@@ -27,61 +30,128 @@ class DeploymentFailedError(VruError):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One thing on the server that is not as the release says."""
+class Answer:
+    """The server's facts, also as it printed them, and the plan if one could be made there and then."""
 
-    resource: str
-    name: str
-    action: str
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.action} {self.resource} {self.name}" + (f" ({self.detail})" if self.detail else "")
+    facts: ServerFacts
+    printed: str
+    difference: Difference | None
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What separates the server from a release.
-
-    ``missing`` names the content that it lacks, by sha256; ``partial`` says how many bytes of it came before a cut.
-    """
-
-    changes: tuple[Change, ...]
-    missing: tuple[str, ...]
-    notes: tuple[str, ...]
-    running: str | None
-    partial: Mapping[str, int] = field(default_factory=dict)
-
-    def of_setup(self, release: Release) -> list[Change]:
-        """The changes that prepare the server, as opposed to those that put the release on it."""
-        units = {unit["name"] for unit in release.manifest["units"]}
-        return [
-            change
-            for change in self.changes
-            if change.resource in _SETUP_RESOURCES
-            or (change.resource == "file" and change.name.startswith("/"))
-            or (change.resource == "unit" and change.name not in units)
-        ]
+# Facts and plan side by side, in one command: the program reads the facts from descriptor 3 and hands them on. Where
+# the server has no such program yet, the facts come alone.
+_QUESTION = f"""facts() {{
+{SCRIPT}
+}}
+{remote_setup.FIND}
+if [ -e "$p" ]; then
+shift
+{{ facts | {{ exec 3<&0 0<&4 4<&-; exec {" ".join(remote_setup.PYTHON)} "$p" plan --facts 3 "$@"; }}; }} 4<&0
+else facts
+fi"""
 
 
-def plan(server: Server, release: Release) -> Difference:
-    """Ask the server what would change. Reads only.
+def ask(server: Server, release: Release, *, kept: bool, contents: bool = False) -> Answer:
+    """Ask for the server's facts and what a release would change, in one round trip. Reads only.
+
+    Args:
+        server: the server.
+        release: the release, made from what is remembered of the server.
+        kept: the server is believed to have its manifest: then its name is enough.
+        contents: ask for the text of files that would change, too.
 
     Raises:
         RemoteError: the host program did not answer with a plan.
     """
-    completed = server.run([*PROGRAM_COMMAND, "plan"], stdin=release.manifest_bytes())
+    argv = ["sh", "-c", _QUESTION, "vru-platform", remote_setup.program_sha256()]
+    argv += _plan_arguments(release, kept=kept, contents=contents)
+    before = time.time()
+    completed = server.run(argv, stdin=b"" if kept else release.packed_manifest(whole=True), check=False)
+    now = (before + time.time()) / 2
+    if completed.exit_code != 0:
+        raise RemoteError(*_last_words(completed, server))
+    if not completed.stdout.startswith("{"):
+        return Answer(parse(completed.stdout, now), completed.stdout, None)
+    answer = _json(completed.stdout)
+    difference = _difference(answer["plan"], release) if answer.get("plan") is not None else None
+    return Answer(parse(answer["facts"], now), answer["facts"], difference)
+
+
+def plan(server: Server, release: Release, *, contents: bool = False, in_memory: bool = False) -> Difference:
+    """Ask the server what a release would change. Reads only.
+
+    Args:
+        server: the server.
+        release: the release.
+        contents: ask for the text of files that would change, too.
+        in_memory: the server does not have this laptop's program, and must not get it for this.
+
+    Raises:
+        RemoteError: the host program did not answer with a plan.
+    """
+    arguments = ["plan", *_plan_arguments(release, kept=False, contents=contents)]
+    manifest = release.packed_manifest(whole=True)
+    if in_memory:
+        completed = remote_setup.run_in_memory(server, *arguments, stdin=manifest)
+    else:
+        completed = remote_setup.run(server, *arguments, stdin=manifest)
+    return _difference(_json(completed.stdout), release)
+
+
+def without_python(release: Release, facts: ServerFacts) -> Difference:
+    """What can be said of a server that has no Python to make a plan: the whole release, as the laptop knows it."""
+    changes = [Change("package", "python3", "install", "the host program needs it")]
+    if not facts.docker:
+        changes.append(Change("package", "Docker with Compose and Buildx", "install", "unless some of it is there"))
+    count = len(release.manifest["files"])
+    changes.append(Change("file", f"{count} files", "create", "below /opt/vru-platform, in /etc and /usr/local"))
+    changes += [Change("image", image, "pull") for image in release.manifest["pull"]]
+    changes += [Change("image", one["image"], "build", f"for {one['service']}") for one in release.manifest["images"]]
+    changes += [
+        Change("firewall", "rules", "update", "those that stand cannot be read yet"),
+        Change("migration", "migrate", "run", "new schema"),
+        Change("container", "all services", "create"),
+        *(Change("unit", unit["name"], "enable") for unit in release.manifest["units"]),
+        Change("release", release.name, "update", "becomes the live one"),
+    ]
+    told = [facts.release, [[change.resource, change.name, change.action] for change in changes]]
+    return Difference(
+        release=release.name,
+        changes=tuple(changes),
+        missing=tuple(release.contents),
+        notes=("The server has no Python yet: what stands there already is not known.", *release.notes),
+        running=None,
+        state=hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16],
+        live=facts.release or None,
+        certain=False,
+    )
+
+
+def _plan_arguments(release: Release, *, kept: bool, contents: bool) -> list[str]:
+    return [*([release.name] if kept else []), *(["--contents"] if contents else [])]
+
+
+def _json(text: str) -> dict[str, Any]:
     try:
-        answer = json.loads(completed.stdout)
-        return Difference(
-            changes=tuple(Change(**change) for change in answer["changes"]),
-            missing=tuple(answer["missing"]),
-            notes=tuple(answer.get("notes", ())),
-            running=answer.get("running"),
-            partial=answer.get("partial", {}),
-        )
+        answer = json.loads(text)
+    except ValueError as error:
+        raise RemoteError(f"The server's plan cannot be read: {error} in {text[-300:]!r}.") from error
+    if not isinstance(answer, dict):
+        raise RemoteError(f"The server's plan cannot be read: {text[-300:]!r}.")
+    return answer
+
+
+def _difference(answer: Mapping[str, Any], release: Release) -> Difference:
+    try:
+        return Difference.from_answer(answer, release)
     except (ValueError, KeyError, TypeError) as error:
-        raise RemoteError(f"The server's plan cannot be read: {error!r} in {completed.stdout[-300:]!r}.") from error
+        raise RemoteError(f"The server's plan cannot be read: {error!r}.") from error
+
+
+def _last_words(completed: Completed, server: Server) -> tuple[str, str]:
+    lines = [line.strip() for line in completed.stderr.strip().splitlines()] or ["it said nothing"]
+    message = lines[0].removeprefix("vru-platform: ")
+    return f"{server.address.host} cannot say what would change: {message}", " ".join(lines[1:2])
 
 
 def apply(
@@ -92,12 +162,22 @@ def apply(
     phase: int,
     setup_only: bool = False,
     watch_s: float = 0.0,
+    kept: bool = False,
+    expect: str | None = None,
     on_firewall: Callable[[], None],
 ) -> Mapping[str, Any]:
     """Start the change on the server, or attach to it if it runs already, and watch it to its end.
 
-    ``phase`` is the last one that was reported. For ``watch_s`` seconds the old containers stand by while the new ones
-    are watched. ``on_firewall`` is called when new firewall rules stand: they are taken back unless they are confirmed.
+    Args:
+        server: the server.
+        release: the release to make true there.
+        report: told of each step.
+        phase: the last one that was reported.
+        setup_only: make only what prepares the server.
+        watch_s: for so many seconds the old containers stand by while the new ones are watched.
+        kept: the server has the release's manifest: then its name is enough.
+        expect: the state of the server for which this was planned; any other one stops the change.
+        on_firewall: called when new firewall rules stand: they are taken back unless they are confirmed.
 
     Returns:
         The host program's last event, and ``phase``: the last one that was reported.
@@ -106,16 +186,16 @@ def apply(
         DeploymentFailedError: the change failed; the reason, the fix and the failing container's log are in it.
         ConnectionFailedError: the connection broke. The change goes on without it.
     """
-    command = [*PROGRAM_COMMAND, "apply", *(["--setup-only"] if setup_only else ["--watch", f"{watch_s:g}"])]
-    return watch(
-        server, command, report, phase=phase, phases=not setup_only, on_firewall=on_firewall,
-        stdin=release.manifest_bytes(),
-    )  # fmt: skip
+    arguments = ["apply", *([release.name] if kept else [])]
+    arguments += ["--setup-only"] if setup_only else ["--watch", f"{watch_s:g}"]
+    arguments += ["--expect", expect] if expect is not None else []
+    stdin = b"" if kept else release.packed_manifest()
+    return watch(server, arguments, report, phase=phase, phases=not setup_only, on_firewall=on_firewall, stdin=stdin)
 
 
 def watch(
     server: Server,
-    command: Sequence[str],
+    arguments: Sequence[str],
     report: Reporter,
     *,
     phase: int,
@@ -123,16 +203,16 @@ def watch(
     on_firewall: Callable[[], None],
     stdin: bytes = b"",
 ) -> Mapping[str, Any]:
-    """Run a command that prints the executor's events, and report them; see :func:`apply`.
+    """Run a verb of the host program that prints the executor's events, and report them; see :func:`apply`.
 
     Args:
         server: the connection.
-        command: what is run there.
+        arguments: the verb, and what it takes.
         report: where the events go.
         phase: the last phase that was reported.
         phases: whether later phases are reported.
         on_firewall: called when new firewall rules stand.
-        stdin: what the command reads.
+        stdin: what the verb reads.
     """
     end: dict[str, Any] = {}
 
@@ -160,7 +240,7 @@ def watch(
         elif kind == "end":
             end.update(event)
 
-    exit_code, stderr = server.stream(command, on_line, stdin=stdin)
+    exit_code, stderr = remote_setup.stream(server, arguments, on_line, stdin=stdin)
     if not end:
         last = (stderr.strip().splitlines() or ["no output"])[-1]
         raise DeploymentFailedError(f"The host program stopped ({exit_code}): {last}", "", ())

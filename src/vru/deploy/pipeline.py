@@ -1,18 +1,30 @@
 """The seven phases of a deployment, in order."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vru.deploy import configuration, integration, orchestration, remote_setup, transfer, validation, verification
+from vru.deploy import (
+    configuration,
+    differences,
+    integration,
+    orchestration,
+    survey,
+    transfer,
+    validation,
+    verification,
+)
 from vru.deploy.checks import Check, problem, problems
 from vru.deploy.connection import ConnectionFailedError, Server
 from vru.deploy.console import Reporter
-from vru.deploy.environment import FILE_NAME, Environment, EnvironmentFileError, Problem
+from vru.deploy.differences import Difference
+from vru.deploy.environment import FILE_NAME, EnvironmentFileError, Problem
 from vru.deploy.facts import gather
-from vru.deploy.release import Release, build
+from vru.deploy.release import Release
+from vru.deploy.survey import Target
 from vru.domain import VruError
+
+__all__ = ["Target", "ValidationFailedError", "deploy", "plan", "show", "validate", "validate_without_environment"]
 
 
 class ValidationFailedError(VruError):
@@ -27,15 +39,6 @@ class ValidationFailedError(VruError):
         self.checks = checks
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is deployed where: the project's root, its environment, and how to reach the server."""
-
-    root: Path
-    environment: Environment
-    connect: Callable[[], Server]
-
-
 def validate(target: Target, report: Reporter, *, local_only: bool = False) -> list[Check]:
     """Phase 1 by itself: look at the project, and at the server unless ``local_only``."""
     checks = list(validation.check_project(target.root))
@@ -43,7 +46,7 @@ def validate(target: Target, report: Reporter, *, local_only: bool = False) -> l
     if not local_only:
         try:
             with target.connect() as server:
-                facts = gather(server)
+                facts, _ = gather(server)
         except VruError as error:
             checks.append(problem("connection", error.message, error.fix))
         else:
@@ -62,12 +65,40 @@ def validate_without_environment(root: Path, error: EnvironmentFileError, report
     return checks
 
 
+def plan(target: Target, report: Reporter) -> Difference:
+    """What a deployment would change; nothing is changed, not even on the laptop's side of the project.
+
+    Raises:
+        ValidationFailedError: something would stop the deployment.
+        VruError: the server cannot be asked.
+    """
+    with survey.opened(target, contents=True) as found:
+        checks = found.checks()
+        _require(checks, report)
+        show([check for check in checks if check.state == "warning"], report)
+        difference = found.settle()
+        found.remember(difference.release if difference.kept else "")
+    return difference
+
+
 def deploy(
-    target: Target, report: Reporter, *, setup_only: bool = False, update: bool = False, watch_s: float | None = None
+    target: Target,
+    report: Reporter,
+    *,
+    setup_only: bool = False,
+    update: bool = False,
+    watch_s: float | None = None,
+    planned: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """All phases, or the first two and the server's part of the setup.
 
-    ``watch_s`` goes before VRU_WATCH_S.
+    Args:
+        target: what is deployed where.
+        report: told of each phase and step.
+        setup_only: only what prepares the server.
+        update: stop where nothing is deployed yet.
+        watch_s: goes before VRU_WATCH_S.
+        planned: the plan (its JSON) that was agreed to; any other difference stops the deployment.
 
     Returns:
         ``release``, ``changed`` (number of changes made), and the traffic of the connection.
@@ -76,55 +107,68 @@ def deploy(
         VruError: a phase failed; later ones were not begun, and what runs on the server goes on running.
     """
     report.phase(1)
-    with target.connect() as server:
+    # Of use only if nothing changes, and then it took no time: the addresses are tried while the server is asked.
+    outside = verification.Outside(target.environment)
+    with survey.opened(target) as found:
+        server = found.server
         report.done("connected", f"{server.connection.user}@{server.connection.host}:{server.connection.port}")
-        facts = gather(server)
-        if update and not facts.release:
+        if update and not found.facts.release:
             raise VruError("There is no deployment to update on this server.", "Run: vru deploy")
-        checks = [
-            *validation.check_project(target.root),
-            *validation.check_server(target.environment, facts),
-            *validation.check_configuration(target.root, target.environment, facts),
-        ]
-        if problems(checks):
-            show(checks, report)
-            raise ValidationFailedError(checks)
+        checks = found.checks()
+        _require(checks, report)
         show([check for check in checks if check.state != "ok"], report)
         report.done("validation", f"{len(checks)} checks")
+        if planned is not None:
+            _require_unmoved(planned, found.settle())
 
         report.phase(2)
-        prepared = remote_setup.bootstrap(server, facts, report)
-        rendered = configuration.render(target.root, target.environment, facts)
-        release = build(target.root, target.environment, facts, rendered)
-        difference = orchestration.plan(server, release)
+        prepared = found.install(report)
+        difference = found.settle()
+        release = found.draft.release
         for note in difference.notes:
             report.warn(note)
-        change = _Changer(target, server, release, report)
+        change = _Changer(target, server, release, difference, report)
         change.watch_s = target.environment.watch_s if watch_s is None else watch_s
-        sent = change.prepare_server(difference)
+        change.expected = difference.state if planned is not None else None
+        sent = change.prepare_server(all_of_it=setup_only)
         if not setup_only:
             report.phase(3)
-            configuration.write(target.root, rendered)
-            report.done("configuration", f"{len(rendered)} files; release {release.name}")
-            for note in release.notes:
-                report.done("limit scaled down", note)
+            configuration.write(target.root, found.draft.rendered)
+            report.done("configuration", f"{len(found.draft.rendered)} files; release {release.name}")
             report.phase(4)
-            change.send([sha256 for sha256 in difference.missing if sha256 not in sent], difference.partial)
+            change.send([sha256 for sha256 in difference.missing if sha256 not in sent])
             if change.made or difference.changes or difference.running:
                 change.apply(phase=4)
             else:
                 report.done("release", "is live already")
+        found.remember(release.name if change.kept else "")
         traffic = server.traffic
     if not setup_only:
         if change.phase < 7:
             report.phase(7)
-        verify_outside(target.environment, report)
+        verify_outside(outside.checks(changed=bool(prepared or change.made)), report)
     return {
         "release": release.name,
         "changed": prepared + change.made,
         "round_trips": traffic.round_trips,
         "bytes_sent": traffic.bytes_sent,
     }
+
+
+def _require(checks: list[Check], report: Reporter) -> None:
+    if problems(checks):
+        show(checks, report)
+        raise ValidationFailedError(checks)
+
+
+def _require_unmoved(planned: Mapping[str, Any], now: Difference) -> None:
+    """Stop unless the plan still is the difference; the server checks its part again, under its lock."""
+    said = differences.moved(planned, now)
+    if said:
+        raise VruError(
+            f"Plan {planned['id']} no longer holds; nothing was changed. {' '.join(said)}",
+            "Make a new plan and look through it: vru plan",
+        )
 
 
 def _place(found: Problem) -> str:
@@ -134,35 +178,43 @@ def _place(found: Problem) -> str:
 class _Changer:
     """Makes the changes of one release on the server, and counts them."""
 
-    def __init__(self, target: Target, server: Server, release: Release, report: Reporter) -> None:
+    def __init__(
+        self, target: Target, server: Server, release: Release, difference: Difference, report: Reporter
+    ) -> None:
         self.target = target
         self.server = server
         self.release = release
+        self.difference = difference
         self.report = report
+        self.kept = difference.kept
+        self.expected: str | None = None
         self.made = 0
         self.phase = 0
         self.watch_s = 0.0
 
-    def prepare_server(self, difference: orchestration.Difference) -> set[str]:
+    def prepare_server(self, *, all_of_it: bool) -> set[str]:
         """Make what belongs to the server's setup; what it needs of the release's content is sent first.
+
+        On a server where a release is live this is no step of its own (unless ``all_of_it``): one change does it all.
 
         Returns:
             The content that was sent, by sha256.
         """
-        if not difference.of_setup(self.release):
-            self.report.done("server", "is prepared already")
+        if not self.difference.of_setup(self.release) or (self.difference.live and not all_of_it):
+            self.report.done("server", "is prepared already" if not all_of_it else "")
             return set()
-        needed = self.release.contents_outside_root() & set(difference.missing)
-        self.send(sorted(needed), difference.partial)
+        needed = self.release.contents_outside_root() & set(self.difference.missing)
+        self.send(sorted(needed))
         self.apply(phase=2, setup_only=True)
         return needed
 
-    def send(self, missing: Sequence[str], partial: Mapping[str, int]) -> None:
+    def send(self, missing: Sequence[str]) -> None:
         """Send content that the server lacks, and of what was cut only the rest."""
         if missing:
             name = f"send {len(missing)} file{'s' if len(missing) != 1 else ''}"
             self.report.step(name)
-            sent = transfer.send(self.server, self.release.contents, missing, there=partial, report=self.report)
+            there = self.difference.partial
+            sent = transfer.send(self.server, self.release.contents, missing, there=there, report=self.report)
             self.report.done(name, str(sent), sent.seconds)
 
     def apply(self, *, phase: int, setup_only: bool = False) -> None:
@@ -174,6 +226,8 @@ class _Changer:
                 self.report,
                 phase=phase,
                 setup_only=setup_only,
+                kept=self.kept,
+                expect=self.expected,
                 watch_s=self.watch_s,
                 on_firewall=lambda: integration.confirm_firewall(self.target.connect, self.report),
             )
@@ -182,17 +236,18 @@ class _Changer:
                 f"{error.message} The change goes on on the server.",
                 "Run the same command again to watch it to its end.",
             ) from error
+        self.kept = True
+        self.expected = end.get("state") if self.expected is not None else None
         self.made += int(end.get("changed", 0))
         self.phase = end["phase"]
 
 
-def verify_outside(environment: Environment, report: Reporter) -> None:
-    """Try the platform's addresses from here.
+def verify_outside(checks: list[Check], report: Reporter) -> None:
+    """Judge the platform's addresses, as they were tried from here.
 
     Raises:
         VruError: one does not answer, or a port answers that must not.
     """
-    checks = verification.verify_outside(environment)
     found = problems(checks)
     if found:
         show(found, report)

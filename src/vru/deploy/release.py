@@ -1,5 +1,7 @@
 """A release: one deployed state of everything, as a tree of content-addressed files, named by its content."""
 
+import base64
+import gzip
 import hashlib
 import io
 import json
@@ -10,11 +12,18 @@ from typing import IO, Any
 
 from vru.deploy import configuration, images
 from vru.deploy.environment import Environment, server_env
-from vru.deploy.facts import ServerFacts
+from vru.deploy.facts import ROOT, ServerFacts
 from vru.deploy.limits import scale_limits
+from vru.host.build import build_pyz
+from vru.host.host import COMPOSE_FILE, ENV_FILE, read_env_text
 
 PROTOCOL = 1
 _SSH_PORT = 22
+# The host program as administrators and systemd call it; a rollback brings the older one back.
+PROGRAM = "bin/vru-platform.pyz"
+WRAPPER = "/usr/local/bin/vru-platform"
+_WRAPPER_TEXT = f'#!/bin/sh\nexec python3 -I -S -B {ROOT}/{PROGRAM} "$@"\n'.encode()
+_INLINE = (COMPOSE_FILE, ENV_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +65,44 @@ class Release:
 
     def contents_outside_root(self) -> set[str]:
         """The content, by sha256, of what the server's setup needs: units and the like."""
-        return {entry["sha256"] for entry in self.manifest["files"] if entry["path"].startswith("/")}
+        return {
+            entry["sha256"]
+            for entry in self.manifest["files"]
+            if entry["path"].startswith("/") or entry["path"] == PROGRAM
+        }
 
-    def manifest_bytes(self) -> bytes:
-        """The manifest as it goes to the server."""
-        return json.dumps(self.manifest, sort_keys=True).encode()
+    def packed_manifest(self, *, whole: bool = False) -> bytes:
+        """The manifest as it goes to the server, compressed.
+
+        Args:
+            whole: with what a plan needs of content that the server may not have yet: the compose file and ``.env``.
+        """
+        document = dict(self.manifest)
+        if whole:
+            document["inline"] = {
+                entry["sha256"]: base64.b64encode(self.read(entry["sha256"])).decode()
+                for entry in self.manifest["files"]
+                if entry["path"] in _INLINE
+            }
+        return gzip.compress(json.dumps(document, sort_keys=True, separators=(",", ":")).encode(), mtime=0)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its ``.env``, secrets included."""
+        return read_env_text(self.text(ENV_FILE) or "")
+
+    def read(self, sha256: str) -> bytes:
+        """One (small) file's content."""
+        with self.contents[sha256].open() as file:
+            return file.read()
+
+    def text(self, path: str) -> str | None:
+        """What stands in one of the release's files; None if it has none of that path, or it is no text."""
+        sha256 = next((entry["sha256"] for entry in self.manifest["files"] if entry["path"] == path), None)
+        if sha256 is None:
+            return None
+        raw = self.read(sha256)
+        return None if b"\0" in raw else raw.decode(errors="replace")
 
 
 def build(root: Path, environment: Environment, facts: ServerFacts, rendered: Mapping[str, bytes]) -> Release:
@@ -85,6 +127,8 @@ def build(root: Path, environment: Environment, facts: ServerFacts, rendered: Ma
     }
     files |= {path: (Content.of(content), "0644") for path, content in rendered.items()}
     files[".env"] = (Content.of(env.encode()), "0600")
+    files[PROGRAM] = (Content.of(build_pyz()), "0644")
+    files[WRAPPER] = (Content.of(_WRAPPER_TEXT), "0755")
     manifest: dict[str, Any] = {
         "protocol": PROTOCOL,
         "files": [
@@ -93,7 +137,8 @@ def build(root: Path, environment: Environment, facts: ServerFacts, rendered: Ma
         ],
         "directories": [asdict(directory) for directory in configuration.directories()],
         "images": [{"service": image.service, "image": image.image, "target": image.target} for image in built],
-        "pull": list(images.base_images(environment)),
+        "pull": list(images.public_images(environment)),
+        "bases": list(images.base_images(environment)),
         "units": [asdict(unit) for unit in configuration.units()],
         "packages": {"docker_source": environment.docker_source},
         "firewall": {

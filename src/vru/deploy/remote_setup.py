@@ -1,14 +1,26 @@
-"""Remote setup: what a bare server needs before the host program can work there - Python and the program itself."""
+"""Remote setup: what a bare server needs before the host program can work there - Python and the program itself.
+
+The laptop drives a server with its own version of the program, whatever version is installed there: the program lies
+in the server's content store under its hash, and unpacked and compiled beside it. A plan, which must not change the
+server, is made by a program that is held in memory where the server does not have it yet.
+"""
 
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 
-from vru.deploy.connection import Server
+from vru.deploy.connection import Completed, RemoteError, Server
 from vru.deploy.console import Reporter, timed
-from vru.deploy.facts import PROGRAM, ServerFacts
+from vru.deploy.facts import ROOT, ServerFacts
 from vru.host.build import build_pyz
 
-PROGRAM_COMMAND = ("python3", PROGRAM)
 OLDEST_PYTHON = (3, 10)
+# Isolated, without the site's packages, and leaving no compiled files behind.
+PYTHON = ("python3", "-I", "-S", "-B")
+_ABSENT = 97
+
+# $1 is the program's hash; the rest is for the program. The unpacked copy starts three times as fast as the packed one.
+FIND = f"""p={ROOT}/state/program/$1; [ -f "$p/__main__.py" ] || p={ROOT}/releases/objects/$1"""
+_START = f"""{FIND}; [ -e "$p" ] || exit {_ABSENT}; shift; exec {" ".join(PYTHON)} "$p" "$@" """.strip()
 
 _INSTALL_PYTHON = """
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -17,23 +29,119 @@ apt-get -q -o DPkg::Lock::Timeout=600 update
 apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends python3
 """
 
-# Written beside its place, checked and renamed: a cut connection leaves the old program, never half a new one.
-_INSTALL_PROGRAM = """
+# Written beside its place, checked and renamed: a cut connection leaves no half of a program.
+_INSTALL_PROGRAM = f"""
 set -e
 umask 022
-mkdir -p "$(dirname "$1")"
-cat > "$1.new"
-echo "$2  $1.new" | sha256sum -c --quiet -
-sync "$1.new"
-mv "$1.new" "$1"
-printf '#!/bin/sh\\nexec python3 %s "$@"\\n' "$1" > /usr/local/bin/vru-platform.new
-chmod 755 /usr/local/bin/vru-platform.new
-mv /usr/local/bin/vru-platform.new /usr/local/bin/vru-platform
+cd /
+mkdir -p {ROOT}/releases/objects
+chmod 700 {ROOT}/releases {ROOT}/releases/objects
+new={ROOT}/releases/objects/.program-$1
+umask 077
+cat > "$new"
+echo "$1  $new" | sha256sum -c --quiet -
+sync "$new"
+mv "$new" "{ROOT}/releases/objects/$1"
+exec {" ".join(PYTHON)} "{ROOT}/releases/objects/$1" unpack "$1"
+"""
+
+# Takes the program from stdin into memory, and becomes it: what else is on stdin is the program's.
+_IN_MEMORY = """
+import os, sys
+left, program = int(sys.argv[1]), os.memfd_create("vru-platform")
+while left:
+    piece = os.read(0, min(left, 65536))
+    if not piece:
+        sys.exit("the program was cut on its way")
+    os.write(program, piece)
+    left -= len(piece)
+os.set_inheritable(program, True)
+os.execv(sys.executable, [sys.executable, "-I", "-S", "-B", f"/proc/self/fd/{program}", *sys.argv[2:]])
 """
 
 
+def program_sha256() -> str:
+    """The hash of this laptop's version of the host program."""
+    return hashlib.sha256(build_pyz()).hexdigest()
+
+
+def command(*arguments: str) -> list[str]:
+    """The command that runs this laptop's version of the host program on a server that has it."""
+    return ["sh", "-c", _START, "vru-platform", program_sha256(), *arguments]
+
+
+def run(
+    server: Server,
+    *arguments: str,
+    stdin: bytes | Iterable[bytes] = b"",
+    check: bool = True,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run this laptop's version of the host program to its end; see :meth:`Server.run`.
+
+    Raises:
+        RemoteError: ``check`` is set and the program failed, or there is no deployment on the server.
+    """
+    lines: list[str] = []
+
+    def keep(line: str) -> None:
+        lines.append(line)
+        if on_line is not None:
+            on_line(line)
+
+    exit_code, stderr = stream(server, arguments, keep, stdin=stdin)
+    completed = Completed(exit_code, "".join(lines), stderr)
+    if check and exit_code != 0:
+        last = (stderr.strip() or completed.stdout.strip() or "no output").splitlines()
+        raise RemoteError(
+            f"On {server.address.host}, `vru-platform {arguments[0]}` failed ({exit_code}): {last[0].strip()}",
+            " ".join(line.strip() for line in last[1:3]),
+        )
+    return completed
+
+
+def stream(
+    server: Server, arguments: Sequence[str], on_line: Callable[[str], None], *, stdin: bytes | Iterable[bytes] = b""
+) -> tuple[int, str]:
+    """Run this laptop's version of the host program, line by line; see :meth:`Server.stream`.
+
+    Where the platform was deployed by another version, this one is sent there first.
+
+    Raises:
+        RemoteError: there is no deployment on the server.
+    """
+    exit_code, stderr = server.stream(command(*arguments), on_line, stdin=stdin)
+    if exit_code == _ABSENT:
+        if not server.run(["sh", "-c", f"cat {ROOT}/releases/current 2>/dev/null || true"]).stdout.strip():
+            raise RemoteError("There is no deployment on this server.", "Run: vru deploy")
+        install_program(server)
+        exit_code, stderr = server.stream(command(*arguments), on_line, stdin=stdin)
+    return exit_code, stderr
+
+
+def run_in_memory(server: Server, *arguments: str, stdin: bytes = b"") -> Completed:
+    """Run this laptop's version of the host program without leaving it on the server.
+
+    Raises:
+        RemoteError: it failed; or the server has no Python that could run it.
+    """
+    program = build_pyz()
+    argv = [*PYTHON, "-c", _IN_MEMORY, str(len(program)), *arguments]
+    completed = server.run(argv, stdin=program + stdin, check=False)
+    if completed.exit_code != 0:
+        last = (completed.stderr.strip() or "no output").splitlines()
+        raise RemoteError(f"On {server.address.host}, `vru-platform {arguments[0]}` failed: {last[-1]}")
+    return completed
+
+
+def install_program(server: Server) -> None:
+    """Put this laptop's version of the program into the server's content store, and unpack it there."""
+    sha256 = program_sha256()
+    server.run(["sh", "-c", _INSTALL_PROGRAM, "install", sha256], stdin=build_pyz())
+
+
 def bootstrap(server: Server, facts: ServerFacts, report: Reporter) -> bool:
-    """Install Python and the host program where they are missing or old.
+    """Install Python and this laptop's version of the program where they are missing.
 
     Returns:
         Whether anything was changed.
@@ -46,10 +154,8 @@ def bootstrap(server: Server, facts: ServerFacts, report: Reporter) -> bool:
         with timed(report, "install python3"):
             server.run(["sh", "-s"], stdin=_INSTALL_PYTHON.encode(), on_line=report.log)
         changed = True
-    program = build_pyz()
-    sha256 = hashlib.sha256(program).hexdigest()
-    if facts.program_sha256 != sha256:
-        with timed(report, "install vru-platform", f"{len(program) // 1024} KiB"):
-            server.run(["sh", "-c", _INSTALL_PROGRAM, "sh", PROGRAM, sha256], stdin=program)
+    if program_sha256() not in facts.programs:
+        with timed(report, "send vru-platform", f"{len(build_pyz()) // 1024} KiB"):
+            install_program(server)
         changed = True
     return changed

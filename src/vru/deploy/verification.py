@@ -7,10 +7,10 @@ import urllib.request
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from vru.deploy.checks import Check, ok, problem
+from vru.deploy import remote_setup
+from vru.deploy.checks import Check, ok, problem, problems
 from vru.deploy.connection import RemoteError, Server
 from vru.deploy.environment import Environment
-from vru.deploy.remote_setup import PROGRAM_COMMAND
 
 _TIMEOUT_S = 10.0
 # What must never answer from outside: the services' own ports and the stores behind them.
@@ -23,7 +23,7 @@ def verify_inside(server: Server) -> list[Check]:
     Raises:
         RemoteError: it gave no answer.
     """
-    completed = server.run([*PROGRAM_COMMAND, "verify", "--json"], check=False)
+    completed = remote_setup.run(server, "verify", "--json", check=False)
     try:
         answer = json.loads(completed.stdout)
         return [Check(**check) for check in answer["checks"]]
@@ -44,10 +44,24 @@ def verify_outside(environment: Environment) -> list[Check]:
         "health": f"{environment.url(environment.api_port)}/health",
     }
     open_ports = environment.published_ports
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with ThreadPoolExecutor(max_workers=len(urls) + len(_CLOSED_PORTS)) as pool:
         answers = pool.map(_check_url, urls, urls.values())
         shut = pool.map(lambda port: _check_shut(host, port), (p for p in _CLOSED_PORTS if p not in open_ports))
         return [*answers, *shut]
+
+
+class Outside:
+    """The same checks, begun at once and side by side with whatever else is done."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._pool = ThreadPoolExecutor(1)
+        self._checks = self._pool.submit(verify_outside, environment)
+
+    def checks(self, *, changed: bool) -> list[Check]:
+        """What came out; looked at once more where something was ``changed`` meanwhile, or did not answer."""
+        found = self._checks.result()
+        return verify_outside(self._environment) if changed or problems(found) else found
 
 
 def worst(checks: Iterable[Check]) -> str:

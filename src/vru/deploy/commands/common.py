@@ -9,12 +9,11 @@ from typing import Any, NoReturn
 
 import click
 
-from vru.deploy import environment, pipeline
+from vru.deploy import environment, pipeline, remote_setup
 from vru.deploy.connection import Address, ConnectionFailedError, Server, connect
 from vru.deploy.console import Reporter, reporter
 from vru.deploy.host_keys import HostKeyError
 from vru.deploy.orchestration import DeploymentFailedError
-from vru.deploy.remote_setup import PROGRAM_COMMAND
 from vru.domain import VruError
 
 EXIT_FAILED, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 3, 130
@@ -105,6 +104,6 @@ def with_server(function: Callable[..., None]) -> Callable[..., None]:
 def pass_through(target: pipeline.Target, arguments: list[str]) -> NoReturn:
     """Run the host program, hand its output on unchanged, and exit with 0 or 1 as it did well or not."""
     with target.connect() as server:
-        exit_code, stderr = server.stream([*PROGRAM_COMMAND, *arguments], lambda line: print(line, end="", flush=True))
+        exit_code, stderr = remote_setup.stream(server, arguments, lambda line: print(line, end="", flush=True))
     sys.stderr.write(stderr)
     sys.exit(EXIT_FAILED if exit_code else 0)

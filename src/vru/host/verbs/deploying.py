@@ -12,9 +12,9 @@ from .. import audit, detach, store, system, terminal
 from .. import execute as executor
 from ..errors import OK, HostError
 from ..host import Host
-from ..manifest import Manifest
 from ..resources import firewall
 from . import Run
+from .planning import read_manifest
 
 
 def facts_json(parser: argparse.ArgumentParser) -> Run:
@@ -29,7 +29,9 @@ def _facts(host: Host, options: argparse.Namespace) -> int:
 
 def apply(parser: argparse.ArgumentParser) -> Run:
     """Start the executor, or find it at work for this release, and watch."""
+    parser.add_argument("release", nargs="?", help="a release that is kept here; else its manifest comes on stdin")
     parser.add_argument("--setup-only", action="store_true", help="only Docker, directories, units, firewall")
+    parser.add_argument("--expect", metavar="STATE", help="stop unless the server is as it was when this was planned")
     watch_option(parser)
     return _apply
 
@@ -46,7 +48,7 @@ def watch_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _apply(host: Host, options: argparse.Namespace) -> int:
-    manifest = Manifest.parse(sys.stdin.buffer.read())
+    manifest = store.load(host, options.release) if options.release else read_manifest(sys.stdin.buffer.read())
     try:
         journal = detach.attach(host, manifest.release)
     except HostError as error:
@@ -56,7 +58,7 @@ def _apply(host: Host, options: argparse.Namespace) -> int:
     if journal is None:
         store.save(host, manifest)
         mode = executor.SETUP_ONLY if options.setup_only else executor.DEPLOY
-        _, journal = detach.start(host, manifest.release, mode, watch_s=options.watch)
+        _, journal = detach.start(host, manifest.release, mode, expect=options.expect, watch_s=options.watch)
     return detach.follow(host, journal, terminal.say)
 
 
@@ -77,9 +79,16 @@ def execute(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--journal", required=True, type=Path)
     parser.add_argument("--unit", required=True)
     parser.add_argument("--mode", choices=(executor.DEPLOY, executor.SETUP_ONLY, executor.ROLLBACK), required=True)
+    parser.add_argument("--expect", metavar="STATE")
     watch_option(parser)
     return lambda host, options: executor.execute(
-        host, options.release, options.journal, options.unit, mode=options.mode, watch_s=options.watch
+        host,
+        options.release,
+        options.journal,
+        options.unit,
+        mode=options.mode,
+        expect=options.expect,
+        watch_s=options.watch,
     )
 
 
