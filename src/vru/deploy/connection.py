@@ -1,11 +1,12 @@
 """One SSH connection to the server. Everything that runs there goes through :class:`Server`."""
 
 import getpass
+import logging
 import os
-import shlex
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -13,13 +14,21 @@ from typing import Self
 
 import fabric
 import paramiko
-from paramiko.ssh_exception import NoValidConnectionsError
 
-from vru.deploy.host_keys import SYSTEM_KNOWN_HOSTS, HostKeyRule, changed_key_error
-from vru.domain import VruError
+from vru.deploy.channels import Channels, NoChannelError, request_terminal
+from vru.deploy.credentials import Credentials
+from vru.deploy.elevation import Elevation, ElevationError, Mode
+from vru.deploy.errors import ConnectionFailedError, RemoteError
+from vru.deploy.way import open_way
 
-CONNECT_TIMEOUT_S = 15.0
+__all__ = ["Address", "Completed", "ConnectionFailedError", "RemoteError", "Server", "Traffic", "actor", "connect"]
+
 _CHUNK = 64 * 1024
+_KEEPALIVE_S = 15
+_END_S = 15.0
+
+# paramiko reports what goes wrong to the log as well, with its stack; the errors raised here say it in one sentence.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 def actor() -> str:
@@ -32,14 +41,6 @@ def actor() -> str:
     except (KeyError, OSError):  # a user without a name, as in some containers
         user = f"uid{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
-
-
-class ConnectionFailedError(VruError):
-    """The server cannot be reached, or it does not let us in."""
-
-
-class RemoteError(VruError):
-    """A command on the server failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,15 @@ class Completed:
     stderr: str
 
 
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A terminal for a command: its kind (``TERM``) and its size in characters."""
+
+    kind: str
+    columns: int
+    rows: int
+
+
 @dataclass(slots=True)
 class Traffic:
     """What crossed the connection: commands run (one round trip each, as users feel it) and payload bytes."""
@@ -72,10 +82,16 @@ class Traffic:
 
 @dataclass(slots=True)
 class Server:
-    """An open connection. Use as a context manager; make it with :func:`connect`."""
+    """An open connection. Use as a context manager; make it with :func:`connect`.
+
+    Commands may run side by side, from several threads, over the one connection.
+    """
 
     address: Address
     connection: fabric.Connection
+    elevation: Elevation
+    channels: Channels
+    close_way: Callable[[], None]
     traffic: Traffic = field(default_factory=Traffic)
 
     def __enter__(self) -> Self:
@@ -84,12 +100,21 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.connection.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, and those to the jump hosts on the way."""
+        self.close_way()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands, as far as is known."""
+        return bool(self.connection.is_connected)
 
     @property
     def needs_sudo(self) -> bool:
         """Whether we are logged in as someone other than root."""
-        return str(self.connection.user) != "root"
+        return self.elevation.mode is not Mode.ROOT
 
     def run(
         self,
@@ -131,52 +156,153 @@ class Server:
             Its exit code and what it wrote to standard error.
 
         Raises:
-            ConnectionFailedError: the connection broke before the command ended.
+            ConnectionFailedError: the connection broke before the command ended, or root cannot be reached.
         """
-        # After sudo, which drops the environment: the server's audit names who sits at this laptop.
-        command = shlex.join(["env", f"VRU_ACTOR={actor()}", *argv])
-        if self.needs_sudo:
-            command = f"sudo -n -- {command}"
+        # Input that comes once cannot be sent again when sudo turns out to want a password: settle that before.
+        if self.elevation.mode is Mode.UNKNOWN and not isinstance(stdin, bytes):
+            self.elevate()
+        guessed = self.elevation.mode is Mode.UNKNOWN
+        exit_code, stderr = self._stream(self._command(argv), on_line, self._input(stdin))
+        if guessed:
+            with self._elevation_errors():
+                refused = self.elevation.refused(exit_code, stderr)
+            if refused:
+                self.elevate()
+                return self._stream(self._command(argv), on_line, self._input(stdin))
+            if self.elevation.mode is Mode.UNKNOWN:
+                self.elevation.mode = Mode.FREE
+        return exit_code, stderr
+
+    def elevate(self) -> None:
+        """Settle how root is reached, if that is not known yet; sudo's password is asked for here.
+
+        Raises:
+            ConnectionFailedError: it cannot be reached.
+        """
+        if self.elevation.mode is Mode.UNKNOWN:
+            with self._elevation_errors():
+                self.elevation.find_out(lambda command, given: self._stream(command, _ignore, [given]))
+
+    @contextmanager
+    def session(self, argv: Sequence[str], terminal: Terminal | None = None) -> Iterator[paramiko.Channel]:
+        """Start a command as root whose three streams are the caller's business, on a terminal if one is given.
+
+        Raises:
+            ConnectionFailedError: the connection is gone, or root cannot be reached.
+        """
+        self.elevate()
+        prompt = f"[vru {os.urandom(8).hex()}]" if terminal is not None else ""
+        with self._errors(), self.channels.session() as channel:
+            if terminal is not None:
+                request_terminal(channel, terminal.kind, terminal.columns, terminal.rows)
+            self._execute(channel, self._command(argv, prompt))
+            password = self.elevation.first_input
+            if password and terminal is not None:
+                _read_until(channel, prompt.encode())
+            if password:
+                channel.sendall(password)
+            if password and terminal is not None:
+                _read_until(channel, b"\n")  # sudo ends its prompt's line
+            yield channel
+
+    def forward(self, host: str, port: int) -> AbstractContextManager[paramiko.Channel]:
+        """A connection from the server to an address that it can reach; nothing is opened on the server.
+
+        Raises:
+            ConnectionFailedError: the connection is gone.
+            paramiko.ChannelException: the address does not answer (code 2), or sshd forbids forwarding (code 1).
+        """
+        return self._forward(host, port)
+
+    @contextmanager
+    def _forward(self, host: str, port: int) -> Iterator[paramiko.Channel]:
+        with self._errors(passing=(paramiko.ChannelException,)):
+            channel = self.connection.transport.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0))
         try:
-            channel = self.connection.transport.open_session(timeout=CONNECT_TIMEOUT_S)
-            channel.exec_command(command)
-        except (paramiko.SSHException, OSError) as error:
-            raise ConnectionFailedError(f"The connection to {self.address.host} is gone: {error}.") from error
+            yield channel
+        finally:
+            channel.close()
+
+    def _execute(self, channel: paramiko.Channel, command: str) -> None:
         self.traffic.round_trips += 1
-        sender = threading.Thread(target=self._send, args=(channel, stdin), daemon=True)
-        sender.start()
-        errors: list[bytes] = []
-        error_reader = threading.Thread(target=lambda: errors.extend(_chunks(channel.recv_stderr)), daemon=True)
-        error_reader.start()
-        for line in self._lines(channel):
-            on_line(line)
-        error_reader.join()
-        exit_code = channel.recv_exit_status()
-        sender.join(timeout=CONNECT_TIMEOUT_S)
-        channel.close()
+        try:
+            channel.exec_command(command)
+        except paramiko.SSHException as error:
+            if not self.is_open:
+                raise
+            raise ConnectionFailedError(
+                f"sshd on {self.address.host} refuses to run commands.",
+                "On the server, look at ForceCommand in /etc/ssh/sshd_config and at the user's shell.",
+            ) from error
+
+    def _command(self, argv: Sequence[str], prompt: str = "") -> str:
+        return self.elevation.command(argv, {"VRU_ACTOR": actor()}, prompt)
+
+    def _input(self, stdin: bytes | Iterable[bytes]) -> Iterator[bytes]:
+        # Never counted or logged: it may be sudo's password.
+        yield self.elevation.first_input
+        yield from (stdin,) if isinstance(stdin, bytes) else stdin
+
+    def _stream(self, command: str, on_line: Callable[[str], None], stdin: Iterable[bytes]) -> tuple[int, str]:
+        with self._errors(), self.channels.session() as channel:
+            # Before the command: the answers to both come together.
+            self.channels.prepare()
+            self._execute(channel, command)
+            sender = threading.Thread(target=self._send, args=(channel, stdin), daemon=True)
+            sender.start()
+            errors: list[bytes] = []
+            error_reader = threading.Thread(target=lambda: errors.extend(_chunks(channel.recv_stderr)), daemon=True)
+            error_reader.start()
+            for line in self._lines(channel):
+                on_line(line)
+            error_reader.join()
+            exit_code = channel.recv_exit_status()
+            sender.join(timeout=_END_S)
         if exit_code == -1:
+            if self.is_open:
+                raise ConnectionFailedError(
+                    f"The command on {self.address.host} was killed.",
+                    "Run the same command again: it picks up where it was.",
+                )
             raise ConnectionFailedError(
                 f"The connection to {self.address.host} broke.", "Run the same command again: it picks up where it was."
             )
-        stderr = b"".join(errors).decode(errors="replace")
-        if self.needs_sudo and exit_code == 1 and "sudo:" in stderr:
-            raise ConnectionFailedError(
-                f"User {self.connection.user} may not use sudo without a password on {self.address.host}.",
-                f"Allow it on the server (echo '{self.connection.user} ALL=(ALL) NOPASSWD: ALL' | "
-                f"sudo tee /etc/sudoers.d/vru), or log in as root.",
-            )
-        return exit_code, stderr
+        return exit_code, b"".join(errors).decode(errors="replace")
 
-    def _send(self, channel: paramiko.Channel, stdin: bytes | Iterable[bytes]) -> None:
-        parts: Iterable[bytes] = (stdin,) if isinstance(stdin, bytes) else stdin
+    @contextmanager
+    def _errors(self, passing: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
         try:
-            for part in parts:
+            yield
+        except passing:
+            raise
+        except NoChannelError as error:
+            raise ConnectionFailedError(
+                f"sshd on {self.address.host} opens no session: {error}.",
+                "On the server, look at MaxSessions and ForceCommand in /etc/ssh/sshd_config.",
+            ) from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            if isinstance(error, OSError) and self.is_open:
+                raise  # of the caller's own files, not of the connection
+            raise ConnectionFailedError(
+                f"The connection to {self.address.host} is gone: {error or type(error).__name__}."
+            ) from error
+
+    @contextmanager
+    def _elevation_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except ElevationError as error:
+            raise ConnectionFailedError(error.message, error.fix) from error
+
+    def _send(self, channel: paramiko.Channel, stdin: Iterable[bytes]) -> None:
+        try:
+            for part in stdin:
                 for start in range(0, len(part), _CHUNK):
                     piece = part[start : start + _CHUNK]
                     channel.sendall(piece)
                     self.traffic.bytes_sent += len(piece)
             channel.shutdown_write()
-        except OSError:
+        except (OSError, EOFError):
             # The command ended without reading all of it. Its exit code, which the reader waits for, says why.
             return
 
@@ -191,85 +317,56 @@ class Server:
             yield rest.decode(errors="replace")
 
 
+def _ignore(line: str) -> None:
+    """The output of a question whose answer is its exit code."""
+
+
 def _chunks(receive: Callable[[int], bytes]) -> Iterator[bytes]:
     while chunk := receive(_CHUNK):
         yield chunk
 
 
+def _read_until(channel: paramiko.Channel, mark: bytes) -> None:
+    seen = b""
+    while mark not in seen:
+        byte = channel.recv(1)
+        if not byte:
+            return  # it ended without asking: whoever reads on finds the end
+        seen = (seen + byte)[-1000:]
+
+
 def connect(
-    address: Address, *, accept_host_key: str | None = None, ask: Callable[[str], bool] | None = None
+    address: Address,
+    *,
+    accept_host_key: str | None = None,
+    ask: Callable[[str], bool] | None = None,
+    credentials: Credentials | None = None,
 ) -> Server:
-    """Open a connection, with ``~/.ssh/config``, the agent and jump hosts honoured and the host key checked.
+    """Open a connection, with ``~/.ssh/config``, the agent and jump hosts honoured and every host key checked.
 
     Args:
         address: the server.
         accept_host_key: fingerprint of the key to accept if it is unknown.
         ask: asks the user on a terminal; None where nobody can be asked.
+        credentials: where passphrases and sudo's password come from; shared by the connections of one command.
 
     Raises:
-        HostKeyError: the host key is unknown or has changed.
+        HostKeyError: a host key is unknown or has changed.
         ConnectionFailedError: the server does not answer, speaks no SSH or refuses the login.
     """
-    key_files = [str(address.key_file)] if address.key_file else []
-    if address.key_file and not address.key_file.expanduser().is_file():
+    key_file = address.key_file.expanduser() if address.key_file else None
+    if key_file is not None and not key_file.is_file():
         raise ConnectionFailedError(f"The SSH key {address.key_file} does not exist.", "Correct VRU_SSH_KEY.")
-    connection = fabric.Connection(
-        address.host,
-        user=address.user,
-        port=address.port,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        connect_kwargs={
-            "key_filename": [str(Path(name).expanduser()) for name in key_files],
-            "look_for_keys": not key_files,
-            "banner_timeout": CONNECT_TIMEOUT_S,
-            "auth_timeout": CONNECT_TIMEOUT_S,
-        },
+    secrets = credentials or Credentials()
+    way = open_way(
+        address.host, address.port, address.user, key_file, accept_host_key=accept_host_key, ask=ask, secrets=secrets
     )
-    hops = [connection]
-    while isinstance(hops[-1].gateway, fabric.Connection):
-        hops.append(hops[-1].gateway)
-    for hop in hops:
-        _check_host_keys(hop, accept_host_key if hop is connection else None, ask)
-    where = f"{connection.host} port {connection.port}"
-    try:
-        connection.open()
-    except paramiko.BadHostKeyException as error:
-        name = connection.host if connection.port == 22 else f"[{connection.host}]:{connection.port}"
-        raise changed_key_error(name, error.key, _known_hosts(connection)) from error
-    except paramiko.AuthenticationException as error:
-        raise ConnectionFailedError(
-            f"{where} refused the login of user {connection.user or getpass.getuser()}: {error}.",
-            f"Put your key there with: ssh-copy-id -p {connection.port} {connection.user}@{connection.host}, "
-            "or name another key with VRU_SSH_KEY or another user with VRU_SSH_USER.",
-        ) from error
-    except (NoValidConnectionsError, ConnectionRefusedError) as error:
-        raise ConnectionFailedError(
-            f"Nothing answers at {where}.", "Check VRU_HOST and VRU_SSH_PORT, and that sshd runs there."
-        ) from error
-    except socket.gaierror as error:
-        raise ConnectionFailedError(f"No host is called {connection.host}.", "Check VRU_HOST.") from error
-    except TimeoutError as error:
-        raise ConnectionFailedError(
-            f"{where} did not answer within {CONNECT_TIMEOUT_S:.0f} s.", "Check VRU_HOST, VRU_SSH_PORT and firewalls."
-        ) from error
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        raise ConnectionFailedError(
-            f"{where} answers, but an SSH session cannot be opened: {error or type(error).__name__}.",
-            "Check that VRU_SSH_PORT is the port of sshd.",
-        ) from error
-    connection.transport.set_keepalive(15)
-    return Server(address, connection)
+    connection = way[-1]
+    connection.transport.set_keepalive(_KEEPALIVE_S)
 
+    def close() -> None:
+        for hop in reversed(way):
+            hop.close()
 
-def _known_hosts(connection: fabric.Connection) -> Path:
-    configured = str(connection.ssh_config.get("userknownhostsfile", "~/.ssh/known_hosts")).split()[0]
-    return Path(configured).expanduser()
-
-
-def _check_host_keys(connection: fabric.Connection, accept: str | None, ask: Callable[[str], bool] | None) -> None:
-    """Replace Fabric's policy, which accepts any key, and read the files that it never reads."""
-    own = _known_hosts(connection)
-    for file in (SYSTEM_KNOWN_HOSTS, own):
-        if file.is_file():
-            connection.client.load_system_host_keys(str(file))
-    connection.client.set_missing_host_key_policy(HostKeyRule(own, accept, ask))
+    elevation = Elevation(str(connection.user), address.host, secrets)
+    return Server(address, connection, elevation, Channels(connection.transport), close)
