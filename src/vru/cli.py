@@ -9,6 +9,7 @@ _COMMANDS = {
     "init": ("vru.deploy.commands.deploying:init", "Write .env.production with generated passwords."),
     "render": ("vru.deploy.commands.deploying:render", "Write the generated configs to config/production/."),
     "validate": ("vru.deploy.commands.deploying:validate", "Say what would stop a deployment."),
+    "plan": ("vru.deploy.commands.deploying:plan", "Say what a deployment would change, and what drifted."),
     "setup": ("vru.deploy.commands.deploying:setup", "Prepare the server: Docker, directories, firewall, units."),
     "deploy": ("vru.deploy.commands.deploying:deploy", "Put the platform on the server."),
     "update": ("vru.deploy.commands.deploying:update", "Put changed code or settings live."),
@@ -47,5 +48,5 @@ def main() -> None:
     """Put VRU Platform on a Linux server, and keep it there safely.
 
     Exit codes: 0 it worked; 1 it failed, or something would stop a deployment; 2 wrong usage; 3 the server cannot be
-    reached or its host key is not accepted; 130 interrupted.
+    reached or its host key is not accepted; 4 (plan --exit-code) there is something to change; 130 interrupted.
     """

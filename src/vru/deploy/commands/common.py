@@ -12,11 +12,13 @@ import click
 from vru.deploy import environment, pipeline, remote_setup
 from vru.deploy.connection import Address, ConnectionFailedError, Server, connect
 from vru.deploy.console import Reporter, reporter
+from vru.deploy.credentials import PASSWORD_VARIABLE, Credentials
 from vru.deploy.host_keys import HostKeyError
 from vru.deploy.orchestration import DeploymentFailedError
 from vru.domain import VruError
 
-EXIT_FAILED, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 3, 130
+_PASSWORD_FILE = "vru.sudo-password-file"
+EXIT_FAILED, EXIT_UNREACHABLE, EXIT_DIFFERENT, EXIT_INTERRUPTED = 1, 3, 4, 130
 
 
 def project_root(given: Path | None) -> Path:
@@ -31,14 +33,27 @@ def _ask(question: str) -> bool:
     return click.confirm(question, default=False, err=True)
 
 
+def _ask_hidden(question: str) -> str:
+    answer: str = click.prompt(question, hide_input=True, default="", show_default=False, err=True)
+    return answer
+
+
+def _credentials() -> Credentials:
+    context = click.get_current_context(silent=True)
+    file = context.meta.get(_PASSWORD_FILE) if context is not None else None
+    return Credentials.of_process(_ask_hidden if sys.stdin.isatty() else None, file)
+
+
 def open_target(root: Path, host: str | None, accept_host_key: str | None) -> pipeline.Target:
     """What is deployed where. No connection is made yet."""
     settings = environment.load(root / environment.FILE_NAME, host=host)
     ask = _ask if sys.stdin.isatty() else None
+    # One for all connections of this command: what was asked once is not asked again.
+    credentials = _credentials()
 
     def open_connection() -> Server:
         address = Address(settings.require_host(), settings.ssh_port, settings.ssh_user, settings.ssh_key)
-        return connect(address, accept_host_key=accept_host_key, ask=ask)
+        return connect(address, accept_host_key=accept_host_key, ask=ask, credentials=credentials)
 
     return pipeline.Target(root, settings, open_connection)
 
@@ -81,8 +96,19 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _keep_password_file(context: click.Context, option: click.Parameter, value: Path | None) -> None:
+    context.meta[_PASSWORD_FILE] = value
+
+
 def server_options(function: Callable[..., None]) -> Callable[..., None]:
     """The options that say which server is meant."""
+    function = click.option(
+        "--sudo-password-file",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=_keep_password_file,
+        help=f"File with sudo's password in its first line. Default: the variable {PASSWORD_VARIABLE}, else asked for.",
+    )(function)
     function = click.option("--accept-host-key", metavar="SHA256:...", help="Accept the host key if it is this one.")(
         function
     )

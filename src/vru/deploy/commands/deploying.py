@@ -1,13 +1,14 @@
 """Putting the platform on a server: init, render, validate, setup, deploy, update."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vru.deploy import configuration, environment, pipeline
+from vru.deploy import configuration, environment, pipeline, plans
 from vru.deploy.checks import problems
-from vru.deploy.commands.common import common, open_target, server_options, with_server
+from vru.deploy.commands.common import EXIT_DIFFERENT, common, open_target, server_options, with_server
 from vru.deploy.console import Reporter
 
 
@@ -69,6 +70,27 @@ def validate(
 
 
 @click.command()
+@click.option("--exit-code", is_flag=True, help=f"Exit with {EXIT_DIFFERENT} if there is something to change.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan's JSON to this file, too.")
+@with_server
+def plan(target: pipeline.Target, report: Reporter, as_json: bool, exit_code: bool, out: Path | None) -> None:
+    """Say what a deployment would change, and change nothing.
+
+    On a server that was deployed and not touched since, this says what was changed there by hand. Secrets are masked.
+    """
+    difference = pipeline.plan(target, report)
+    plans.save(target.root, difference)
+    if out is not None:
+        plans.write(out, difference)
+    if as_json:
+        report.result("", difference.as_json())
+    else:
+        click.echo(plans.show(difference, colour=sys.stdout.isatty()))
+    if exit_code and difference.changes:
+        sys.exit(EXIT_DIFFERENT)
+
+
+@click.command()
 @with_server
 def setup(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
     """Prepare the server: Docker, directories, firewall, units, the host program."""
@@ -85,11 +107,13 @@ _watch_option = click.option(
 
 
 @click.command()
+@click.option("--plan", "planned", metavar="ID", help="Make exactly the changes of this plan, or none (see vru plan).")
 @_watch_option
 @with_server
-def deploy(target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None) -> None:
+def deploy(target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None, planned: str | None) -> None:
     """Put the platform on the server: the seven phases. Run again, it changes only what differs."""
-    outcome = pipeline.deploy(target, report, watch_s=watch)
+    agreed = None if planned is None else plans.load(target.root, planned)
+    outcome = pipeline.deploy(target, report, watch_s=watch, planned=agreed)
     report.result(_changes(f"The platform is live: {_address(target)}", outcome), outcome)
 
 
