@@ -316,6 +316,50 @@ def real_data() -> Path:
 
 
 @pytest.fixture
+def coco() -> Callable[..., bytes]:
+    """``coco(frames, change=None)``: a COCO file for a 64x48 video of ``make_video``; ``change`` may spoil it."""
+    import json
+
+    def make(frames: int = 20, *, width: int = 64, height: int = 48, change: Callable[[dict], None] | None = None):
+        file = {
+            "videos": [{"id": 1, "width": width, "height": height, "frame_count": frames}],
+            "categories": [{"id": 1, "name": "pedestrian"}, {"id": 2, "name": "cyclist"}],
+            "images": [
+                {
+                    "id": 100 + index,
+                    "video_id": 1,
+                    "frame_index": index,
+                    "width": width,
+                    "height": height,
+                    "timestamp_s": index / 10,
+                }
+                for index in range(frames)
+            ],
+            "annotations": [
+                {
+                    "id": 1000 + 10 * index + track,
+                    "image_id": 100 + index,
+                    "category_id": track,
+                    "track_id": track,
+                    "bbox": [4.5 * track, 8, 8, 16],
+                    "occluded": int(index == 2),
+                    "truncated": int(index == 3),
+                    "ignore": int(index == 4),
+                    "iscrowd": 0,
+                    "segmentation": [[1, 2, 3]],
+                }
+                for index in range(2, 6)
+                for track in (1, 2)
+            ],
+        }
+        if change:
+            change(file)
+        return json.dumps(file).encode()
+
+    return make
+
+
+@pytest.fixture
 def serve_app() -> Iterator[Callable[["FastAPI"], str]]:
     """``serve_app(app)`` runs an application on a real uvicorn server in a thread, and returns its address."""
     import threading

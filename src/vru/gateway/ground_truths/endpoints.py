@@ -65,9 +65,7 @@ async def upload_ground_truth(
         store.receive(request.stream(), limit_bytes=limit, announced_bytes=announced_size(request)) as received,
         _parsing,
     ):
-        format_, truth = await asyncio.to_thread(
-            lambda: read_ground_truth(received.path.read_bytes(), timeline, source)
-        )
+        format_, truth = await asyncio.to_thread(read_ground_truth, received.path, timeline, source)
         async with gateway.database.write() as writing:
             stored = await service.store_ground_truth(
                 writing, video_id=video_id, name=name, format_=format_, sha256=received.sha256, truth=truth

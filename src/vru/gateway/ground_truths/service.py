@@ -7,7 +7,7 @@ from sqlalchemy import RowMapping, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from vru.domain import GroundTruth
-from vru.gateway.ground_truths.timeline import Timeline
+from vru.formats.video import Timeline
 from vru.gateway.videos.service import find_video, frame_times
 from vru.service.database.sessions import ReadSession, WriteSession
 from vru.service.database.tables import GroundTruthSet, TruthBoxRow

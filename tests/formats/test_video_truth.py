@@ -1,5 +1,6 @@
-"""COCO and CVAT files: what they say, and what they must not say."""
+"""COCO and CVAT files about one video: what they say, and what they must not say."""
 
+import io
 import json
 import math
 
@@ -8,13 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vru.domain import VruClass, VruError
-from vru.gateway.ground_truths.coco import parse_coco
-from vru.gateway.ground_truths.cvat import parse_cvat
-from vru.gateway.ground_truths.reader import read_ground_truth
-from vru.gateway.ground_truths.timeline import Timeline
-from vru.service.errors import UnprocessableError
+from vru.formats import FormatError, Timeline, read_video_truth, video_truth
+from vru.formats.coco import read_coco
+from vru.formats.cvat import read_cvat
 
 TIMELINE = Timeline(64, 48, [index / 10 for index in range(20)])
+
+
+def parse_coco(data, timeline, source="manual"):
+    return video_truth(read_coco(io.BytesIO(data)), timeline, source)
+
+
+def parse_cvat(data, timeline):
+    return video_truth(read_cvat(io.BytesIO(data)), timeline)
+
+
+def read_ground_truth(data, timeline):
+    return read_video_truth(io.BytesIO(data), timeline)
 
 
 def cvat(body="", *, size=20, width=64, height=48, extra="", root="annotations"):
@@ -63,9 +74,7 @@ class TestTheRealFiles:
     def test_another_video_s_times_are_refused(self, real_data):
         times = [index / 10 for index in range(1394)]
         times[700] += 0.02
-        with pytest.raises(
-            UnprocessableError, match=r"Image 701 says that frame 700 is at 70\.0.*video has it at 70\.02"
-        ):
+        with pytest.raises(FormatError, match=r"Image 701 says that frame 700 is at 70\.0.*video has it at 70\.02"):
             parse_coco((real_data / "annotations.coco.json").read_bytes(), Timeline(768, 432, times))
 
 
@@ -139,7 +148,7 @@ class TestCoco:
         ],
     )
     def test_what_is_wrong_is_named(self, coco, change, message):
-        with pytest.raises(UnprocessableError, match=message) as caught:
+        with pytest.raises(FormatError, match=message) as caught:
             parse_coco(coco(change=change), TIMELINE)
         assert caught.value.fix
 
@@ -223,7 +232,7 @@ class TestCvat:
         ],
     )
     def test_what_is_wrong_is_named(self, data, message):
-        with pytest.raises(UnprocessableError, match=message) as caught:
+        with pytest.raises(FormatError, match=message) as caught:
             parse_cvat(data, TIMELINE)
         assert caught.value.fix
 
@@ -232,7 +241,7 @@ class TestCvat:
             b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
             b"<annotations>&b;</annotations>"
         )
-        with pytest.raises(UnprocessableError, match="DTD"):
+        with pytest.raises(FormatError, match="DTD"):
             parse_cvat(bomb, TIMELINE)
 
     def test_a_rotation_of_zero_is_none(self):
@@ -247,5 +256,5 @@ def test_format_is_detected(coco):
     assert read_ground_truth(b"\xef\xbb\xbf  " + coco(), TIMELINE)[0] == "coco"
     assert read_ground_truth(b"\n" + cvat(track(box(1)))[39:], TIMELINE)[0] == "cvat"
     for data in (b"", b"frame,x,y", b"[1]", b"\x00\x01"):
-        with pytest.raises(UnprocessableError, match="neither COCO JSON nor CVAT XML"):
+        with pytest.raises(FormatError, match="neither COCO JSON nor CVAT XML"):
             read_ground_truth(data, TIMELINE)

@@ -1,0 +1,366 @@
+"""COCO JSON: images, categories, annotations; and COCO's results, a list of detections.
+
+Beside COCO's own fields, an image may carry ``video_id``, ``frame_index`` (or ``frame_id``) and ``timestamp_s``; an
+annotation may carry ``track_id``, ``occluded``, ``truncated`` and ``ignore`` (0 or 1), ``occlusion`` and ``truncation``
+(shares from 0 to 1), and ``vis_ratio`` (the share that is visible). ``bbox`` is ``[x, y, width, height]`` in pixels.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, BinaryIO, TextIO
+
+from vru.formats.annotations import (
+    NAMED,
+    UNKNOWN,
+    Annotations,
+    Boxes,
+    BoxRow,
+    FormatError,
+    Key,
+    Picture,
+    Video,
+    check_box,
+    check_score,
+    integer,
+    number,
+)
+from vru.formats.json_stream import Piece, pieces
+
+_WHAT_IS_READ = "docs/formats.md describes the fields that are read."
+_LISTS = ("images", "annotations", "categories")
+_FLAGS = {"occluded", "truncated", "ignore", "iscrowd"}
+
+
+def read_coco(stream: BinaryIO) -> Annotations:
+    """Read ground truth.
+
+    Raises:
+        FormatError: it is no such file; the message names the id or the position.
+    """
+    reader = _Reader()
+    for piece in pieces(stream):
+        reader.take(piece)
+    return reader.finish()
+
+
+def _bad(place: str, why: str) -> FormatError:
+    return FormatError(f"This is no COCO file: {place}: {why}.", _WHAT_IS_READ)
+
+
+def _describe(boxes: Boxes, position: int) -> str:
+    return f"Annotation {boxes.place[position]}" if boxes.flags[position] & NAMED else f"annotations[{position}]"
+
+
+class _Reader:
+    """Takes the pieces in whatever order the file has them; annotations find their images in the end."""
+
+    def __init__(self) -> None:
+        self._missing = set(_LISTS)
+        self._videos: dict[Key, Video] = {}
+        self._video_names: dict[Key, str] = {}
+        self._labels: dict[Key, str] = {}
+        self._images: dict[Key, tuple[Picture, Key | None]] = {}
+        self._boxes = Boxes(_describe)
+        # Ids are kept as small numbers until all images and categories are known.
+        self._image_ids: dict[Key, int] = {}
+        self._category_ids: dict[Key, int] = {}
+        self._seen: set[Key] = set()
+
+    def take(self, piece: Piece) -> None:
+        """One piece of the document."""
+        key, position, value = piece
+        if key not in (*_LISTS, "videos"):
+            if not key and position is not None:
+                raise FormatError("This is a list, not a COCO file with images and annotations.", _WHAT_IS_READ)
+            return
+        if position is None:
+            raise _bad(key, "Input should be a valid list")
+        self._missing.discard(key)
+        if position < 0:
+            return
+        place = f"{key}[{position}]"
+        if not isinstance(value, dict):
+            raise _bad(place, "Input should be an object")
+        if key == "annotations":
+            self._annotation(value, place)
+        elif key == "images":
+            self._image(value, place)
+        elif key == "categories":
+            self._category(value, place)
+        else:
+            self._video(value, place)
+
+    def _key(self, value: Mapping[str, Any], name: str, place: str) -> Key:
+        if name not in value:
+            raise FormatError(f"{place} has no {name}.", _WHAT_IS_READ)
+        key = value[name]
+        return key if isinstance(key, str) else _integer(key, f"{place}.{name}")
+
+    def _video(self, value: Mapping[str, Any], place: str) -> None:
+        key = self._key(value, "id", place)
+        if key in self._videos:
+            raise FormatError(f"Video {key} is in the file twice.", "Give each video an id of its own.")
+        sizes = [_optional(value, name, place) for name in ("width", "height", "frame_count")]
+        self._videos[key] = Video(f"Video {key} of the file", *sizes)
+        self._video_names[key] = str(value.get("name") or value.get("file_name") or key)
+
+    def _category(self, value: Mapping[str, Any], place: str) -> None:
+        key = self._key(value, "id", place)
+        if not isinstance(value.get("name"), str):
+            raise _bad(f"{place}.name", "Input should be text")
+        if key in self._labels:
+            raise FormatError(f"Category {key} is in the file twice.", "Give each category an id of its own.")
+        self._labels[key] = value["name"]
+
+    def _image(self, value: Mapping[str, Any], place: str) -> None:
+        key = self._key(value, "id", place)
+        where = f"Image {key}"
+        if key in self._images:
+            raise FormatError(f"{where} is in the file twice.", "Give each image an id of its own.")
+        index = _optional(value, "frame_index" if "frame_index" in value else "frame_id", place)
+        seconds = value.get("timestamp_s")
+        width, height = (_optional(value, name, place) for name in ("width", "height"))
+        picture = Picture(
+            key, where, -1, index, None if seconds is None else _number(seconds, f"{place}.timestamp_s"), width, height
+        )
+        video = value.get("video_id")
+        self._images[key] = (picture, video if video is None else self._key(value, "video_id", place))
+
+    def _annotation(self, value: Mapping[str, Any], place: str) -> None:
+        named = "id" in value
+        identity = _integer(value["id"], f"{place}.id") if named else len(self._boxes)
+        where = f"Annotation {identity}" if named else place
+        for name in ("image_id", "category_id", "bbox"):
+            if name not in value:
+                raise FormatError(f"{where} has no {name}.", _WHAT_IS_READ)
+        if named:
+            if identity in self._seen:
+                raise FormatError(f"{where} is in the file twice.", "Give each annotation an id of its own.")
+            self._seen.add(identity)
+        x, y, width, height = _bbox(value["bbox"], place)
+        check_box(x, y, width, height, where)
+        flags = {name: _flag(value[name], f"{place}.{name}") for name in _FLAGS & value.keys()}
+        image, category = self._key(value, "image_id", place), self._key(value, "category_id", place)
+        row = BoxRow(
+            self._image_ids.setdefault(image, len(self._image_ids)),
+            self._category_ids.setdefault(category, len(self._category_ids)),
+            x,
+            y,
+            width,
+            height,
+            None if value.get("track_id") is None else _integer(value["track_id"], f"{place}.track_id"),
+            area=_area(value["area"], place) if "area" in value else UNKNOWN,
+            occlusion=_occlusion(value, place),
+            truncation=_share(value["truncation"], f"{place}.truncation") if "truncation" in value else UNKNOWN,
+            occluded=flags.get("occluded", False),
+            truncated=flags.get("truncated", False),
+            ignore=flags.get("ignore", False),
+            crowd=flags.get("iscrowd", False),
+        )
+        self._boxes.add(row, identity, named=named)
+
+    def finish(self) -> Annotations:
+        """Join annotations, images and categories."""
+        for name in _LISTS:
+            if name in self._missing:
+                raise _bad(name, "Field required")
+        pictures, sequences = self._pictures()
+        boxes = self._boxes
+        positions = {key: position for position, key in enumerate(self._images)}
+        labels = {key: position for position, key in enumerate(self._labels)}
+        to_picture = [positions.get(key, -1) for key in self._image_ids]
+        to_label = [labels.get(key, -1) for key in self._category_ids]
+        images, categories = list(self._image_ids), list(self._category_ids)
+        for position in range(len(boxes)):
+            image, category = boxes.picture[position], boxes.label[position]
+            if to_picture[image] < 0:
+                raise FormatError(
+                    f"{boxes.where(position)} is in image {images[image]}, which is not in the file.",
+                    "Add the image, or remove it.",
+                )
+            if to_label[category] < 0:
+                raise FormatError(
+                    f"{boxes.where(position)} is of category {categories[category]}, which is not in the file.",
+                    "Add the category.",
+                )
+            boxes.picture[position], boxes.label[position] = to_picture[image], to_label[category]
+        return Annotations(
+            "coco", list(self._labels.values()), labels, pictures, sequences, boxes, list(self._videos.values())
+        )
+
+    def _pictures(self) -> tuple[list[Picture], list[str]]:
+        """The pictures, each in the sequence of its video; one without a video is a sequence of its own."""
+        numbers: dict[object, int] = {}
+        names: list[str] = []
+        # The ids of a file with one video need not say which.
+        only = next(iter(self._videos)) if len(self._videos) == 1 else None
+        pictures = []
+        for picture, video in self._images.values():
+            video = only if video is None else video
+            if video is not None and self._videos and video not in self._videos:
+                raise FormatError(f"{picture.where} is of video {video}, which is not in the file.", "Add the video.")
+            owner: object = ("video", video) if video is not None else ("image", picture.key)
+            if owner not in numbers:
+                numbers[owner] = len(names)
+                names.append(str(picture.key) if video is None else self._video_names.get(video, str(video)))
+            pictures.append(
+                Picture(
+                    picture.key,
+                    picture.where,
+                    numbers[owner],
+                    picture.frame_index,
+                    picture.time_s,
+                    picture.width,
+                    picture.height,
+                )
+            )
+        return pictures, names
+
+
+def _integer(value: object, place: str) -> int:
+    try:
+        return integer(value, place)
+    except FormatError as error:
+        raise FormatError(f"This is no COCO file: {error.message}", _WHAT_IS_READ) from None
+
+
+def _number(value: object, place: str) -> float:
+    try:
+        return number(value, place)
+    except FormatError as error:
+        raise FormatError(f"This is no COCO file: {error.message}", _WHAT_IS_READ) from None
+
+
+def _optional(value: Mapping[str, Any], name: str, place: str) -> int | None:
+    return None if value.get(name) is None else _integer(value[name], f"{place}.{name}")
+
+
+def _flag(value: object, place: str) -> bool:
+    if value in (0, 1):
+        return bool(value)
+    raise _bad(place, f"{value!r} is neither 0 nor 1")
+
+
+def _share(value: object, place: str) -> float:
+    share = _number(value, place)
+    if not 0 <= share <= 1:
+        raise _bad(place, f"{share:g} is no share from 0 to 1")
+    return share
+
+
+def _area(value: object, place: str) -> float:
+    area = _number(value, f"{place}.area")
+    if area < 0:
+        raise _bad(f"{place}.area", f"{area:g} is below 0")
+    return area
+
+
+def _occlusion(value: Mapping[str, Any], place: str) -> float:
+    if "occlusion" in value:
+        return _share(value["occlusion"], f"{place}.occlusion")
+    return 1 - _share(value["vis_ratio"], f"{place}.vis_ratio") if "vis_ratio" in value else UNKNOWN
+
+
+def _bbox(value: object, place: str) -> tuple[float, float, float, float]:
+    if not isinstance(value, list) or len(value) != 4:
+        raise _bad(f"{place}.bbox", "Input should be a list of four numbers")
+    x, y, width, height = value
+    if all(type(side) is float or type(side) is int for side in value) and abs(sum(value)) < float("inf"):
+        return float(x), float(y), float(width), float(height)
+    x, y, width, height = (_number(side, f"{place}.bbox[{position}]") for position, side in enumerate(value))
+    return x, y, width, height
+
+
+def read_coco_results(stream: BinaryIO, truth: Annotations) -> Boxes:
+    """Read detections: ``[{"image_id", "category_id", "bbox", "score", "track_id"?}, ...]``.
+
+    An image or a class is named as the truth names it: by the id of a COCO file, otherwise by the frame's number, the
+    file's stem, the class's number or name.
+
+    Raises:
+        FormatError: it is no such file, or about other images; the message names the position.
+    """
+    boxes = Boxes(lambda boxes, position: f"results[{boxes.place[position]}]")
+    images = truth.by_key()
+    labels: dict[Key, int] = {}
+    listed = False
+    for key, position, value in pieces(stream):
+        if key not in ("", "annotations") or position is None:
+            continue
+        listed = True
+        if position < 0:
+            continue
+        place = f"results[{position}]"
+        if not isinstance(value, dict):
+            raise FormatError(f"{place} is no object.", _WHAT_IS_READ)
+        missing = [name for name in ("image_id", "category_id", "bbox", "score") if name not in value]
+        if missing:
+            raise FormatError(f"{place} has no {missing[0]}.", _WHAT_IS_READ)
+        image, category = value["image_id"], value["category_id"]
+        if not isinstance(image, int | str) or image not in images:
+            raise FormatError(
+                f"{place} is about image {image!r}, which the truth does not have.",
+                "Are these the detections of another video?",
+            )
+        if not isinstance(category, int | str):
+            raise FormatError(f"{place}: category_id is {category!r}.", _WHAT_IS_READ)
+        if category not in labels:
+            labels[category] = truth.label_of(category, place)
+        x, y, width, height = _bbox(value["bbox"], place)
+        check_box(x, y, width, height, place, truth=False)
+        track = value.get("track_id")
+        boxes.add(
+            BoxRow(
+                images[image],
+                labels[category],
+                x,
+                y,
+                width,
+                height,
+                None if track is None else _integer(track, f"{place}.track_id"),
+                check_score(_number(value["score"], f"{place}.score"), place),
+            ),
+            position,
+        )
+    if not listed:
+        raise FormatError("This is no list of COCO results.", _WHAT_IS_READ)
+    return boxes
+
+
+def write_coco(annotations: Annotations, out: TextIO) -> None:
+    """Write ground truth, with what other formats know besides: tracks, occlusion, truncation, frame and time."""
+    categories = [{"id": position + 1, "name": name} for position, name in enumerate(annotations.labels)]
+    videos = [{"id": position + 1, "name": name} for position, name in enumerate(annotations.sequences)]
+    out.write('{"info": {}, "licenses": [], "videos": ' + json.dumps(videos) + ', "categories": ')
+    out.write(json.dumps(categories) + ', "images": [')
+    for position, picture in enumerate(annotations.pictures):
+        image = {"id": position + 1, "file_name": str(picture.key), "video_id": picture.sequence + 1}
+        named = {
+            "frame_index": picture.frame_index,
+            "timestamp_s": picture.time_s,
+            "width": picture.width,
+            "height": picture.height,
+        }
+        image |= {name: value for name, value in named.items() if value is not None}
+        out.write((",\n" if position else "\n") + json.dumps(image))
+    out.write('], "annotations": [')
+    for position, row in enumerate(annotations.boxes.rows()):
+        out.write((",\n" if position else "\n") + json.dumps(_written(position, row)))
+    out.write("]}\n")
+
+
+def _written(position: int, row: BoxRow) -> dict[str, Any]:
+    annotation: dict[str, Any] = {
+        "id": position + 1,
+        "image_id": row.picture + 1,
+        "category_id": row.label + 1,
+        "bbox": [row.x, row.y, row.width, row.height],
+        "area": row.width * row.height if row.area != row.area else row.area,
+        "iscrowd": int(row.crowd),
+        "ignore": int(row.ignore),
+        "occluded": int(row.occluded),
+        "truncated": int(row.truncated),
+    }
+    shares = {"occlusion": row.occlusion, "truncation": row.truncation}
+    annotation |= {name: share for name, share in shares.items() if share == share}
+    return annotation | ({} if row.track is None else {"track_id": row.track})
