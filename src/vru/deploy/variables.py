@@ -314,9 +314,12 @@ GROUPS: tuple[Group, ...] = (
         ),
     ),
     Group(
-        "For development: read from the process's environment only, not to be set here",
+        "For commands: read from the process's environment only, not to be set here",
         (
             _container("VRU_FRONTEND_STATIC_DIR", "", "where the built page is; empty: beside the frontend's code"),
+            _container("VRU_ACTOR", "", "for vru: who asks for changes, in the audit; empty: user@laptop"),
+            _container("VRU_SUDO_PASSWORD", "", "for vru: sudo's password on the server; kept in memory only"),
+            _container("VRU_SSH_CONNECTION", "", "for vru-platform: SSH_CONNECTION, which sudo drops"),
             _container(
                 "VRU_ROOT", "/opt/vru-platform", "where vru-platform keeps everything; another one for its tests"
             ),

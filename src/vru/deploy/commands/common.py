@@ -17,7 +17,7 @@ from vru.deploy.host_keys import HostKeyError
 from vru.deploy.orchestration import DeploymentFailedError
 from vru.domain import VruError
 
-_PASSWORD_FILE = "vru.sudo-password-file"
+_PASSWORD_FILE = "vru.sudo-password-file"  # noqa: S105 - the name of an option
 EXIT_FAILED, EXIT_UNREACHABLE, EXIT_DIFFERENT, EXIT_INTERRUPTED = 1, 3, 4, 130
 
 
