@@ -188,7 +188,7 @@ async def test_who_connects_again_goes_on_where_he_was(
         await asyncio.sleep(0.5)
         return following
 
-    first, again, unknown = await follow("0.0"), await follow("2.25"), await follow("of another time")
+    first, again, unknown = await follow("0.0.100"), await follow("2.25.100"), await follow("of another time")
     for done in (20, 30):
         event = RunEvent(run_id=run.id, state=RunState.RUNNING, frames_done=done, frames_total=100)
         await events.publish(redis, event)
@@ -197,12 +197,12 @@ async def test_who_connects_again_goes_on_where_he_was(
     texts = [(await asyncio.wait_for(following, 10)).text for following in (first, again, unknown)]
     await redis.aclose()
     assert [re.findall(r"^id: (.*)$", text, re.MULTILINE) for text in texts] == [
-        ["2.20", "2.30", "6.30"],
-        ["2.30", "6.30"],
-        ["0.0", "2.20", "2.30", "6.30"],
+        ["2.20.100", "2.30.100", "6.30.100"],
+        ["2.30.100", "6.30.100"],
+        ["0.0.100", "2.20.100", "2.30.100", "6.30.100"],
     ]
     assert "retry: 1000" in texts[0]
-    over = await asyncio.wait_for(client.get(f"/runs/{run.id}/events", headers={"Last-Event-ID": "6.30"}), 2)
+    over = await asyncio.wait_for(client.get(f"/runs/{run.id}/events", headers={"Last-Event-ID": "6.30.100"}), 2)
     assert parse(over.text) == []
 
 

@@ -31,6 +31,8 @@ _BROKEN_S = 10
 # Where a client is slow to say what it wants, nginx gives up on it sooner than this.
 _QUIET_S = 15.0
 _POLL_S = 0.5
+# How often a watch says how far it is.
+_TELL_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -215,11 +217,14 @@ class _Roll:
         names = ", ".join(shift.service.name for shift in wanted)
         log = _AnswersTwice(self.compose, nginx.running(found))
         with self.journal.step(PHASE, "watch the new release", f"{names} for {self.watch_s:g} s") as step:
+            told = -_TELL_S
             while (passed := time.monotonic() - self.switched_at) < self.watch_s:
                 began = time.monotonic()
                 self.journal.check()
                 newcomers.watch_once(log.read())
-                step.progress(f"watching the new release: {passed:.0f} of {self.watch_s:g} s")
+                if passed - told >= _TELL_S:
+                    told = passed
+                    step.log(f"watching the new release: {passed:.0f} of {self.watch_s:g} s")
                 time.sleep(max(0.0, _POLL_S - (time.monotonic() - began)))
             step.detail = f"{names} well for {self.watch_s:g} s"
 

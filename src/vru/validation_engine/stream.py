@@ -32,20 +32,21 @@ class Position:
 
     state: int
     frames_done: int
+    frames_total: int
 
     @classmethod
     def of(cls, event: RunEvent) -> "Position":
         """The position of an event."""
-        return cls(_STATES.index(event.state), event.frames_done)
+        return cls(_STATES.index(event.state), event.frames_done, event.frames_total)
 
     @classmethod
     def parse(cls, text: str) -> "Position | None":
         """Read an id; None for what is none, as nothing is known then of what the client has seen."""
-        found = re.fullmatch(r"(\d{1,2})\.(\d{1,18})", text, re.ASCII)
-        return cls(int(found[1]), int(found[2])) if found else None
+        found = re.fullmatch(r"(\d{1,2})\.(\d{1,18})\.(\d{1,18})", text, re.ASCII)
+        return cls(*map(int, found.groups())) if found else None
 
     def __str__(self) -> str:
-        return f"{self.state}.{self.frames_done}"
+        return f"{self.state}.{self.frames_done}.{self.frames_total}"
 
 
 async def follow(
