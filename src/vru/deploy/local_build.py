@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vru.deploy import remote_setup, transfer
 from vru.deploy.connection import RemoteError, Server
 from vru.deploy.console import Reporter, timed
+from vru.deploy.differences import Difference
 from vru.deploy.docker import LocalDocker, SavedImage, Slice
 from vru.deploy.environment import Environment
-from vru.deploy.images import Image, build_arguments
+from vru.deploy.images import Image, base_images, build_arguments
 from vru.host.layers import chain_ids
 
+# How a plan calls an image that is to be built.
+BUILD = ("image", "build")
 # Docker unpacks the archive beside its layers before it makes them.
 _ENGINE_COPIES = 2
 
@@ -45,6 +49,19 @@ def provide(
     with docker.saved([image.image for image in images], root / ".vru") as saved:
         report.done("save images", f"{len(saved)} images")
         _send(server, saved, report)
+
+
+def as_local(difference: Difference, environment: Environment) -> Difference:
+    """The same plan, saying what is built here; the server pulls nothing to build upon."""
+    bases = set(base_images(environment))
+    changes = [
+        replace(change, detail=f"{change.detail}, on this machine; the layers that the server lacks are sent")
+        if (change.resource, change.action) == BUILD
+        else change
+        for change in difference.changes
+        if not (change.resource == "image" and change.action == "pull" and change.name in bases)
+    ]
+    return replace(difference, changes=tuple(changes))
 
 
 def _send(server: Server, saved: Sequence[SavedImage], report: Reporter) -> None:

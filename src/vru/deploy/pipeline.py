@@ -7,7 +7,9 @@ from typing import Any
 from vru.deploy import (
     configuration,
     differences,
+    images,
     integration,
+    local_build,
     orchestration,
     survey,
     transfer,
@@ -65,7 +67,7 @@ def validate_without_environment(root: Path, error: EnvironmentFileError, report
     return checks
 
 
-def plan(target: Target, report: Reporter) -> Difference:
+def plan(target: Target, report: Reporter, *, build_local: bool = False) -> Difference:
     """What a deployment would change; nothing is changed, not even on the laptop's side of the project.
 
     Raises:
@@ -78,7 +80,7 @@ def plan(target: Target, report: Reporter) -> Difference:
         show([check for check in checks if check.state == "warning"], report)
         difference = found.settle()
         found.remember(difference.release if difference.kept else "")
-    return difference
+    return local_build.as_local(difference, target.environment) if build_local else difference
 
 
 def deploy(
@@ -88,6 +90,7 @@ def deploy(
     setup_only: bool = False,
     update: bool = False,
     watch_s: float | None = None,
+    build_local: bool = False,
     planned: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """All phases, or the first two and the server's part of the setup.
@@ -98,6 +101,7 @@ def deploy(
         setup_only: only what prepares the server.
         update: stop where nothing is deployed yet.
         watch_s: goes before VRU_WATCH_S.
+        build_local: build images with this machine's Docker instead of the server's.
         planned: the plan (its JSON) that was agreed to; any other difference stops the deployment.
 
     Returns:
@@ -137,6 +141,8 @@ def deploy(
             report.done("configuration", f"{len(found.draft.rendered)} files; release {release.name}")
             report.phase(4)
             change.send([sha256 for sha256 in difference.missing if sha256 not in sent])
+            if build_local:
+                change.build_here(found.facts.machine)
             if change.made or difference.changes or difference.running:
                 change.apply(phase=4)
             else:
@@ -216,6 +222,15 @@ class _Changer:
             there = self.difference.partial
             sent = transfer.send(self.server, self.release.contents, missing, there=there, report=self.report)
             self.report.done(name, str(sent), sent.seconds)
+
+    def build_here(self, machine: str) -> None:
+        """Build what the server's engine lacks with this machine's Docker, and send it the layers."""
+        absent = {
+            change.name for change in self.difference.changes if (change.resource, change.action) == local_build.BUILD
+        }
+        wanted = [image for image in images.images(self.target.root, self.target.environment) if image.image in absent]
+        if wanted:
+            local_build.provide(self.server, self.target.root, self.target.environment, machine, wanted, self.report)
 
     def apply(self, *, phase: int, setup_only: bool = False) -> None:
         """Have the host program make the change, and watch."""

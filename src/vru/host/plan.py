@@ -32,6 +32,7 @@ from .resources import (
 )
 
 _AT_ONCE = 8
+_ON_ITS_WAY = frozenset({("image", "build"), ("image", "pull")})
 _OWN = (("directory", "releases"), ("directory", "state"))
 
 
@@ -69,14 +70,15 @@ def plan(host: Host, manifest: Manifest, *, contents: bool = False) -> dict[str,
 def state_of(live: str | None, changes: list[Change]) -> str:
     """A name for what the server is, as far as it matters to a release: the same until the plan would be another.
 
-    This program's own directories are left out: they are made when content is sent, before the change.
+    This program's own directories are left out, and images that are built or pulled: they are made when content is
+    sent, before the change.
     """
     told = [
         live,
         [
-            [change.resource, change.name, change.action, change.detail]
+            [change.resource, change.name, change.action, change.detail, *change.lines]
             for change in changes
-            if (change.resource, change.name) not in _OWN
+            if (change.resource, change.name) not in _OWN and (change.resource, change.action) not in _ON_ITS_WAY
         ],
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]

@@ -69,16 +69,28 @@ def validate(
     report.result("Nothing would stop a deployment.", {"checks": [check.as_json() for check in checks]})
 
 
+build_option = click.option(
+    "--build",
+    type=click.Choice(["server", "local"]),
+    default="server",
+    show_default=True,
+    help="Where missing images are built: on the server, or on this machine, which then sends what the server lacks.",
+)
+
+
 @click.command()
+@build_option
 @click.option("--exit-code", is_flag=True, help=f"Exit with {EXIT_DIFFERENT} if there is something to change.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan's JSON to this file, too.")
 @with_server
-def plan(target: pipeline.Target, report: Reporter, as_json: bool, exit_code: bool, out: Path | None) -> None:
+def plan(
+    target: pipeline.Target, report: Reporter, as_json: bool, build: str, exit_code: bool, out: Path | None
+) -> None:
     """Say what a deployment would change, and change nothing.
 
     On a server that was deployed and not touched since, this says what was changed there by hand. Secrets are masked.
     """
-    difference = pipeline.plan(target, report)
+    difference = pipeline.plan(target, report, build_local=build == "local")
     plans.save(target.root, difference)
     if out is not None:
         plans.write(out, difference)
@@ -109,20 +121,24 @@ _watch_option = click.option(
 @click.command()
 @click.option("--plan", "planned", metavar="ID", help="Make exactly the changes of this plan, or none (see vru plan).")
 @_watch_option
+@build_option
 @with_server
-def deploy(target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None, planned: str | None) -> None:
+def deploy(
+    target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None, build: str, planned: str | None
+) -> None:
     """Put the platform on the server: the seven phases. Run again, it changes only what differs."""
     agreed = None if planned is None else plans.load(target.root, planned)
-    outcome = pipeline.deploy(target, report, watch_s=watch, planned=agreed)
+    outcome = pipeline.deploy(target, report, watch_s=watch, build_local=build == "local", planned=agreed)
     report.result(_changes(f"The platform is live: {_address(target)}", outcome), outcome)
 
 
 @click.command()
 @_watch_option
+@build_option
 @with_server
-def update(target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None) -> None:
+def update(target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None, build: str) -> None:
     """Put changed code or settings live on a server that already runs the platform."""
-    outcome = pipeline.deploy(target, report, update=True, watch_s=watch)
+    outcome = pipeline.deploy(target, report, update=True, watch_s=watch, build_local=build == "local")
     report.result(_changes(f"The platform is live: {_address(target)}", outcome), outcome)
 
 
