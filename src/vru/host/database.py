@@ -100,13 +100,13 @@ class Database:
         asked = self.read("SELECT version_num FROM alembic_version ORDER BY 1;")
         return ",".join(asked) if asked is not None else ""
 
-    def read(self, query: str) -> list[str] | None:
+    def read(self, query: str, database: str | None = None) -> list[str] | None:
         """The first column of a query's rows, over the socket where that works; None where the query is refused."""
         try:
-            rows = pgwire.query(self.compose.host.root / _SOCKET, self.user, self.name, query)
+            rows = pgwire.query(self.compose.host.root / _SOCKET, self.user, database or self.name, query)
             return [row[0] or "" for row in rows]
         except pgwire.PostgresError:
-            asked = self.sql(query, check=False)
+            asked = self.sql(query, database, check=False)
             return asked.out.split() if asked.ok else None
 
     def stream(
@@ -115,11 +115,10 @@ class Database:
         """Start a program of PostgreSQL in the container with its output on a pipe."""
         return self.compose.host.run.process(self.command(*arguments), stdin=stdin)
 
-    def password_matches(self, password: str) -> bool:
-        """Whether the role's stored verifier belongs to this password."""
+    def verifier(self) -> str:
+        """What is stored of the role's password; empty where it has none."""
         query = f"SELECT rolpassword FROM pg_authid WHERE rolname = {literal(self.user)};"  # noqa: S608 - quoted
-        stored = self.read(query) or [""]
-        return scram_matches(stored[0], password)
+        return (self.read(query, "postgres") or [""])[0]
 
     def set_password(self, password: str) -> None:
         """Give the role a password. What travels and might be logged is its verifier, not the password."""

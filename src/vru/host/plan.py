@@ -27,6 +27,7 @@ from .resources import (
     kernel,
     migration,
     packages,
+    role,
     settings,
     units,
 )
@@ -111,6 +112,7 @@ class Planner:
             there = ask(containers.facts, host, self.compose) if manifest.has_compose else None
             present = ask(images.facts, host, manifest) if manifest.has_compose else None
             schema = ask(self._schema, there) if there is not None and manifest.migrate else None
+            owner = ask(self._role, there) if there is not None else None
             found_files = ask(files.facts, host, manifest)
             yield from self._setup(found_packages)
             for change in files.changes(host, manifest, found_files.result()):
@@ -120,8 +122,8 @@ class Planner:
             if manifest.firewall is not None and tables is not None:
                 self.notes += firewall.notes(manifest.firewall, tables.result())
                 yield from firewall.changes(host, manifest.firewall, tables.result())
-            if view is not None and there is not None and present is not None:
-                yield from self._orchestration(view, there, present, schema)
+            if view is not None and there is not None and present is not None and owner is not None:
+                yield from self._orchestration(view, there, present, schema, owner)
             yield from self._units(found_units.result())
         live = store.current(host)
         if live != manifest.release:
@@ -144,6 +146,7 @@ class Planner:
         there: Future[containers.ContainerFacts],
         present: Future[images.ImageFacts],
         schema: Future[migration.MigrationFacts] | None,
+        owner: Future[role.RoleFacts | None],
     ) -> Iterator[Change]:
         manifest = self.manifest
         found_images = present.result()
@@ -158,7 +161,7 @@ class Planner:
             yield Change("container", "all services", action, "where their settings changed")
             return
         found = there.result()
-        yield from containers.password_changes(self.compose, found, password)
+        yield from role.changes(owner.result(), password)
         if manifest.migrate and schema is not None:
             yield from migration.changes(self.compose, manifest.migrate, view, schema.result())
         yield from settings.impostor_changes(self.compose, found)
@@ -175,6 +178,9 @@ class Planner:
 
     def _schema(self, there: Future[containers.ContainerFacts]) -> migration.MigrationFacts:
         return migration.facts(self.host, self.compose, there.result().containers)
+
+    def _role(self, there: Future[containers.ContainerFacts]) -> role.RoleFacts | None:
+        return role.facts(self.compose, there.result().containers)
 
     def _live_view(self) -> View | None:
         """What Compose makes of the live files; asked early, and of use if they are the release's."""

@@ -213,6 +213,24 @@ def script(policy: Policy, table: Table, version: int, listeners: Iterable[Liste
     return _restore(chains, rules)
 
 
+def differences(policy: Policy, table: Table, version: int) -> list[str]:
+    """What `script` would change in our chains, a line each: ``+`` what lacks, ``-`` what is too much."""
+    family = f"IPv{version}"
+    wanted = {DOCKER_CHAIN: docker_rules(policy, version)}
+    jumps = [("FORWARD", "DOCKER-USER"), ("DOCKER-USER", DOCKER_CHAIN)]
+    if policy.judge_input:
+        wanted[INPUT_CHAIN] = input_rules(policy, version)
+        jumps.append(("INPUT", INPUT_CHAIN))
+    said = []
+    for chain, rules in sorted(wanted.items()):
+        there = table.rules(chain) or ()
+        said += [f"+ {family} {chain} {rule}" for rule in rules if rule not in there]
+        said += [f"- {family} {chain} {rule}" for rule in there if rule not in rules]
+        if not said and tuple(rules) != tuple(there):
+            said.append(f"~ {family} {chain} the order of its rules")
+    return said + [f"+ {family} {source} -j {target}" for source, target in jumps if not table.jumps(source, target)]
+
+
 def removal_script(table: Table) -> str:
     """Input for ``iptables-restore --noflush`` that takes everything of ours out; empty if nothing is there."""
     chains: list[str] = []

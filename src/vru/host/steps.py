@@ -26,6 +26,7 @@ from .resources import (
     kernel,
     migration,
     packages,
+    role,
     settings,
     units,
 )
@@ -157,7 +158,7 @@ class Executor:
         health.wait(self.compose, stateful)
         found = containers.facts(self.host, self.compose)
         password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
-        for change in containers.password_changes(self.compose, found, password):
+        for change in role.changes(role.facts(self.compose, found.containers), password):
             if change.apply is not None:
                 change.apply(step)
         in_place = [change for change in pending if change.name not in (*stateful, *rolling.SERVICES)]
@@ -271,7 +272,7 @@ class Executor:
         self._wait(stateful, pending)
         found = containers.facts(self.host, self.compose)
         password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
-        for change in containers.password_changes(self.compose, found, password):
+        for change in role.changes(role.facts(self.compose, found.containers), password):
             self._apply(ORCHESTRATION, "database password", [change])
         # An earlier release finds a schema that only grew since: it runs no migrations, and none is undone.
         if self.manifest.migrate and not self.rollback:

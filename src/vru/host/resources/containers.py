@@ -10,8 +10,6 @@ from functools import partial
 
 from .. import nginx, rolling, routes
 from ..compose import Compose, Container, Service, View
-from ..database import SERVICE as POSTGRES
-from ..database import Database
 from ..disk import read_json
 from ..errors import HostError
 from ..host import PROJECT, Host
@@ -157,18 +155,3 @@ def _explain(compose: Compose, said: str) -> None:
             logs=compose.last_lines(first),
         )
     raise HostError(f"The containers could not be started: {said}", "Look at: vru-platform status")
-
-
-def password_changes(compose: Compose, actual: ContainerFacts, password: str) -> Iterator[Change]:
-    """Change the role's password when ``.env`` has another one: PostgreSQL reads it at its first start only."""
-    running = [c for c in actual.containers if c.service == POSTGRES and c.state == "running" and c.settled]
-    if password and running:
-        database = Database.of(compose, running[0])
-        if not database.password_matches(password):
-            yield Change(
-                "database", f"role {database.user}", "update", "password", partial(_set_password, database, password)
-            )
-
-
-def _set_password(database: Database, password: str, step: Step) -> None:
-    database.set_password(password)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,13 +19,14 @@ from ..host import PROGRAM, Host
 from ..journal import Step
 from ..manifest import FirewallEntry
 from ..program import own_command
-from ..rules import PROXY, Listener, Policy, Table, removal_script, script
+from ..rules import PROXY, Listener, Policy, Table, differences, removal_script, script
 from . import Change
 
 CONFIRM_S = 90
 UNIT = "vru-firewall.service"
 TIMER = "vru-firewall-revert"
 UNIT_PATH = Path("/etc/systemd/system") / UNIT
+_WANTED = Path("/etc/systemd/system/multi-user.target.wants") / UNIT
 _UNIT_TEXT = f"""[Unit]
 Description=VRU Platform: firewall rules
 DefaultDependencies=no
@@ -74,18 +75,16 @@ def facts(host: Host) -> FirewallFacts:
         done = host.run([f"{program}-save", "-t", "filter"], check=False)
         tables[version] = Table.parse(done.out) if done.ok else None
     found = sockets(host)
-    sshd = host.run(["sshd", "-T"], check=False).out
-    socket = host.run(["systemctl", "show", "--property=Listen", "ssh.socket"], check=False).out
     ufw = _ufw_status(host)
     firewalld = host.run(["systemctl", "is-active", "firewalld.service"], check=False).out.strip()
     return FirewallFacts(
         tables=tables,
-        ssh_ports=ssh_ports(sshd, socket, tcp_ports(found)),
+        ssh_ports=ssh_ports(*_sshd_settings(host), tcp_ports(found)),
         sockets=found,
         ufw_active=_UFW_ACTIVE in ufw,
         ufw_allowed=frozenset(int(port) for port in re.findall(r"^(\d+)/tcp\s+ALLOW\s+Anywhere\s*$", ufw, re.M)),
         firewalld_active=firewalld == "active",
-        unit_current=UNIT_PATH.exists() and UNIT_PATH.read_text() == _UNIT_TEXT,
+        unit_current=UNIT_PATH.exists() and UNIT_PATH.read_text() == _UNIT_TEXT and _WANTED.is_symlink(),
         confirmed=_load(host, "confirmed"),
     )
 
@@ -129,10 +128,17 @@ def tcp_ports(found: Sequence[Listener]) -> dict[int, str]:
     return ports
 
 
+def _sshd_settings(host: Host) -> tuple[str, str]:
+    sshd = host.run(["sshd", "-T"], check=False).out
+    return sshd, host.run(["systemctl", "show", "--property=ActiveState,Listen", "ssh.socket"], check=False).out
+
+
 def ssh_ports(sshd: str, socket: str, listeners: Mapping[int, str]) -> frozenset[int]:
-    """Where SSH really is reached: by sshd's own settings, its socket unit, and the sockets that are open."""
-    ports = {int(port) for port in re.findall(r"^port (\d+)$", sshd, re.M)}
-    ports |= {int(port) for port in re.findall(r":(\d+) \(Stream\)", socket)}
+    """Where SSH is reached: by its socket unit if that is active, else by sshd's settings; and by open sockets."""
+    if "ActiveState=active" in socket.split():
+        ports = {int(port) for port in re.findall(r":(\d+) \(Stream\)", socket)}
+    else:
+        ports = {int(port) for port in re.findall(r"^port (\d+)$", sshd, re.M)}
     return frozenset(ports | {port for port, process in listeners.items() if process == "sshd"})
 
 
@@ -155,7 +161,10 @@ def changes(host: Host, entry: FirewallEntry, actual: FirewallFacts) -> Iterator
         ports = ", ".join(str(port) for port in wanted.only_open())
         limited = ", ".join(str(port) for port in sorted(wanted.restricted)) or "none"
         detail = f"open: {ports}; for some networks only: {limited}; taken back unless confirmed in {CONFIRM_S} s"
-        yield Change("firewall", "rules", "update", detail, partial(_apply, host, wanted))
+        lines = [line for version, table in tables.items() for line in differences(wanted, table, version)]
+        if actual.confirmed is not None and actual.confirmed != wanted:
+            lines.append(f"~ what returns at boot: {_describe(actual.confirmed)} -> {_describe(wanted)}")
+        yield Change("firewall", "rules", "update", detail, partial(_apply, host, wanted), tuple(lines))
     allow = sorted(set(wanted.only_open()) - actual.ufw_allowed) if actual.ufw_active else []
     if allow:
         ports = ", ".join(str(port) for port in allow)
@@ -163,6 +172,12 @@ def changes(host: Host, entry: FirewallEntry, actual: FirewallFacts) -> Iterator
     if not actual.unit_current:
         action = "update" if UNIT_PATH.exists() else "create"
         yield Change("unit", UNIT, action, "rules at boot", partial(_install_unit, host))
+
+
+def _describe(one: Policy) -> str:
+    limited = {port: ", ".join(networks) or "nobody" for port, networks in sorted(one.restricted.items())}
+    shown = "".join(f", {port} for {networks}" for port, networks in limited.items())
+    return f"open {', '.join(str(port) for port in one.only_open())}{shown}"
 
 
 def notes(entry: FirewallEntry, actual: FirewallFacts) -> list[str]:
@@ -272,10 +287,18 @@ def confirmed(host: Host, entry: FirewallEntry) -> bool:
 
 
 def reassert(host: Host) -> bool:
-    """Put the confirmed rules back if somebody flushed them; never while a change is pending."""
+    """Put the confirmed rules back if somebody flushed them; never while a change is pending.
+
+    Where the administrator has moved sshd meanwhile, its new port is let in as well. Only settings count here: any user
+    may call a program of his own sshd.
+    """
     wanted = _load(host, "confirmed")
     if wanted is None or pending(host):
         return False
+    moved = ssh_ports(*_sshd_settings(host), {}) - {*wanted.open, *wanted.restricted}
+    if moved:
+        wanted = replace(wanted, open=tuple(sorted({*wanted.open, *moved})))
+        write_json(host.state / "firewall" / "confirmed.json", wanted.as_json())
     return apply_policy(host, wanted)
 
 

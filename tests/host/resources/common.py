@@ -1,0 +1,14 @@
+"""What the resources' tests share: a host that is nowhere, and how a change is told in short."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vru.host.host import Host
+from vru.host.resources import Change
+
+HOST = Host(Path("/nowhere"))
+
+
+def names(changes: Iterable[Change]) -> list[tuple[str, str, str]]:
+    """Resource, name and action of each change."""
+    return [(change.resource, change.name, change.action) for change in changes]

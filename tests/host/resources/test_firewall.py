@@ -1,0 +1,91 @@
+"""Tables, listeners and sshd as they are, and a policy -> changes."""
+
+from tests.host.resources.common import HOST, names
+
+from vru.host.manifest import FirewallEntry
+from vru.host.resources import firewall
+from vru.host.rules import Policy, Table, differences, docker_rules, input_rules
+
+# As `ss -Htulnp` printed it.
+LISTENING = """udp   UNCONN 0      0            0.0.0.0:68         0.0.0.0:*    users:(("dhclient",pid=7,fd=7))
+udp   UNCONN 0      0            0.0.0.0:51820      0.0.0.0:*
+tcp   LISTEN 0      128          0.0.0.0:2222       0.0.0.0:*    users:(("sshd",pid=120,fd=3))
+tcp   LISTEN 0      4096       127.0.0.1:38217      0.0.0.0:*    users:(("containerd",pid=80,fd=9))
+tcp   LISTEN 0      100             [::]:25            [::]:*    users:(("exim4",pid=300,fd=4))
+tcp   LISTEN 0      4096         0.0.0.0:9999       0.0.0.0:*    users:(("docker-proxy",pid=1217,fd=4))
+tcp   LISTEN 0      4096            [::]:9999          [::]:*    users:(("docker-proxy",pid=1222,fd=4))
+tcp   LISTEN 0      4096   127.0.0.53%lo:53         0.0.0.0:*    users:(("systemd-resolve",pid=9,fd=1))
+"""
+ENTRY = FirewallEntry(ssh_ports=(22,), open=(80,), restricted={3001: ("10.0.0.0/8",)})
+
+
+def tables(**differences):
+    values = {
+        "tables": {4: Table.parse(":INPUT ACCEPT [0:0]"), 6: None},
+        "ssh_ports": frozenset({2222}),
+        "sockets": firewall.parse_sockets(LISTENING),
+        "ufw_active": False,
+        "ufw_allowed": frozenset(),
+        "firewalld_active": False,
+        "unit_current": True,
+        "confirmed": None,
+    }
+    return firewall.FirewallFacts(**{**values, **differences})
+
+
+def test_listeners_leave_out_loopback():
+    found = firewall.parse_sockets(LISTENING)
+    assert firewall.tcp_ports(found) == {2222: "sshd", 25: "exim4", 9999: "docker-proxy"}
+    assert [(one.port, one.version) for one in found if one.process == "docker-proxy"] == [(9999, 4), (9999, 6)]
+
+
+def test_ssh_is_found_by_settings_socket_unit_and_sockets():
+    listeners = firewall.tcp_ports(firewall.parse_sockets(LISTENING))
+    off, on = "ActiveState=inactive\n", "ActiveState=active\n"
+    assert firewall.ssh_ports("port 2200\n", off + "Listen=[::]:22 (Stream)\n", listeners) == {2200, 2222}
+    # Where the socket unit listens, sshd's own settings say nothing.
+    assert firewall.ssh_ports("port 22\n", "Listen=[::]:2201 (Stream)\n" + on, listeners) == {2201, 2222}
+    assert firewall.ssh_ports("port 2200\n", off, {}) == {2200}
+
+
+def test_the_live_ssh_port_is_open_whatever_the_release_says():
+    assert firewall.policy(ENTRY, tables()).only_open() == [22, 80, 2222]
+
+
+def test_rules_are_one_change_that_says_how_it_is_taken_back():
+    changed = list(firewall.changes(HOST, ENTRY, tables()))
+    assert names(changed) == [("firewall", "rules", "update")]
+    assert "taken back unless confirmed" in changed[0].detail
+
+
+def test_what_will_be_closed_is_told_before():
+    assert firewall.notes(ENTRY, tables()) == [
+        "Port 25 (exim4) will no longer be reached from outside.",
+        "UDP port 51820 (some process) will no longer be reached from outside.",
+    ]
+    known = Policy((22, 80, 2222), ENTRY.restricted)
+    assert firewall.notes(ENTRY, tables(confirmed=known)) == []
+
+
+def test_with_ufw_active_its_rules_are_added_to():
+    changed = list(firewall.changes(HOST, ENTRY, tables(ufw_active=True, ufw_allowed=frozenset({22}))))
+    assert ("firewall", "ufw", "update") in names(changed)
+    assert next(change.detail for change in changed if change.name == "ufw") == "allow 80, 2222"
+    assert firewall.policy(ENTRY, tables(ufw_active=True)).judge_input is False
+
+
+def test_each_rule_that_lacks_or_is_too_much_is_named():
+    wanted = firewall.policy(ENTRY, tables())
+    right = [rule for rule in input_rules(wanted, 4) if "--dport 80 " not in rule]
+    chains = {
+        "INPUT": ("-j VRU-INPUT",),
+        "FORWARD": ("-j DOCKER-USER",),
+        "DOCKER-USER": (),
+        "VRU-INPUT": ("-p tcp -m tcp --dport 9999 -j ACCEPT", *right),
+        "VRU-DOCKER": tuple(docker_rules(wanted, 4)),
+    }
+    assert differences(wanted, Table(chains), 4) == [
+        "+ IPv4 VRU-INPUT -p tcp -m tcp --dport 80 -j ACCEPT",
+        "- IPv4 VRU-INPUT -p tcp -m tcp --dport 9999 -j ACCEPT",
+        "+ IPv4 DOCKER-USER -j VRU-DOCKER",
+    ]
