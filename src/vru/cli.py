@@ -21,8 +21,12 @@ _COMMANDS = {
     "lock": ("vru.deploy.commands.guarding:lock", "Keep others' changes out of the server for a while."),
     "audit": ("vru.deploy.commands.guarding:audit", "Show who changed what, and check the record."),
     "doctor": ("vru.deploy.commands.doctor:doctor", "Name what is wrong with laptop and server, with the fix."),
+    "evaluate": ("vru.evaluation.cli:evaluate", "Measure detections against ground truth, and judge them."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
+
+# Commands that need more than the base install, and the extra that has it.
+_EXTRAS = {"evaluate": "evaluation"}
 
 
 class _LazyGroup(click.Group):
@@ -33,7 +37,16 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, attribute = _COMMANDS[cmd_name][0].split(":")
-        command = getattr(importlib.import_module(module), attribute)
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if cmd_name not in _EXTRAS or (error.name or "").startswith("vru"):
+                raise
+            extra = _EXTRAS[cmd_name]
+            raise click.UsageError(
+                f"{error.name} is not installed: `vru {cmd_name}` needs the extra {extra!r}.\n"
+                f"  Install it: pip install 'vru-platform[{extra}]', or `make` in a checkout."
+            ) from None
         assert isinstance(command, click.Command)  # noqa: S101 - _COMMANDS names commands only
         return command
 

@@ -101,9 +101,7 @@ class Proportion:
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
         """Assumes that the share of successes stays as it is."""
         share = 1.0 if self.value is None else self.value
-        return _search(
-            self.n, lambda n: _decided(clopper_pearson(share * n, n, confidence), threshold, at_least=at_least)
-        )
+        return search(self.n, lambda n: decided(clopper_pearson(share * n, n, confidence), threshold, at_least))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +133,12 @@ class Resampled:
         value = self.value
         low, high = self._percentiles(value, confidence)
 
-        def decided(n: int) -> bool:
+        def enough(n: int) -> bool:
             shrink = math.sqrt(self.n / n)
             projected = _widened(value, value - (value - low) * shrink, value + (high - value) * shrink, n, confidence)
-            return _decided(projected, threshold, at_least=at_least)
+            return decided(projected, threshold, at_least)
 
-        return _search(self.n, decided)
+        return search(self.n, enough)
 
     def _percentiles(self, value: float, confidence: float) -> tuple[float, float]:
         # A resample that determines nothing counts against the bound, on either side.
@@ -189,11 +187,11 @@ class Quantile:
         """Assumes that the share of tracks within the threshold stays: then it is a question about that share."""
         within = float(np.mean(self.latest <= threshold)) if self.n else 1.0
 
-        def decided(n: int) -> bool:
+        def enough(n: int) -> bool:
             # The quantile is at most the threshold exactly if the share within the threshold is at least the quantile.
-            return _decided(clopper_pearson(within * n, n, confidence), self.quantile, at_least=not at_least)
+            return decided(clopper_pearson(within * n, n, confidence), self.quantile, not at_least)
 
-        return _search(self.n, decided)
+        return search(self.n, enough)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,16 +224,16 @@ class Rate:
         value, clip = self.value, self.minutes / self.n
         burst_low, burst_high = self._percentiles(confidence)
 
-        def decided(n: int) -> bool:
+        def enough(n: int) -> bool:
             low, high = garwood(value * clip * n, clip * n, confidence)
             shrink = math.sqrt(self.n / n)
             projected = (
                 min(low, value - (value - burst_low) * shrink),
                 max(high, value + (burst_high - value) * shrink),
             )
-            return _decided(projected, threshold, at_least=at_least)
+            return decided(projected, threshold, at_least)
 
-        return _search(self.n, decided)
+        return search(self.n, enough)
 
     def _percentiles(self, confidence: float) -> tuple[float, float]:
         return float(np.quantile(self.replicates, 1 - confidence)), float(np.quantile(self.replicates, confidence))
@@ -258,19 +256,20 @@ class Known:
         return None
 
 
-def _decided(bounds: tuple[float, float], threshold: float, *, at_least: bool) -> bool:
+def decided(bounds: tuple[float, float], threshold: float, at_least: bool) -> bool:
+    """Whether the bounds lie on one side of the threshold."""
     low, high = bounds
     if at_least:
         return low >= threshold or high < threshold
     return high <= threshold or low > threshold
 
 
-def _search(n: int, decided: Callable[[int], bool]) -> int | None:
-    """Units beyond ``n`` from which ``decided`` holds: doubling, then bisection."""
-    if n > 0 and decided(n):
+def search(n: int, holds: Callable[[int], bool]) -> int | None:
+    """Units beyond ``n`` from which ``holds`` holds: doubling, then bisection."""
+    if n > 0 and holds(n):
         return 0
     undecided, step = n, 1
-    while not decided(n + step):
+    while not holds(n + step):
         undecided = n + step
         if step > _MOST:
             return None
@@ -278,7 +277,7 @@ def _search(n: int, decided: Callable[[int], bool]) -> int | None:
     enough = n + step
     while enough - undecided > 1:
         middle = (enough + undecided) // 2
-        if decided(middle):
+        if holds(middle):
             enough = middle
         else:
             undecided = middle

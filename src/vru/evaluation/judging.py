@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from vru.domain import Comparator, Criterion, CriterionResult, Measurement, Severity, Verdict, VerdictReport
 from vru.evaluation.estimates import Estimate
-from vru.evaluation.evaluate import Evaluation, SliceEvaluation, check_metric
+from vru.evaluation.evaluate import Evaluation, check_metric
 from vru.evaluation.measuring import METRICS
 from vru.evaluation.slices import check_slices
 
@@ -37,7 +37,11 @@ def judge(evaluation: Evaluation, criteria: Sequence[Criterion]) -> VerdictRepor
         VruError: a criterion names a metric or a slice that does not exist.
     """
     check_criteria(criteria)
-    results = tuple(_judge_one(evaluation, criterion) for criterion in criteria)
+    return combine([_judge_one(evaluation, criterion) for criterion in criteria], evaluation.notes)
+
+
+def combine(results: Sequence[CriterionResult], notes: Sequence[str]) -> VerdictReport:
+    """The verdict over all criteria, with the reasons of those that made it, then the ``notes``."""
     required = [result.verdict for result in results if result.criterion.severity == Severity.REQUIRED]
     if Verdict.FAIL in required:
         verdict = Verdict.FAIL
@@ -48,7 +52,7 @@ def judge(evaluation: Evaluation, criteria: Sequence[Criterion]) -> VerdictRepor
     reasons = [result.reason for result in results if result.verdict == verdict or not required]
     if not required:
         reasons.append("No criterion is required, so nothing was decided.")
-    return VerdictReport(verdict, results, (*reasons, *evaluation.notes))
+    return VerdictReport(verdict, tuple(results), (*reasons, *notes))
 
 
 def _judge_one(evaluation: Evaluation, criterion: Criterion) -> CriterionResult:
@@ -58,13 +62,13 @@ def _judge_one(evaluation: Evaluation, criterion: Criterion) -> CriterionResult:
         empty = Measurement(criterion.metric, None, None, None, 0, METRICS[criterion.metric], level, criterion.slice)
         reason = f"The slice {criterion.slice} was not measured: name it in the settings' slices."
         return CriterionResult(criterion, empty, Verdict.INCONCLUSIVE, reason)
-    verdict, why, more = _decide(part, criterion)
+    verdict, why, more = decide(part.estimates[criterion.metric], criterion)
     marked = "" if evaluation.approved else " The ground truth is not approved."
     return CriterionResult(criterion, part.measurement(criterion.metric, level), verdict, why + marked, more)
 
 
-def _decide(part: SliceEvaluation, criterion: Criterion) -> tuple[Verdict, str, int | None]:
-    estimate = part.estimates[criterion.metric]
+def decide(estimate: Estimate, criterion: Criterion) -> tuple[Verdict, str, int | None]:
+    """The verdict on one criterion, why, and how many more units would decide it if they looked like those seen."""
     low, high = estimate.bounds(criterion.confidence_level)
     threshold, at_least = criterion.threshold, criterion.comparator == Comparator.AT_LEAST
     worse, better = (low, high) if at_least else (high, low)
@@ -105,7 +109,7 @@ def _figure(criterion: Criterion, estimate: Estimate) -> str:
 def _number(value: float, metric: str) -> str:
     if math.isinf(value):
         return "no limit"
-    unit = METRICS[metric]
+    unit = METRICS.get(metric, "")
     if unit == "ms":
         return f"{value:.1f} ms"
     if unit == "1/min":

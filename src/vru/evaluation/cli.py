@@ -1,0 +1,188 @@
+"""``vru evaluate``: truth and predictions in, figures and a verdict out. No service, no server."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from vru.domain import Criterion, Verdict, VerdictReport, VruError
+from vru.evaluation.criteria_files import read_criteria
+from vru.evaluation.data_sets import to_dataset
+from vru.evaluation.figures import ALL, Figures, measure_all
+from vru.evaluation.protocol import load_protocol, protocol_names
+from vru.evaluation.results import document, judge_figures, measurement
+from vru.formats import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS, Annotations, read_predictions, read_truth
+
+EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
+EXIT_UNUSABLE = 2
+_MEGABYTE = 1 << 20
+_PROTOCOL_OF = {"mot": "mot", "kitti": "kitti", "kitti-tracking": "mot", "cvat": "default"}
+# Resamples of average precision that a criterion on it needs, however long they take.
+_LEAST = 200
+
+
+class _Size(click.ParamType[tuple[int, int]]):
+    name = "WIDTHxHEIGHT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        width, _, height = str(value).lower().partition("x")
+        if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+            self.fail(f"{value!r} is not like 1920x1080.", param, ctx)
+        return int(width), int(height)
+
+
+@click.command()
+@click.argument("truth", type=click.Path(path_type=Path))
+@click.argument("predictions", type=click.Path(path_type=Path))
+@click.option(
+    "--protocol",
+    metavar="NAME|FILE.yaml",
+    help=f"What is counted and reported: {', '.join(protocol_names())}, or a file of your own.  "
+    "[default: mot, kitti or default by the truth's format, else coco]",
+)
+@click.option("--criteria", type=click.Path(path_type=Path), help="YAML or JSON: what must be reached to PASS.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write everything to this file; - prints it."
+)
+@click.option("--errors", is_flag=True, help="Add TIDE's six kinds of error, and what each costs.")
+@click.option("--score", type=float, help="Confidence from which a detection counts in precision and recall.")
+@click.option("--resamples", type=click.IntRange(0, 100_000), help="Resamples behind the intervals; 0 gives none.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
+@click.option("--truth-format", type=click.Choice(FORMATS), help="Where the content does not tell.")
+@click.option("--predictions-format", type=click.Choice(PREDICTION_FORMATS), help="Where the content does not tell.")
+@click.option("--frames", type=click.IntRange(1), help="How many frames there are, for MOT and KITTI.")
+@click.option("--size", type=_Size(), help="Of the pictures in pixels, for YOLO.")
+@click.option(
+    "--max-mb", type=click.IntRange(1), default=LIMIT_BYTES // _MEGABYTE, show_default=True, help="Largest input."
+)
+def evaluate(
+    truth: Path,
+    predictions: Path,
+    protocol: str | None,
+    criteria: Path | None,
+    json_path: Path | None,
+    errors: bool,
+    score: float | None,
+    resamples: int | None,
+    seed: int,
+    truth_format: str | None,
+    predictions_format: str | None,
+    frames: int | None,
+    size: tuple[int, int] | None,
+    max_mb: int,
+) -> None:
+    """Measure PREDICTIONS against TRUTH, and judge them by criteria.
+
+    TRUTH is COCO JSON, CVAT XML, KITTI or YOLO labels, or MOT text; PREDICTIONS are COCO results, MOT text, KITTI or
+    YOLO labels with a confidence. Files or folders.
+
+    Exit codes: 0 PASS, or no criteria; 1 FAIL; 3 INCONCLUSIVE, the data are too few; 2 wrong usage or input, nothing
+    was measured.
+    """
+    try:
+        asked = read_criteria(criteria) if criteria else ()
+        limit = max_mb * _MEGABYTE
+        annotations = read_truth(truth, format_=truth_format, limit_bytes=limit, frames=frames, size=size)
+        chosen = load_protocol(protocol or _PROTOCOL_OF.get(annotations.format, "coco"))
+        if score is not None:
+            chosen = replace(chosen, score_threshold=score)
+        found = read_predictions(predictions, annotations, format_=predictions_format, limit_bytes=limit)
+        data = to_dataset(annotations, found)
+        figures = measure_all(
+            data,
+            chosen,
+            times=_times(annotations),
+            resamples=resamples,
+            seed=seed,
+            least=_least(asked),
+            errors=errors,
+            pixels=not annotations.normalised,
+        )
+        report = judge_figures(figures, asked) if asked else None
+    except VruError as error:
+        _fail(error)
+    inputs = {
+        "truth": {
+            "path": str(truth),
+            "format": annotations.format,
+            "images": len(annotations.pictures),
+            "sequences": len(annotations.sequences),
+            "boxes": len(annotations.boxes),
+            "classes": list(annotations.labels),
+        },
+        "predictions": {"path": str(predictions), "boxes": len(found)},
+    }
+    text = json.dumps(document(figures, chosen, inputs, report), indent=1, allow_nan=False) + "\n"
+    if json_path is not None and str(json_path) != "-":
+        _write(json_path, text)
+    if json_path is not None and str(json_path) == "-":
+        click.echo(text, nl=False)
+    else:
+        _show(figures, report, chosen.title)
+    sys.exit(EXIT[report.verdict] if report else 0)
+
+
+def _fail(error: VruError) -> NoReturn:
+    click.secho(f"error: {error.message}", fg="red", err=True)
+    if error.fix:
+        click.echo(f"  {error.fix}", err=True)
+    sys.exit(EXIT_UNUSABLE)
+
+
+def _times(annotations: Annotations) -> list[float] | None:
+    """Media seconds of the pictures, if the truth has them all."""
+    times = [picture.time_s for picture in annotations.pictures if picture.time_s is not None]
+    return times if times and len(times) == len(annotations.pictures) else None
+
+
+def _least(criteria: Sequence[Criterion]) -> int:
+    asked = any(criterion.metric.startswith(("ap", "ar_", "lamr")) for criterion in criteria)
+    return _LEAST if asked else 0
+
+
+def _write(path: Path, text: str) -> None:
+    """Write it whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        _fail(VruError(f"{path} cannot be written: {error.strerror}.", "Check the path."))
+
+
+def _show(figures: Figures, report: VerdictReport | None, title: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table("metric", "value", "95 % interval", "n", title=title, title_justify="left")
+    for metric, estimate in figures.slices[ALL].items():
+        measured = measurement(metric, estimate)
+        bounded = measured.low is not None or measured.high is not None
+        interval = f"{_number(measured.low)} to {_number(measured.high)}" if bounded else "-"
+        table.add_row(metric, _number(measured.value), interval, f"{measured.n} {estimate.units}")
+    console.print(table)
+    if figures.tide is not None:
+        mended = Table("error", "count", "ap gained by mending it", title="Errors (TIDE)", title_justify="left")
+        for kind, count in figures.tide.counts.items():
+            mended.add_row(kind.value, str(count), _number(figures.tide.cost[kind]))
+        console.print(mended)
+    for note in figures.notes:
+        console.print(f"note: {note}", style="dim", markup=False)
+    if report is None:
+        return
+    for result in report.results:
+        console.print(f"{result.verdict.value}: {result.reason}", markup=False)
+    colour = {Verdict.PASS: "green", Verdict.FAIL: "red"}.get(report.verdict, "yellow")
+    console.print(f"verdict: {report.verdict.value}", style=f"bold {colour}")
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value.is_integer() and abs(value) >= 2 else f"{value:.4f}"

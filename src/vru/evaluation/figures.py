@@ -1,0 +1,371 @@
+"""All figures that a protocol asks for, with their intervals, per slice."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vru.domain import VruError
+from vru.evaluation.calibration import calibration_of
+from vru.evaluation.coco import CocoFigures, match_coco, measure
+from vru.evaluation.data_sets import evaluated_labels, prepared, setup_view
+from vru.evaluation.estimates import Estimate
+from vru.evaluation.kitti import kitti
+from vru.evaluation.miss_rate import miss_rate
+from vru.evaluation.operating_point import counts_at
+from vru.evaluation.outcomes import Outcomes, View, match_all
+from vru.evaluation.protocol import Protocol
+from vru.evaluation.resampling import Counted, Spread, Units, affordable, share, units_of
+from vru.evaluation.settings import EvaluationSettings
+from vru.evaluation.tables import Bools, DataSet, Floats, Ints
+from vru.evaluation.tide import Tide, tide
+from vru.evaluation.tracking import (
+    ClearCounts,
+    HotaCounts,
+    IdentityCounts,
+    TrackingRules,
+    clear,
+    hota,
+    identity,
+    sequences_of,
+)
+from vru.evaluation.videos import evaluate_video
+
+ALL = "all"
+# Beyond so many classes, intervals for each of them would cost more than they say.
+_MOST_CLASSES = 10
+_UNBOUNDED = {"fppi", "mota", "moda", "motal", "smota"}
+_COUNTS = {"id_switches", "fragmentations"}
+Estimates = dict[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured: estimates by slice and metric, the units behind them, and what limits them.
+
+    ``missed`` are the truth boxes that the headline view counts and nothing found, as places in ``data``'s truth.
+    """
+
+    slices: Mapping[str, Mapping[str, Estimate]]
+    units: Units
+    resamples: int
+    notes: tuple[str, ...]
+    tide: Tide | None = None
+    missed: Ints | None = None
+    data: DataSet | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    """A data set under a protocol."""
+
+    data: DataSet
+    protocol: Protocol
+    units: Units
+    resamples: int | None
+    seed: int
+    seconds: float
+    least: int = 0
+    slices: dict[str, Estimates] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    used: int = 0
+
+    def affordable(self, one: Callable[[], object]) -> int:
+        """How many resamples to draw of what ``one`` computes."""
+        count = affordable(one, self.resamples, self.seconds, time.process_time, self.least)
+        self.used = max(self.used, count)
+        return count
+
+    def put(self, slice_: str, metric: str, value: float | None, replicates: Sequence[float] | Floats) -> None:
+        """Take a figure."""
+        drawn = np.asarray(replicates, dtype=np.float64)
+        estimate: Estimate
+        if metric in _COUNTS:
+            estimate = Counted(value, self.units.count, self.units.name)
+        elif metric in _UNBOUNDED:
+            estimate = Spread(value, self.units.count, drawn, self.units.name)
+        else:
+            estimate = share(value, self.units, drawn)
+        self.slices.setdefault(slice_, {})[metric] = estimate
+
+
+def measure_all(
+    data: DataSet,
+    protocol: Protocol,
+    *,
+    times: Sequence[float] | None = None,
+    resamples: int | None = None,
+    seed: int = 0,
+    seconds: float = 3.0,
+    least: int = 0,
+    errors: bool = False,
+    pixels: bool = True,
+) -> Figures:
+    """Everything that the protocol asks for, on "all" and on each class and setup.
+
+    ``times`` are the media seconds of the pictures of a single video. ``resamples`` is the bootstrap's number of
+    resamples; without it as many as fit into about ``seconds``, and ``least`` in any case. ``errors`` adds TIDE's
+    analysis. ``pixels`` is whether boxes are in pixels: otherwise figures of sizes are not determined.
+
+    Raises:
+        VruError: the data do not fit the protocol.
+    """
+    job = _Job(data, protocol, units_of(data, times), resamples, seed, seconds, least)
+    job.slices[ALL] = {}
+    if not data.pictures:
+        raise VruError("The truth has no picture.", "Is it the right file?")
+    if protocol.task == "tracking":
+        _tracking(job)
+        return Figures(job.slices, job.units, job.used, tuple(job.notes))
+    if protocol.task == "kitti":
+        _kitti(job)
+        return Figures(job.slices, job.units, 0, tuple(job.notes))
+    seen, ignored = prepared(data, protocol)
+    if "coco" in protocol.figures:
+        outcomes = match_coco(seen, ignored=ignored)
+        _coco(job, outcomes)
+        headline = outcomes.view(ALL), int(np.argmin(np.abs(np.array(outcomes.overlaps) - protocol.overlap)))
+        _point(job, outcomes, *headline, ALL, by_class=True)
+        if "miss_rate" in protocol.figures:
+            _miss_rate(job, outcomes, *headline, ALL)
+    else:
+        outcomes = _setups(job, seen, ignored)
+        headline = 0, 0
+    if "calibration" in protocol.figures:
+        _calibration(job, outcomes, *headline)
+    if "video" in protocol.figures and times is not None:
+        _video(job, times)
+    _note_unknown(job, seen)
+    if not pixels:
+        _forget_sizes(job)
+    analysis = tide(seen, ignored, foreground=protocol.overlap) if errors else None
+    missed = outcomes.missed(*headline, protocol.score_threshold)
+    return Figures(job.slices, job.units, job.used, tuple(job.notes), analysis, missed, seen)
+
+
+def _coco(job: _Job, outcomes: Outcomes) -> None:
+    figures = measure(outcomes)
+    ones = np.ones(job.data.pictures)
+    labels = list(figures.labels) if len(figures.labels) > 1 else []
+    with_intervals = labels if len(labels) <= _MOST_CLASSES else []
+
+    def summaries(of: CocoFigures) -> dict[str, dict[str, float | None]]:
+        return {ALL: of.summary()} | {f"class:{label}": of.summary(label) for label in with_intervals}
+
+    count = job.affordable(lambda: summaries(measure(outcomes, ones)))
+    if not count and job.resamples is None:
+        job.notes.append(
+            "The data set is too large for intervals of average precision in the time; --resamples has them."
+        )
+    drawn: dict[str, dict[str, list[float]]] = {}
+    for weights in job.units.weights(count, job.seed):
+        for name, summary in summaries(measure(outcomes, weights[job.units.of_picture])).items():
+            for metric, value in summary.items():
+                drawn.setdefault(name, {}).setdefault(metric, []).append(np.nan if value is None else value)
+    for metric, value in figures.summary().items():
+        job.put(ALL, metric, value, drawn.get(ALL, {}).get(metric, []))
+    for label in labels:
+        for metric, value in figures.summary(label).items():
+            job.put(f"class:{label}", metric, value, drawn.get(f"class:{label}", {}).get(metric, []))
+
+
+def _point(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, *, by_class: bool) -> None:
+    labels: list[tuple[str, int | None]] = [(slice_, None)]
+    if by_class and len(outcomes.data.labels) > 1:
+        labels += [(f"class:{label}", number) for number, label in enumerate(outcomes.data.labels)]
+    count = 1000 if job.resamples is None else job.resamples
+    # 1,000 resamples of 100,000 pictures are 800 MB: draw them in parts.
+    parts = _parts(job, count)
+    for name, label in labels:
+        counts = counts_at(outcomes, view, overlap, job.protocol.score_threshold, label)
+        drawn: dict[str, list[Floats]] = {}
+        columns = [job.units.sums(column) for column in (counts.hits, counts.wrong, counts.truths)]
+        pictures = job.units.sums(np.ones(job.data.pictures))
+        for weights in parts() if count else []:
+            hits, wrong, truths, frames = (weights @ column for column in (*columns, pictures))
+            for metric, (above, below) in {
+                "precision": (hits, hits + wrong),
+                "recall": (hits, truths),
+                "f1": (2 * hits, hits + wrong + truths),
+                "fppi": (wrong, frames),
+            }.items():
+                ratio = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+                drawn.setdefault(metric, []).append(ratio)
+        for metric, value in counts.figures().items():
+            job.put(name, metric, value, np.concatenate(drawn[metric]) if metric in drawn else [])
+    job.used = max(job.used, count)
+
+
+def _parts(job: _Job, count: int) -> Callable[[], list[Floats]]:
+    size = max(1, min(count, 4_000_000 // max(job.units.count, 1)))
+
+    def draw() -> list[Floats]:
+        return [job.units.weights(min(size, count - start), job.seed + start) for start in range(0, count, size)]
+
+    drawn = draw() if size >= count else None
+    return lambda: drawn if drawn is not None else draw()
+
+
+def _miss_rate(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, suffix: str = "") -> None:
+    """The mean over the classes that have truth."""
+
+    def mean(weights: Floats | None) -> float:
+        rates = [
+            miss_rate(outcomes, view, overlap, label, job.protocol.fppi_points, weights).log_average
+            for label in range(len(outcomes.data.labels))
+        ]
+        known = [rate for rate in rates if rate is not None]
+        return float(np.mean(known)) if known else np.nan
+
+    value = mean(None)
+    count = job.affordable(lambda: mean(np.ones(job.data.pictures)))
+    drawn = [mean(weights[job.units.of_picture]) for weights in job.units.weights(count, job.seed)]
+    job.put(slice_, f"lamr{suffix}", None if np.isnan(value) else value, drawn)
+
+
+def _setups(job: _Job, seen: DataSet, ignored: Bools) -> Outcomes:
+    """Each setup matched by itself; the headline's outcomes. Without setups there is one, of everything."""
+    protocol = job.protocol
+    everything = View(ALL, ~ignored, np.ones(len(seen.found), dtype=bool))
+    views = {
+        name: setup_view(seen, name, setup, ignored, protocol.expand) for name, setup in protocol.setups.items()
+    } or {ALL: everything}
+    headline = protocol.headline or ALL
+    result = None
+    for name, view in views.items():
+        regions = seen.truth.crowd
+        if protocol.ignored_truth == "regions":
+            regions = regions | ~view.truth_counts
+        outcomes = match_all(seen, (protocol.overlap,), (view,), regions=regions, most=protocol.most)
+        slices = [f"setup:{name}"] if name != ALL else []
+        if name == headline:
+            result = outcomes
+            slices.append(ALL)
+        for slice_ in slices:
+            if "miss_rate" in protocol.figures:
+                _miss_rate(job, outcomes, 0, 0, slice_)
+            if "point" in protocol.figures:
+                _point(job, outcomes, 0, 0, slice_, by_class=False)
+        if "miss_rate" in protocol.figures and name != ALL:
+            job.slices[ALL][f"lamr_{name}"] = job.slices[f"setup:{name}"]["lamr"]
+    assert result is not None  # noqa: S101 - the headline is one of the setups
+    return result
+
+
+def _video(job: _Job, times: Sequence[float]) -> None:
+    """What a validation run measures, where the data set is one video of road users: it takes the place of the like
+    figures, because its intervals know tracks.
+    """
+    settings = EvaluationSettings(
+        score_threshold=job.protocol.score_threshold,
+        iou_threshold=job.protocol.overlap,
+        resamples=max(1000 if job.resamples is None else job.resamples, 100),
+        seed=job.seed,
+    )
+    evaluation = evaluate_video(job.data, times, settings)
+    if evaluation is not None:
+        job.slices[ALL] = {**evaluation.overall.estimates, **job.slices[ALL]} | dict(evaluation.overall.estimates)
+        job.notes += evaluation.notes
+
+
+def _calibration(job: _Job, outcomes: Outcomes, view: int, overlap: int) -> None:
+    score = outcomes.data.found.score
+    if len(score) and not (score.min() >= 0 and score.max() <= 1):
+        job.notes.append("The confidences are not from 0 to 1: there is no calibration error.")
+        return
+    for name, adaptive in (("ece", False), ("ece_adaptive", True)):
+        error = calibration_of(outcomes, view, overlap, bins=job.protocol.bins, adaptive=adaptive).error
+        # A resample is always calibrated worse than the whole: its percentiles would be no interval.
+        job.slices[ALL][name] = Counted(error, job.units.count, job.units.name)
+
+
+def _kitti(job: _Job) -> None:
+    protocol = job.protocol
+    labels = evaluated_labels(job.data, protocol)
+    region = next(iter(protocol.region_classes), "DontCare")
+    means: dict[str, list[float]] = {}
+    for label in labels:
+        for name, difficulty in protocol.difficulties.items():
+            figures = kitti(
+                job.data,
+                label,
+                difficulty,
+                overlap=protocol.overlap_of.get(label, protocol.overlap),
+                neighbours=protocol.neighbours.get(label, frozenset()),
+                regions=region,
+            )
+            for prefix, value in (("ap", figures.ap_40), ("ap11", figures.ap_11)):
+                estimate = Counted(value, job.units.count, job.units.name)
+                job.slices[ALL][f"{prefix}_{label.lower()}_{name}"] = estimate
+                job.slices.setdefault(f"class:{label}", {})[f"{prefix}_{name}"] = estimate
+                if value is not None:
+                    means.setdefault(f"{prefix}_{name}", []).append(value)
+    averages = {
+        f"{prefix}_{name}": float(np.mean(means[f"{prefix}_{name}"])) if f"{prefix}_{name}" in means else None
+        for prefix in ("ap", "ap11")
+        for name in protocol.difficulties
+    }
+    averages["ap"] = averages[f"ap_{protocol.headline}"]
+    own = {metric: Counted(value, job.units.count, job.units.name) for metric, value in averages.items()}
+    job.slices[ALL] = {**dict(reversed(own.items())), **job.slices[ALL]}
+    job.notes.append("KITTI's average precision depends on where all confidences lie; it has no interval here.")
+
+
+def _tracking(job: _Job) -> None:
+    protocol = job.protocol
+    rules = TrackingRules(protocol.distractors, protocol.overlap)
+    labels = evaluated_labels(job.data, protocol)
+    parts: dict[str, list[tuple[ClearCounts, IdentityCounts, HotaCounts]]] = {}
+    for label in labels:
+        parts[label] = [
+            (clear(item, protocol.overlap)[0], identity(item, protocol.overlap), hota(item))
+            for item in sequences_of(job.data, label, rules)
+        ]
+    _put_tracking(job, ALL, list(parts.values()))
+    for label in labels if len(labels) > 1 else ():
+        _put_tracking(job, f"class:{label}", [parts[label]])
+
+
+def _put_tracking(job: _Job, slice_: str, classes: list[list[tuple[ClearCounts, IdentityCounts, HotaCounts]]]) -> None:
+    """Counts of all classes added up, sequence by sequence; sequences are drawn again."""
+    sequences = [list(of) for of in zip(*classes, strict=True)]
+    clears = [ClearCounts.total(part[0] for part in parts) for parts in sequences]
+    identities = [IdentityCounts.total(part[1] for part in parts) for parts in sequences]
+    hotas = [HotaCounts.total(part[2] for part in parts) for parts in sequences]
+    of: dict[str, Callable[[Sequence[int]], dict[str, float | None]]] = {
+        "clear": lambda chosen: ClearCounts.total(clears[number] for number in chosen).figures(),
+        "identity": lambda chosen: IdentityCounts.total(identities[number] for number in chosen).figures(),
+        "hota": lambda chosen: HotaCounts.total(hotas[number] for number in chosen).figures(),
+    }
+    everything = range(len(sequences))
+    # One sequence says nothing about others.
+    count = (1000 if job.resamples is None else job.resamples) if len(sequences) > 1 else 0
+    job.used = max(job.used, count)
+    chosen = np.random.default_rng(job.seed).integers(0, len(sequences), (count, len(sequences))).tolist()
+    for name in job.protocol.figures:
+        drawn = [of[name](numbers) for numbers in chosen]
+        for metric, value in of[name](everything).items():
+            replicates = [part[metric] for part in drawn]
+            job.put(slice_, metric, value, [np.nan if part is None else part for part in replicates])
+
+
+def _forget_sizes(job: _Job) -> None:
+    """Boxes are shares of pictures of unknown size: nobody knows which are small."""
+    for estimates in job.slices.values():
+        for metric in [name for name in estimates if name.endswith(("_small", "_medium", "_large"))]:
+            estimates[metric] = Counted(None, job.units.count, job.units.name)
+    job.notes.append("The size of the pictures is not known, so there are no figures by size; --size gives it.")
+
+
+def _note_unknown(job: _Job, seen: DataSet) -> None:
+    """Say what the truth leaves open."""
+    asks = any(setup.occlusion is not None for setup in job.protocol.setups.values())
+    unknown = int(np.isnan(seen.truth.occlusion).sum())
+    if asks and unknown:
+        job.notes.append(f"{unknown} truth boxes do not say how much of them is hidden: they count as not hidden.")
+    if "ignore" not in job.protocol.ignore_marks and job.data.truth.ignore.any():
+        marked = int(job.data.truth.ignore.sum())
+        job.notes.append(
+            f"{marked} truth boxes are marked ignore; the protocol {job.protocol.name} counts them like any other."
+        )

@@ -1,0 +1,109 @@
+"""What ``vru evaluate`` says: figures, criteria and verdict as one JSON document, and in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vru.domain import Criterion, CriterionResult, Measurement, VerdictReport, VruError
+from vru.evaluation.estimates import Estimate
+from vru.evaluation.figures import ALL, Figures
+from vru.evaluation.judging import combine, decide
+from vru.evaluation.measuring import METRICS
+from vru.evaluation.protocol import Protocol
+
+CONFIDENCE_LEVEL = 0.95
+
+
+def measurement(metric: str, estimate: Estimate, slice_: str = ALL, level: float = CONFIDENCE_LEVEL) -> Measurement:
+    """An estimate with its two-sided interval; what no data bound is None."""
+    low, high = estimate.bounds((1 + level) / 2) if estimate.n else (-math.inf, math.inf)
+    known = estimate.value is not None
+    return Measurement(
+        metric,
+        estimate.value,
+        low if known and math.isfinite(low) else None,
+        high if known and math.isfinite(high) else None,
+        estimate.n,
+        METRICS.get(metric, ""),
+        level,
+        slice_,
+    )
+
+
+def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictReport:
+    """Hold the figures against the criteria, each bound one-sided at the criterion's confidence level.
+
+    Raises:
+        VruError: a criterion names a slice or a metric that was not measured.
+    """
+    results = []
+    for criterion in criteria:
+        estimates = figures.slices.get(criterion.slice)
+        if estimates is None:
+            raise VruError(f"There is no slice {criterion.slice!r} here.", f"Use one of: {', '.join(figures.slices)}.")
+        if criterion.metric not in estimates:
+            raise VruError(
+                f"There is no metric {criterion.metric!r} in slice {criterion.slice!r}.",
+                f"Use one of: {', '.join(estimates)}; or another protocol.",
+            )
+        estimate = estimates[criterion.metric]
+        verdict, reason, more = decide(estimate, criterion)
+        level = 2 * criterion.confidence_level - 1
+        measured = measurement(criterion.metric, estimate, criterion.slice, level)
+        results.append(CriterionResult(criterion, measured, verdict, reason, more))
+    return combine(results, figures.notes)
+
+
+def document(
+    figures: Figures,
+    protocol: Protocol,
+    inputs: Mapping[str, Any],
+    report: VerdictReport | None,
+) -> dict[str, Any]:
+    """Everything, ready for JSON. ``report`` is None where there are no criteria; then so is the verdict."""
+    result: dict[str, Any] = {
+        "protocol": {"name": protocol.name, "title": protocol.title, "source": protocol.source},
+        **inputs,
+        "units": figures.units.name,
+        "confidence_level": CONFIDENCE_LEVEL,
+        "resamples": figures.resamples,
+        "metrics": _metrics(figures.slices[ALL]),
+        "slices": {name: _metrics(part) for name, part in figures.slices.items() if name != ALL},
+        "notes": list(figures.notes),
+        "criteria": [_criterion(item) for item in report.results] if report else [],
+        "verdict": report.verdict.value if report else None,
+    }
+    if figures.tide is not None:
+        result["errors"] = {
+            kind.value: {"count": figures.tide.counts[kind], "ap_gained": figures.tide.cost[kind]}
+            for kind in figures.tide.counts
+        }
+    return result
+
+
+def _metrics(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {metric: _measured(measurement(metric, estimate), estimate) for metric, estimate in estimates.items()}
+
+
+def _measured(measured: Measurement, estimate: Estimate) -> dict[str, Any]:
+    values = {"value": measured.value, "low": measured.low, "high": measured.high, "n": measured.n}
+    return values | {"units": estimate.units} | ({"unit": measured.unit} if measured.unit else {})
+
+
+def _criterion(result: CriterionResult) -> dict[str, Any]:
+    criterion, measured = result.criterion, result.measurement
+    return {
+        "metric": criterion.metric,
+        "comparator": criterion.comparator.value,
+        "threshold": criterion.threshold,
+        "confidence_level": criterion.confidence_level,
+        "slice": criterion.slice,
+        "severity": criterion.severity.value,
+        "value": measured.value,
+        "low": measured.low,
+        "high": measured.high,
+        "n": measured.n,
+        "verdict": result.verdict.value,
+        "reason": result.reason,
+        "more_needed": result.more_needed,
+    }
