@@ -191,17 +191,17 @@ class Server:
             ConnectionFailedError: the connection is gone, or root cannot be reached.
         """
         self.elevate()
-        prompt = f"[vru {os.urandom(8).hex()}]" if terminal is not None else ""
+        prompt = f"[vru {os.urandom(8).hex()}]" if terminal is not None else None
         with self._errors(), self.channels.session() as channel:
             if terminal is not None:
                 request_terminal(channel, terminal.kind, terminal.columns, terminal.rows)
             self._execute(channel, self._command(argv, prompt))
             password = self.elevation.first_input
-            if password and terminal is not None:
+            if password and prompt is not None:
                 _read_until(channel, prompt.encode())
             if password:
                 channel.sendall(password)
-            if password and terminal is not None:
+            if password and prompt is not None:
                 _read_until(channel, b"\n")  # sudo ends its prompt's line
             yield channel
 
@@ -235,7 +235,7 @@ class Server:
                 "On the server, look at ForceCommand in /etc/ssh/sshd_config and at the user's shell.",
             ) from error
 
-    def _command(self, argv: Sequence[str], prompt: str = "") -> str:
+    def _command(self, argv: Sequence[str], prompt: str | None = None) -> str:
         return self.elevation.command(argv, {"VRU_ACTOR": actor()}, prompt)
 
     def _input(self, stdin: bytes | Iterable[bytes]) -> Iterator[bytes]:

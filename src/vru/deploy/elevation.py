@@ -60,19 +60,22 @@ class Elevation:
         if self.user == "root":
             self.mode = Mode.ROOT
 
-    def command(self, argv: Sequence[str], variables: dict[str, str], prompt: str = "") -> str:
-        """The command line for the user's login shell. ``prompt`` is what sudo writes when it waits for a password."""
+    def command(self, argv: Sequence[str], variables: dict[str, str], prompt: str | None = None) -> str:
+        """The command line for the user's login shell.
+
+        ``prompt`` is given for a command on a terminal: sudo writes it when it waits for the password.
+        """
         told = [f"{name}={value}" for name, value in variables.items()]
         if self.mode is Mode.ROOT:
             return shlex.join(["env", *told, *argv])
-        ask = ["-S", "-p", prompt] if self.mode is Mode.PASSWORD else ["-n"]
+        ask = ["-S", "-p", prompt or ""] if self.mode is Mode.PASSWORD else ["-n"]
         # sudo drops SSH_CONNECTION, which says at which port sshd really listens.
         line = (
             shlex.join(["env", _LOCALE, "sudo", "-k", *ask, "--", "env", *told])
             + ' VRU_SSH_CONNECTION="$SSH_CONNECTION" '
             + shlex.join(argv)
         )
-        if not self.needs_terminal:
+        if not self.needs_terminal or prompt is not None:
             return line
         # `requiretty` wants a terminal to exist, not to be used: script makes one, and the command keeps its own
         # three streams, through which no terminal translates anything.
