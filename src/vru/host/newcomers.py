@@ -109,6 +109,7 @@ class Newcomers:
         """
         deadline = time.monotonic() + limit_s
         steps: dict[str, Step] = {}
+        told: dict[str, str] = {}
         try:
             while True:
                 found = self.compose.existing()
@@ -127,7 +128,10 @@ class Newcomers:
                 for name, container in waiting.items():
                     if time.monotonic() > deadline:
                         self.fail(container, f"{name} is not ready after {limit_s:.0f} s: it {self._state(container)}")
-                    steps[name].progress(f"{name} {self._state(container)}")
+                    said = f"{name} {self._state(container)}"
+                    if told.get(name) != said:
+                        told[name] = said
+                        steps[name].log(said)
                 time.sleep(_POLL_S)
         except HostError as error:
             for name, step in steps.items():
