@@ -19,8 +19,8 @@ from .lock import busy, holder, require_unlocked
 from .program import own_command
 
 _POLL_S = 0.1
-_START_S = 20.0
-_GONE_S = 2.0
+_START_S = 60.0
+_GONE_S = 4.0
 
 
 def has_systemd() -> bool:
