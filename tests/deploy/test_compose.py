@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 from tests.deploy.conftest import ROOT, ComposeConfig
+from tests.deploy.secrecy import NEEDED
 
 from vru.deploy.configuration import CONFIG, EXPORTERS, SCRAPED_SERVICES, USES, digests, directories, render
 from vru.deploy.environment import Environment, server_env
-from vru.deploy.images import BUILD_IMAGES, base_images, images
+from vru.deploy.images import BUILD_IMAGES, base_images, images, public_images
 from vru.deploy.limits import scale_limits
 from vru.deploy.variables import BUILT, CONFIGURED, VARIABLES
 
@@ -128,18 +129,10 @@ def test_who_reads_configs_mounts_them_and_carries_their_digest(config: dict[str
 
 
 def test_secrets_are_only_where_they_are_needed(config: dict[str, Any], example: Environment) -> None:
-    stores = {"api_gateway", "validation_engine", "validation_worker", "migrate"}
-    allowed = {
-        "VRU_DATABASE_PASSWORD": stores | {"postgres"},
-        "VRU_REDIS_PASSWORD": stores | {"redis_exporter"},
-        "VRU_SECRET_KEY": {"api_gateway"},
-        "VRU_ADMIN_PASSWORD": {"api_gateway"},
-        "VRU_GRAFANA_PASSWORD": {"grafana"},
-    }
-    assert set(allowed) == {variable.name for variable in VARIABLES.values() if variable.secret}
-    for secret, services in allowed.items():
+    assert set(NEEDED) == {variable.name for variable in VARIABLES.values() if variable.secret}
+    for secret, services in NEEDED.items():
         having = {name for name, service in config["services"].items() if example[secret] in json.dumps(service)}
-        assert having <= services, secret
+        assert having == services, secret
     for service in config["services"].values():
         argv = json.dumps([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
         assert not [secret for secret in example.secrets() if secret in argv]
@@ -162,7 +155,8 @@ def test_images_are_the_built_ones_and_the_pulled_ones(config: dict[str, Any], e
     built = {image.image: image for image in images(ROOT, example)}
     used = {service["image"] for service in config["services"].values()}
     built_upon = {example[name] for name in BUILD_IMAGES}
-    assert used == (set(built) | set(base_images(example))) - built_upon
+    assert used == set(built) | set(public_images(example))
+    assert built_upon == set(base_images(example))
     for name in BUILT:
         assert set(config["services"][name]["build"]["args"].values()) == built_upon
     for name in BUILT:
