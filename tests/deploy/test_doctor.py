@@ -87,7 +87,7 @@ SERVER_CASES: list[tuple[str, str, dict[str, tuple[str, ...] | None], str, str]]
     ("mount options", "bare", {"mounts": mounts(**{"/opt/vru-platform": "rw,nosuid"})}, "warning", "mounted nosuid"),
     ("temporary files", "bare", {"mounts": mounts(**{"/tmp": "rw,noexec"})}, "warning", "/tmp is mounted noexec"),
     ("clock", "bare", {"clock_skew": ("-300.2",)}, "warning", "300 s behind the laptop's"),
-    ("time synchronisation", "bare", {"time_sync": ("NTP=no", "NTPSynchronized=no")}, "warning", "No time service"),
+    ("time synchronisation", "bare", {"time_sync": ()}, "warning", "No time service"),
     ("restart pending", "bare", {"reboot": ("required", "linux-image-amd64")}, "warning", "for linux-image-amd64"),
     (
         "locale", "bare",

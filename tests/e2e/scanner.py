@@ -1,7 +1,8 @@
 """Somebody on the internet who tries every TCP port of a server: runs in a container of its own, on the same network.
 
 The container needs Python and nothing else. Every port is tried with a real connection, thousands at once. Usage:
-``python scanner.py ADDRESS...``; prints JSON: for each address the ports that are ``open`` and those that refuse.
+``python scanner.py LAST ADDRESS...`` tries the ports up to LAST, and prints JSON: for each address the ports that are
+``open`` and those that refuse.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import socket
 import sys
 import time
 
-PORTS = range(1, 65536)
 _AT_ONCE = 8192
 _PATIENCE_S = 1.6  # a lost packet is sent again after one second
 
@@ -53,10 +53,10 @@ def _note(code: int, port: int, found: dict[str, list[int]]) -> None:
         found["refused"].append(port)
 
 
-def main(addresses: list[str]) -> None:
+def main(last: int, addresses: list[str]) -> None:
     """Try every port of every address."""
-    starts = range(PORTS.start, PORTS.stop, _AT_ONCE)
-    tasks = [(address, range(first, min(first + _AT_ONCE, PORTS.stop))) for address in addresses for first in starts]
+    starts = range(1, last + 1, _AT_ONCE)
+    tasks = [(address, range(first, min(first + _AT_ONCE, last + 1))) for address in addresses for first in starts]
     total: dict[str, dict[str, list[int]]] = {address: {"open": [], "refused": []} for address in addresses}
     with multiprocessing.Pool(8) as pool:
         for (address, _), answer in zip(tasks, pool.starmap(scan, tasks, chunksize=1), strict=True):
@@ -66,4 +66,4 @@ def main(addresses: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(int(sys.argv[1]), sys.argv[2:])

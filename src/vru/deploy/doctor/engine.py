@@ -210,6 +210,8 @@ def _storage_driver(this: Fault, seen: Evidence) -> Iterator[Check]:
         yield this.ok("will be installed")
         return
     driver = seen.words("docker_info").get("driver", "")
+    if not driver:
+        raise UnknownError("Docker does not say")
     if driver in _SLOW_DRIVERS:
         yield this.warning(f"Docker's storage driver is {driver}.")
     else:

@@ -348,7 +348,7 @@ def _uplinks(seen: Evidence) -> list[str]:
 def _overlap(this: Fault, seen: Evidence) -> Iterator[Check]:
     mine = ipaddress.ip_network(seen.settings()["VRU_EDGE_SUBNET"])
     for line in seen.lines("networks"):
-        words = line.split()
+        words = line.removeprefix("unreachable ").removeprefix("blackhole ").split()
         if words[0] == "default" or re.search(r"\bdev (br-[0-9a-f]{12})\b", line):
             continue
         other = ipaddress.ip_network(words[0], strict=False)

@@ -3,7 +3,9 @@
 # For each probe it writes "@@ KEY EXIT-CODE" and then what the probe wrote. It judges nothing.
 told_lang=${LC_ALL:-${LANG:-}}
 told_docker_host=${DOCKER_HOST:-}
-unset DOCKER_HOST DOCKER_CONTEXT
+unset DOCKER_CONTEXT
+# This server's own engine, whatever root's docker command is set to.
+export DOCKER_HOST=unix:///var/run/docker.sock
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 root=$1
 
@@ -50,10 +52,10 @@ mounts() {
       END { print path, found }' /proc/mounts
   done
 }
+# Not timedatectl: it would start a service to ask.
 time_sync() {
-  t timedatectl show -p NTP -p NTPSynchronized
-  for unit in chrony chronyd ntp ntpsec systemd-timesyncd; do
-    if t systemctl -q is-active "$unit"; then echo "service=$unit"; return 0; fi
+  for unit in systemd-timesyncd chrony chronyd ntp ntpsec openntpd; do
+    if t systemctl -q is-active "$unit"; then echo "$unit"; return 0; fi
   done
 }
 reboot() {
@@ -108,7 +110,10 @@ apt_site() {
 # -- Docker
 docker_binary() { path=$(command -v docker) || return 0; readlink -f "$path"; t docker --version; }
 docker_unit() { t systemctl is-enabled docker.service || true; t systemctl is-active docker.service || true; }
-docker_host() { echo "$told_docker_host"; has docker && t docker context show || true; }
+docker_host() {
+  echo "$told_docker_host"
+  if has docker; then t env -u DOCKER_HOST docker context show; fi
+}
 docker_version() { has docker || return 0; t docker version --format '{{.Server.Version}}'; }
 docker_info() {
   t docker info --format 'driver={{.Driver}}
