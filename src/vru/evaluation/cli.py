@@ -165,7 +165,7 @@ def _show(figures: Figures, report: VerdictReport | None, title: str) -> None:
         measured = measurement(metric, estimate)
         bounded = measured.low is not None or measured.high is not None
         interval = f"{_number(measured.low)} to {_number(measured.high)}" if bounded else "-"
-        table.add_row(metric, _number(measured.value), interval, f"{measured.n} {estimate.units}")
+        table.add_row(metric, _number(measured.value), interval, _units(measured.n, estimate.units))
     console.print(table)
     if figures.tide is not None:
         mended = Table("error", "count", "ap gained by mending it", title="Errors (TIDE)", title_justify="left")
@@ -186,3 +186,7 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.0f}" if value.is_integer() and abs(value) >= 2 else f"{value:.4f}"
+
+
+def _units(count: int, name: str) -> str:
+    return f"{count} {name.removesuffix('s') if count == 1 else name}"

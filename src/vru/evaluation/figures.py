@@ -13,7 +13,7 @@ from vru.evaluation.data_sets import evaluated_labels, prepared, setup_view
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.kitti import kitti
 from vru.evaluation.miss_rate import miss_rate
-from vru.evaluation.operating_point import counts_at
+from vru.evaluation.operating_point import PointCounts, counts_at, rates
 from vru.evaluation.outcomes import Outcomes, View, match_all
 from vru.evaluation.protocol import Protocol
 from vru.evaluation.resampling import Counted, Spread, Units, affordable, share, units_of
@@ -35,6 +35,7 @@ from vru.evaluation.videos import evaluate_video
 ALL = "all"
 # Beyond so many classes, intervals for each of them would cost more than they say.
 _MOST_CLASSES = 10
+_WEIGHTS = 4_000_000
 _UNBOUNDED = {"fppi", "mota", "moda", "motal", "smota"}
 _COUNTS = {"id_switches", "fragmentations"}
 Estimates = dict[str, Estimate]
@@ -175,39 +176,34 @@ def _point(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, 
     if by_class and len(outcomes.data.labels) > 1:
         labels += [(f"class:{label}", number) for number, label in enumerate(outcomes.data.labels)]
     count = 1000 if job.resamples is None else job.resamples
-    # 1,000 resamples of 100,000 pictures are 800 MB: draw them in parts.
-    parts = _parts(job, count)
-    for name, label in labels:
-        counts = counts_at(outcomes, view, overlap, job.protocol.score_threshold, label)
-        drawn: dict[str, list[Floats]] = {}
-        columns = [job.units.sums(column) for column in (counts.hits, counts.wrong, counts.truths)]
-        pictures = job.units.sums(np.ones(job.data.pictures))
-        for weights in parts() if count else []:
-            hits, wrong, truths, frames = (weights @ column for column in (*columns, pictures))
-            for metric, (above, below) in {
-                "precision": (hits, hits + wrong),
-                "recall": (hits, truths),
-                "f1": (2 * hits, hits + wrong + truths),
-                "fppi": (wrong, frames),
-            }.items():
-                ratio = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-                drawn.setdefault(metric, []).append(ratio)
-        for metric, value in counts.figures().items():
-            job.put(name, metric, value, np.concatenate(drawn[metric]) if metric in drawn else [])
     job.used = max(job.used, count)
+    counts = [counts_at(outcomes, view, overlap, job.protocol.score_threshold, label) for _, label in labels]
+    drawn = counts if len(counts) <= _MOST_CLASSES + 1 else counts[:1]
+    replicates = _resampled_points(job, drawn, count)
+    for position, (name, _) in enumerate(labels):
+        own = replicates[position] if position < len(replicates) else {}
+        for metric, value in counts[position].figures().items():
+            job.put(name, metric, value, own.get(metric, []))
 
 
-def _parts(job: _Job, count: int) -> Callable[[], list[Floats]]:
-    size = max(1, min(count, 4_000_000 // max(job.units.count, 1)))
+def _resampled_points(job: _Job, points: Sequence[PointCounts], count: int) -> list[dict[str, Floats]]:
+    """The figures of each point in ``count`` resamples."""
+    units = job.units
+    sums = [[units.sums(column) for column in (point.hits, point.wrong, point.truths)] for point in points]
+    pictures = units.sums(np.ones(job.data.pictures))
+    table = np.column_stack([*(column for columns in sums for column in columns), pictures])
+    # 1,000 resamples of 100,000 images would be 800 MB of weights: draw them in parts.
+    size = max(1, _WEIGHTS // max(units.count, 1))
+    parts = [
+        units.weights(min(size, count - start), job.seed + start) @ table for start in range(0, count, size)
+    ]  # fmt: skip
+    if not parts:
+        return [{} for _ in points]
+    drawn = np.concatenate(parts).T
+    return [rates(drawn[at], drawn[at + 1], drawn[at + 2], drawn[-1]) for at in range(0, 3 * len(points), 3)]
 
-    def draw() -> list[Floats]:
-        return [job.units.weights(min(size, count - start), job.seed + start) for start in range(0, count, size)]
 
-    drawn = draw() if size >= count else None
-    return lambda: drawn if drawn is not None else draw()
-
-
-def _miss_rate(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, suffix: str = "") -> None:
+def _miss_rate(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str) -> None:
     """The mean over the classes that have truth."""
 
     def mean(weights: Floats | None) -> float:
@@ -221,34 +217,33 @@ def _miss_rate(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: s
     value = mean(None)
     count = job.affordable(lambda: mean(np.ones(job.data.pictures)))
     drawn = [mean(weights[job.units.of_picture]) for weights in job.units.weights(count, job.seed)]
-    job.put(slice_, f"lamr{suffix}", None if np.isnan(value) else value, drawn)
+    job.put(slice_, "lamr", None if np.isnan(value) else value, drawn)
 
 
 def _setups(job: _Job, seen: DataSet, ignored: Bools) -> Outcomes:
     """Each setup matched by itself; the headline's outcomes. Without setups there is one, of everything."""
     protocol = job.protocol
-    everything = View(ALL, ~ignored, np.ones(len(seen.found), dtype=bool))
-    views = {
-        name: setup_view(seen, name, setup, ignored, protocol.expand) for name, setup in protocol.setups.items()
-    } or {ALL: everything}
-    headline = protocol.headline or ALL
+    views = [setup_view(seen, name, setup, ignored, protocol.expand) for name, setup in protocol.setups.items()]
+    whole = not views
+    if whole:
+        views = [View(ALL, ~ignored, np.ones(len(seen.found), dtype=bool))]
     result = None
-    for name, view in views.items():
+    for view in views:
         regions = seen.truth.crowd
         if protocol.ignored_truth == "regions":
             regions = regions | ~view.truth_counts
         outcomes = match_all(seen, (protocol.overlap,), (view,), regions=regions, most=protocol.most)
-        slices = [f"setup:{name}"] if name != ALL else []
-        if name == headline:
+        # A setup may be called "all", too.
+        slice_ = ALL if whole else f"setup:{view.name}"
+        if "miss_rate" in protocol.figures:
+            _miss_rate(job, outcomes, 0, 0, slice_)
+            if not whole:
+                job.slices[ALL][f"lamr_{view.name}"] = job.slices[slice_]["lamr"]
+        if "point" in protocol.figures:
+            _point(job, outcomes, 0, 0, slice_, by_class=whole)
+        if whole or view.name == protocol.headline:
             result = outcomes
-            slices.append(ALL)
-        for slice_ in slices:
-            if "miss_rate" in protocol.figures:
-                _miss_rate(job, outcomes, 0, 0, slice_)
-            if "point" in protocol.figures:
-                _point(job, outcomes, 0, 0, slice_, by_class=False)
-        if "miss_rate" in protocol.figures and name != ALL:
-            job.slices[ALL][f"lamr_{name}"] = job.slices[f"setup:{name}"]["lamr"]
+            job.slices[ALL] = {**job.slices[slice_], **job.slices[ALL]}
     assert result is not None  # noqa: S101 - the headline is one of the setups
     return result
 

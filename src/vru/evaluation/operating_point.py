@@ -18,18 +18,19 @@ class PointCounts:
 
     def figures(self) -> dict[str, float | None]:
         """Of all pictures together. None where there is nothing to divide by."""
-        return {name: None if np.isnan(value) else float(value[0]) for name, value in self.drawn(None).items()}
+        hits, wrong, truths = (np.array([column.sum()]) for column in (self.hits, self.wrong, self.truths))
+        drawn = rates(hits, wrong, truths, np.array([float(len(self.hits))]))
+        return {name: None if np.isnan(value[0]) else float(value[0]) for name, value in drawn.items()}
 
-    def drawn(self, weights: Floats | None) -> dict[str, Floats]:
-        """The figures of resamples: ``weights`` is resamples x pictures. NaN where a resample determines none."""
-        drawn = np.ones((1, len(self.hits))) if weights is None else weights
-        hits, wrong, truths = drawn @ self.hits, drawn @ self.wrong, drawn @ self.truths
-        return {
-            "precision": _ratio(hits, hits + wrong),
-            "recall": _ratio(hits, truths),
-            "f1": _ratio(2 * hits, hits + wrong + truths),
-            "fppi": _ratio(wrong, drawn.sum(axis=1)),
-        }
+
+def rates(hits: Floats, wrong: Floats, truths: Floats, pictures: Floats) -> dict[str, Floats]:
+    """The figures from sums over pictures, one entry a resample; NaN where a resample determines none."""
+    return {
+        "precision": _ratio(hits, hits + wrong),
+        "recall": _ratio(hits, truths),
+        "f1": _ratio(2 * hits, hits + wrong + truths),
+        "fppi": _ratio(wrong, pictures),
+    }
 
 
 def counts_at(
