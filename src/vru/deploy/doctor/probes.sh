@@ -9,8 +9,9 @@ export DOCKER_HOST=unix:///var/run/docker.sock
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 root=$1
 
-# Nothing may hang: a probe's slow commands go through `t`.
-t() { timeout -k 1 3 "$@"; }
+# Nothing may hang: a probe's slow commands go through `t`, what waits for the network through `n`.
+t() { timeout -k 1 6 "$@"; }
+n() { timeout -k 1 3 "$@"; }
 probe() {
   key=$1; shift
   out=$("$@" 2>&1 </dev/null); code=$?
@@ -63,7 +64,7 @@ reboot() {
 }
 # What a program would complain about in the locale that SSH brought here.
 locales() { echo "$told_lang"; LC_ALL='' LANG=$told_lang locale 2>&1 >/dev/null; }
-host_name() { name=$(uname -n); echo "$name"; t getent hosts "$name" || true; }
+host_name() { name=$(uname -n); echo "$name"; n getent hosts "$name" || true; }
 # The last day's lines of the kernel that mean a dying disk, too little memory, or a refusal by AppArmor.
 kernel_log() {
   t dmesg >/dev/null || return 1
@@ -178,13 +179,13 @@ old_paths() {
 # -- what may take its time, all at once
 dns() {
   site=$(apt_site); host=${site#*://}; host=${host%%:*}; host=${host:-deb.debian.org}
-  if t getent ahosts "$host" >/dev/null; then echo "$host yes"; else echo "$host no"; fi
+  if n getent ahosts "$host" >/dev/null; then echo "$host yes"; else echo "$host no"; fi
 }
 reaches() { # URL: tries a TCP connection to it
   rest=${1#*://}; rest=${rest%%/*}; rest=${rest##*@}
   port=443; case $1 in http://*) port=80 ;; esac
   case $rest in *:*) port=${rest##*:}; rest=${rest%:*} ;; esac
-  if t bash -c ": </dev/tcp/$rest/$port" 2>/dev/null; then echo "$rest:$port yes"; else echo "$rest:$port no"; fi
+  if n bash -c ": </dev/tcp/$rest/$port" 2>/dev/null; then echo "$rest:$port yes"; else echo "$rest:$port no"; fi
 }
 first_proxy() { proxies | awk -v who="$1" '$1 == who {print $2; exit}'; }
 mirror() { to=$(first_proxy apt); reaches "${to:-$(apt_site)}"; }
