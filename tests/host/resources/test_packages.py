@@ -86,6 +86,7 @@ def test_a_system_without_the_packages_is_an_error_with_its_fix(facts):
 def test_the_servers_own_docker_settings_are_kept():
     own = {"registry-mirrors": ["http://10.0.0.1:5000"], "log-driver": "journald", "live-restore": False}
     assert packages.merged_daemon_json(json.dumps(own)) is None
+    assert "live-restore" not in json.loads(packages.merged_daemon_json(None, swarm=True))
     merged = json.loads(packages.merged_daemon_json(json.dumps({"registry-mirrors": ["http://10.0.0.1:5000"]})))
     assert merged["registry-mirrors"] == ["http://10.0.0.1:5000"]
     assert merged["live-restore"] is True

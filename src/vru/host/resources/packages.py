@@ -50,6 +50,7 @@ class PackageFacts:
     docker_enabled: bool
     apparmor: bool
     daemon_json: str | None
+    swarm: bool = False
 
 
 def facts(host: Host) -> PackageFacts:
@@ -68,6 +69,7 @@ def facts(host: Host) -> PackageFacts:
     units = host.run(["systemctl", "is-active", "docker.service"], check=False).out.strip()
     enabled = host.run(["systemctl", "is-enabled", "docker.service"], check=False).out.strip()
     kernel = Path("/sys/module/apparmor/parameters/enabled")
+    text = DAEMON_JSON.read_text() if DAEMON_JSON.exists() else None
     return PackageFacts(
         os_id=system.get("ID", ""),
         os_like=system.get("ID_LIKE", ""),
@@ -78,12 +80,22 @@ def facts(host: Host) -> PackageFacts:
         docker_running=units == "active",
         docker_enabled=enabled == "enabled",
         apparmor=kernel.exists() and kernel.read_text().strip() == "Y",
-        daemon_json=DAEMON_JSON.read_text() if DAEMON_JSON.exists() else None,
+        daemon_json=text,
+        # Only asked where it matters: it takes a while.
+        swarm=units == "active" and "live-restore" not in (text or "") and _in_swarm(host),
     )
 
 
-def merged_daemon_json(text: str | None) -> str | None:
+def _in_swarm(host: Host) -> bool:
+    """Whether Docker is part of a Swarm: then it does not start with live-restore."""
+    state = host.run(["docker", "info", "--format", "{{.Swarm.LocalNodeState}}"], check=False)
+    return state.ok and state.out.strip() not in ("inactive", "")
+
+
+def merged_daemon_json(text: str | None, *, swarm: bool = False) -> str | None:
     """The server's own settings with ours added where it says nothing; None if nothing has to be added.
+
+    In a Swarm, live-restore is left out.
 
     Raises:
         HostError: the file is no JSON object. It is left as it is.
@@ -97,7 +109,8 @@ def merged_daemon_json(text: str | None) -> str | None:
     added = dict(settings)
     if "log-driver" not in settings and "log-opts" not in settings:
         added.update({name: _DAEMON_DEFAULTS[name] for name in ("log-driver", "log-opts")})
-    added.setdefault("live-restore", _DAEMON_DEFAULTS["live-restore"])
+    if not swarm:
+        added.setdefault("live-restore", _DAEMON_DEFAULTS["live-restore"])
     return None if added == settings else json.dumps(added, indent=2) + "\n"
 
 
@@ -139,11 +152,12 @@ def _distribution(actual: PackageFacts) -> dict[str, tuple[str, ...]]:
 
 def changes(host: Host, source: str, actual: PackageFacts) -> Iterator[Change]:
     """Settings first (so that a new Docker starts with them), then packages, then the old command name."""
-    settings = merged_daemon_json(actual.daemon_json)
+    settings = merged_daemon_json(actual.daemon_json, swarm=actual.swarm)
     if settings is not None:
         action = "create" if actual.daemon_json is None else "update"
         yield Change(
-            "docker", str(DAEMON_JSON), action, "log rotation and live-restore; the rest stays as it is",
+            "docker", str(DAEMON_JSON), action,
+            f"log rotation{'' if actual.swarm else ' and live-restore'}; the rest stays as it is",
             partial(_write_settings, host, settings, actual.docker_running),
         )  # fmt: skip
     packages = wanted_packages(actual, source)
