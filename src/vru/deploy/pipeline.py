@@ -130,7 +130,8 @@ def deploy(
         difference = found.settle()
         release = found.draft.release
         for note in difference.notes:
-            report.warn(note)
+            if note not in release.notes:
+                report.warn(note)
         change = _Changer(target, server, release, difference, report)
         change.watch_s = target.environment.watch_s if watch_s is None else watch_s
         change.expected = difference.state if planned is not None else None
@@ -139,6 +140,8 @@ def deploy(
             report.phase(3)
             configuration.write(target.root, found.draft.rendered)
             report.done("configuration", f"{len(found.draft.rendered)} files; release {release.name}")
+            for note in release.notes:
+                report.done("limit scaled down", note)
             report.phase(4)
             change.send([sha256 for sha256 in difference.missing if sha256 not in sent])
             if build_local:
@@ -206,8 +209,10 @@ class _Changer:
         Returns:
             The content that was sent, by sha256.
         """
-        if not self.difference.of_setup(self.release) or (self.difference.live and not all_of_it):
-            self.report.done("server", "is prepared already" if not all_of_it else "")
+        if not self.difference.of_setup(self.release):
+            self.report.done("server", "is prepared already")
+            return set()
+        if self.difference.live and not all_of_it:
             return set()
         needed = self.release.contents_outside_root() & set(self.difference.missing)
         self.send(sorted(needed))

@@ -1,0 +1,111 @@
+"""A plan as the laptop has it: read from the server's answer, named, compared with an earlier one, shown to people."""
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.deploy.servers import GOOD
+
+from vru.deploy import configuration, differences, plans
+from vru.deploy.differences import Change, Difference
+from vru.deploy.environment import Environment, generate
+from vru.deploy.release import Release, build
+from vru.domain import VruError
+from vru.host import shown
+
+PLANNED = Difference(
+    release="0123456789ab",
+    changes=(
+        Change("file", "src/vru/gateway/app.py", "update", "content"),
+        Change("firewall", "rules", "update", "open: 22", ("+ IPv4 VRU-INPUT -j DROP",)),
+        Change("container", "postgres", "update", "settings"),
+    ),
+    missing=("a" * 64,),
+    notes=("a note",),
+    running=None,
+    state="s1",
+    live="ba9876543210",
+)
+
+
+@pytest.fixture
+def environment(project: Path) -> Environment:
+    return generate(project / ".env.production", {"VRU_HOST": "server.example"})
+
+
+@pytest.fixture
+def release(project: Path, environment: Environment) -> Release:
+    return build(project, environment, GOOD, configuration.render(project, environment, GOOD))
+
+
+def answer(release: Release, **more: Any) -> dict[str, Any]:
+    return {"changes": [], "missing": [], "notes": [], "running": None, "state": "s", "release": None, **more}
+
+
+def test_a_plan_is_named_by_release_and_server() -> None:
+    assert PLANNED.id == replace(PLANNED, notes=()).id
+    assert PLANNED.id != replace(PLANNED, state="s2").id
+    assert PLANNED.id != replace(PLANNED, release="f" * 12).id
+    assert len(PLANNED.id) == 12
+
+
+def test_files_are_compared_with_secrets_masked_on_both_sides(release: Release, environment: Environment) -> None:
+    path = "config/production/users.acl"
+    right = shown.Mask(release.environment)(release.text(path) or "")
+    assert shown.MASK in right
+    read = Difference.from_answer(answer(release, contents={path: right, "src/a.py": "x"}), release)
+    assert read.files == (differences.FileDifference(path, ()),)
+    read = Difference.from_answer(answer(release, contents={path: right + "user eve on nopass\n"}), release)
+    assert [line for line in read.files[0].lines if line.startswith("-") and "eve" in line] == ["-user eve on nopass"]
+    told = json.dumps(read.as_json())
+    assert [secret for secret in environment.secrets() if secret in told] == []
+
+
+def test_what_moved_since_a_plan_is_said() -> None:
+    plan = PLANNED.as_json()
+    assert differences.moved(plan, PLANNED) == []
+    later = replace(
+        PLANNED, state="s2", live="111111111111", changes=(*PLANNED.changes[:2], Change("unit", "x", "start"))
+    )
+    said = " ".join(differences.moved(plan, later))
+    assert "Release 111111111111 is live on the server; it was ba9876543210." in said
+    assert "Now it would also start unit x." in said
+    assert "Nothing is left to update at container postgres" in said
+    assert "The project has moved on" in differences.moved(plan, replace(PLANNED, release="f" * 12))[0]
+
+
+def test_a_plan_is_kept_for_its_owner_only_and_found_again(tmp_path: Path) -> None:
+    file = plans.save(tmp_path, PLANNED)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert plans.load(tmp_path, PLANNED.id) == PLANNED.as_json()
+    assert plans.load(tmp_path, str(file)) == PLANNED.as_json()
+    for number in range(25):
+        plans.save(tmp_path, replace(PLANNED, state=str(number)))
+    assert len(list(file.parent.iterdir())) == 20
+
+
+@pytest.mark.parametrize("given", ["000000000000", "nowhere.json"])
+def test_a_plan_that_is_not_there_is_an_error_with_its_fix(tmp_path: Path, given: str) -> None:
+    with pytest.raises(VruError, match="no plan") as caught:
+        plans.load(tmp_path, given)
+    assert "vru plan" in (caught.value.fix or "")
+
+
+def test_a_file_that_is_no_plan_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"id": 1}')
+    with pytest.raises(VruError, match="is no plan"):
+        plans.load(tmp_path, str(tmp_path / "x.json"))
+
+
+def test_people_read_why_and_what_is_away_meanwhile() -> None:
+    text = plans.show(PLANNED, colour=False)
+    assert "+ IPv4 VRU-INPUT -j DROP" in text
+    assert "update postgres  settings; replaced in place: the database is away meanwhile" in text
+    assert "1 source files  src/vru/gateway/app.py" in text
+    assert f"vru deploy --plan {PLANNED.id}" in text
+    assert "\x1b[" not in text
+    assert "\x1b[" in plans.show(PLANNED, colour=True)
+    assert "Nothing to change" in plans.show(replace(PLANNED, changes=()), colour=False)
