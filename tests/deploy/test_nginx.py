@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.deploy.conftest import ROOT, Containers, configs_in_container, docker
+from tests.deploy.conftest import ROOT, ROUTES, Containers, configs_in_container, docker, tar_of
 
 from vru.deploy import environment
 from vru.deploy.configuration import render
+from vru.host import rolling, routes
+from vru.host.routes import Route
 
 # Stands for the gateway, the page and Grafana: echoes requests, streams events, hands files to nginx.
 UPSTREAM = b"""
-import json, threading, time
+import json, os, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 seen = {"bytes": 0}
 class Handler(BaseHTTPRequestHandler):
@@ -42,11 +44,19 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(body=None, X_Accel_Redirect="/_media/videos/a.mp4", Content_Type="video/mp4")
         elif self.path == "/api/v1/seen":
             self.answer(body=seen)
+        elif self.path == "/api/v1/role":
+            self.answer(body=os.environ["ROLE"])
+        elif self.path == "/api/v1/broken":
+            self.answer(500 if os.environ["ROLE"] == "new" else 200, os.environ["ROLE"])
         elif self.path == "/api/v1/missing":
             self.answer(404, {"title": "the service's own"}, X_Frame_Options="SAMEORIGIN")
         else:
             self.answer(body={"path": self.path, "port": self.server.server_port, "headers": dict(self.headers)})
     def do_POST(self):
+        if self.path == "/api/v1/broken":
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(500 if os.environ["ROLE"] == "new" else 200, os.environ["ROLE"])
+            return
         left = int(self.headers["Content-Length"])
         seen["bytes"] = 0
         while left:
@@ -55,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
             left -= len(part); seen["bytes"] += len(part)
         self.answer(body=seen)
     def log_message(self, *args): pass
-servers = [ThreadingHTTPServer(("0.0.0.0", port), Handler) for port in (8000, 3000)]
+servers = [ThreadingHTTPServer(("0.0.0.0", port), Handler) for port in (8000, 3000, 8001, 8002, 8003)]
 for server in servers: threading.Thread(target=server.serve_forever).start()
 """
 
@@ -68,6 +78,8 @@ class Nginx:
     name: str
     upstream: str
     ports: dict[int, int]
+    networks: tuple[str, str]
+    image: str
 
     def ask(
         self, port: int, path: str, method: str = "GET", body: bytes | None = None, **headers: str
@@ -89,6 +101,16 @@ class Nginx:
         """The lines of the access log."""
         return [json.loads(line) for line in self.containers.logs(self.name).splitlines() if line.startswith("{")]
 
+    def lead(self, wanted: dict[str, Route], addresses: dict[str, str]) -> None:
+        """Write routes as the host program does, and reload."""
+        everything = {**dict.fromkeys(routes.PORTS, Route()), **wanted}
+        text = routes.render(everything, addresses).encode()
+        assert docker("cp", "-", f"{self.name}:/", stdin=tar_of({ROUTES: text})).returncode == 0
+        for command in ("-t", "-sreload"):
+            code, output = self.containers.exec(self.name, "nginx", command, "-c", "/etc/vru/nginx.conf")
+            assert code == 0, output
+        time.sleep(1)
+
     def settle(self) -> None:
         """Let the rate limit forget."""
         time.sleep(7)
@@ -98,8 +120,9 @@ class Nginx:
 def nginx(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     containers = Containers()
     network = f"vru-test-{secrets.token_hex(4)}"
-    made = docker("network", "create", network)
-    assert made.returncode == 0, made.stderr.decode()
+    inner = f"{network}-internal"
+    for made in (docker("network", "create", network), docker("network", "create", "--internal", inner)):
+        assert made.returncode == 0, made.stderr.decode()
     try:
         subnet = json.loads(docker("network", "inspect", network).stdout)[0]["IPAM"]["Config"][0]["Subnet"]
         settings = environment.generate(
@@ -109,12 +132,19 @@ def nginx(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ng
             settings["VRU_PYTHON_IMAGE"],
             {"/upstream.py": UPSTREAM},
             ["python", "-u", "/upstream.py"],
-            [f"--network={network}", *(f"--network-alias={name}" for name in ("api_gateway", "frontend", "grafana"))],
+            [
+                "--env=ROLE=old",
+                f"--network={network}",
+                *(f"--network-alias={name}" for name in (*routes.PORTS, "grafana")),
+            ],
         )
         inside = {8080: "8080", 3000: "3000", 8000: "8000", 3001: "3001"}
         name = containers.start(
             settings["VRU_NGINX_IMAGE"],
-            {**configs_in_container(render(ROOT, settings, None)), "/srv/media/videos/a.mp4": b"0123456789"},
+            {
+                **configs_in_container(render(ROOT, settings, None)),
+                "/srv/media/videos/a.mp4": b"0123456789",
+            },
             ["-c", "/etc/vru/nginx.conf", "-g", "daemon off;"],
             [
                 "--user=101:101",
@@ -125,11 +155,13 @@ def nginx(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ng
                 *(f"--publish=127.0.0.1::{port}" for port in inside),
             ],
         )
+        for one in (name, upstream):
+            assert docker("network", "connect", inner, one).returncode == 0
         ports = {
             port: int(docker("port", name, f"{port}/tcp").stdout.decode().splitlines()[0].rpartition(":")[2])
             for port in inside
         }
-        found = Nginx(containers, name, upstream, ports)
+        found = Nginx(containers, name, upstream, ports, (network, inner), settings["VRU_PYTHON_IMAGE"])
         end = time.monotonic() + 60
         while True:
             try:
@@ -142,7 +174,7 @@ def nginx(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ng
         yield found
     finally:
         containers.remove()
-        docker("network", "rm", network)
+        docker("network", "rm", network, inner)
 
 
 def test_paths_lead_where_they_should(nginx: Nginx) -> None:
@@ -270,6 +302,48 @@ def test_a_slow_header_is_cut_off(nginx: Nginx) -> None:
         began = time.monotonic()
         link.recv(1)
         assert 8 < time.monotonic() - began < 25
+
+
+def addresses(name: str) -> dict[str, str]:
+    """A container's address in each of its networks."""
+    found = json.loads(docker("inspect", name).stdout)[0]["NetworkSettings"]["Networks"]
+    return {network: settings["IPAddress"] for network, settings in found.items()}
+
+
+def test_services_ask_each_other_on_their_own_network_only(nginx: Nginx) -> None:
+    program = (
+        "import http.client as h, sys; c = h.HTTPConnection(sys.argv[1], int(sys.argv[2])); c.request('GET', '/models');"
+        "a = c.getresponse(); print(a.status, a.read().decode())"
+    )
+    edge, inner = (addresses(nginx.name)[network] for network in nginx.networks)
+    for port, reached in ((8001, 8001), (8002, 8002), (8003, 8003), (8004, 3000)):
+        code, output = nginx.containers.exec(nginx.upstream, "python", "-c", program, inner, str(port))
+        assert code == 0, output
+        status, _, body = output.partition(" ")
+        assert (status, json.loads(body)["port"], json.loads(body)["path"]) == ("200", reached, "/models")
+        code, output = nginx.containers.exec(nginx.upstream, "python", "-c", program, edge, str(port))
+        assert output.startswith("404"), output
+
+
+def test_what_a_watched_container_cannot_do_the_old_one_does(nginx: Nginx) -> None:
+    nginx.settle()
+    new = nginx.containers.start(
+        nginx.image, {"/upstream.py": UPSTREAM}, ["python", "-u", "/upstream.py"],
+        ["--env=ROLE=new", f"--network={nginx.networks[0]}"],
+    )  # fmt: skip
+    known = {one: addresses(one)[nginx.networks[0]] for one in (new, nginx.upstream)}
+    time.sleep(1)
+    nginx.lead({"api_gateway": Route((new,), (nginx.upstream,))}, known)
+    assert nginx.ask_json(8080, "/api/v1/role") == "new"
+    assert nginx.ask_json(8080, "/api/v1/broken") == "old"
+    line = [line for line in nginx.log() if line["path"] == "/api/v1/broken"][-1]
+    assert rolling.two_answers(json.dumps(line)) == [(known[new], 500, 200)]
+    # What may not be asked twice is not.
+    assert nginx.ask(8080, "/api/v1/broken", "POST", b"{}")[0] == 500
+    assert docker("stop", "--time=1", new).returncode == 0
+    assert {nginx.ask_json(8080, "/api/v1/role") for _ in range(5)} == {"old"}
+    nginx.lead({}, {})
+    assert nginx.ask_json(8080, "/api/v1/role") == "old"
 
 
 def test_zz_while_the_services_are_away_each_is_told_in_its_own_way(nginx: Nginx) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from vru.deploy import remote_setup
-from vru.deploy.checks import Check, ok, problem, problems
+from vru.deploy.checks import Check, ok, problem, problems, warning
 from vru.deploy.connection import RemoteError, Server
 from vru.deploy.environment import Environment
 
@@ -75,6 +75,8 @@ def _check_url(name: str, url: str) -> Check:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - http URLs made above
             return ok(name, f"{url} answers {answer.status}")
     except urllib.error.HTTPError as error:
+        if error.code == 503 and error.headers.get("X-Maintenance"):
+            return warning(name, f"{url} is closed: maintenance is on.", "vru maintenance off opens it.")
         body = error.read(300).decode(errors="replace")
         return problem(name, f"{url} answers {error.code}: {body}", "Look at: vru logs --tail 50")
     except OSError as error:

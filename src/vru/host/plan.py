@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from . import PROTOCOL, shown, store
+from . import PROTOCOL, maintenance, shown, store
 from .compose import Compose, View
 from .host import COMPOSE_FILE, ENV_FILE, Host, read_env_text
 from .lock import holder
@@ -61,11 +61,16 @@ def plan(host: Host, manifest: Manifest, *, contents: bool = False) -> dict[str,
         "partial": store.partial(host, missing),
         "kept": (host.releases / manifest.release / "manifest.json").exists(),
         "running": (owner.get("unit") or owner.get("purpose") or "another change") if owner else None,
-        "notes": planner.notes,
+        "notes": [*planner.notes, *_maintenance(host)],
     }
     if contents:
         answer |= shown.contents(host, manifest, [change.name for change in changes if change.resource == "file"])
     return answer
+
+
+def _maintenance(host: Host) -> list[str]:
+    closed = maintenance.state(host)
+    return [] if closed is None else [f"{maintenance.describe(closed)}. It stays on: vru maintenance off ends it."]
 
 
 def state_of(live: str | None, changes: list[Change]) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import audit, health, rolling, terminal
+from . import audit, health, maintenance, rolling, terminal
 from .compose import Compose
 from .disk import read_json, write_json
 from .errors import ATTENTION, FAILED, OK, USAGE, HostError
@@ -131,6 +131,8 @@ def heal(host: Host) -> int:
     Returns:
         0, or 3 when something needs a person.
     """
+    if maintenance.expire(host):
+        terminal.say("the time of the maintenance was up; it is over")
     if holder(host) is not None:
         terminal.say("a change is under way; nothing is healed meanwhile")
         return OK

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from . import backup, store, terminal
+from . import backup, maintenance, store, terminal
 from .compose import Compose, Container
 from .disk import human_size
 from .errors import ATTENTION, OK
@@ -52,6 +52,9 @@ def gather(host: Host) -> dict[str, Any]:
         warnings.append("The firewall rules do not stand: run vru setup or vru deploy on your laptop.")
     if usage.free < usage.total * 0.1:
         warnings.append(f"Only {human_size(usage.free)} of disk are free.")
+    closed = maintenance.state(host)
+    if closed is not None:
+        warnings.insert(0, f"{maintenance.describe(closed)}. vru maintenance off ends it.")
     return {
         "release": store.current(host),
         "healthy": healthy,
@@ -61,6 +64,7 @@ def gather(host: Host) -> dict[str, Any]:
         "firewall": rules,
         "timers": _timers(host),
         "running": holder(host),
+        "maintenance": closed,
         "warnings": warnings,
     }
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
-from . import store
+from . import maintenance, store
 from .compose import Compose, View
 from .disk import human_size
 from .errors import HostError
@@ -107,6 +107,9 @@ def _address(name: str, url: str, deadline: float) -> Check:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - http addresses made above
                 return Check(name, "ok", f"{url} answers {answer.status}")
         except urllib.error.HTTPError as error:
+            if error.code == 503 and error.headers.get(maintenance.HEADER):
+                # What is behind it is looked at by the other checks.
+                return Check(name, "warning", f"{url} is closed: maintenance is on", "vru maintenance off opens it")
             said = " ".join(error.read(300).decode(errors="replace").split())
             problem = f"{url} answers {error.code}: {said[:200]}"
         except OSError as error:

@@ -188,5 +188,5 @@ def parse_duration(text: str) -> float:
     found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text)
     seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0.0
     if not 0 < seconds <= _LONGEST_S:
-        raise HostError(f"{text!r} is no time that a lock can last.", "Write 30m, 2h or 1d; at most 30d.", code=USAGE)
+        raise HostError(f"{text!r} is no time that this can last.", "Write 30m, 2h or 1d; at most 30d.", code=USAGE)
     return float(seconds)
