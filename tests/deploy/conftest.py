@@ -11,6 +11,7 @@ import pytest
 
 from vru.deploy import environment
 from vru.deploy.environment import Environment
+from vru.host import routes
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,13 +63,20 @@ def tar_of(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+# What the host program writes on the server, where nginx sees it.
+ROUTES = "/etc/vru-routes/upstreams.conf"
+
+
 def configs_in_container(rendered: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The generated configs at the places where the containers see them."""
+    """The generated configs at the places where the containers see them, and the routes as a new server has them."""
     beginning = "config/production/"
     return {
-        f"/etc/vru/{path.removeprefix(beginning)}": content
-        for path, content in rendered.items()
-        if path.startswith(beginning)
+        **{
+            f"/etc/vru/{path.removeprefix(beginning)}": content
+            for path, content in rendered.items()
+            if path.startswith(beginning)
+        },
+        ROUTES: routes.render(dict.fromkeys(routes.PORTS, routes.Route()), {}).encode(),
     }
 
 

@@ -312,8 +312,8 @@ def addresses(name: str) -> dict[str, str]:
 
 def test_services_ask_each_other_on_their_own_network_only(nginx: Nginx) -> None:
     program = (
-        "import http.client as h, sys; c = h.HTTPConnection(sys.argv[1], int(sys.argv[2])); c.request('GET', '/models');"
-        "a = c.getresponse(); print(a.status, a.read().decode())"
+        "import http.client as h, sys; c = h.HTTPConnection(sys.argv[1], int(sys.argv[2]));"
+        "c.request('GET', '/models'); a = c.getresponse(); print(a.status, a.read().decode())"
     )
     edge, inner = (addresses(nginx.name)[network] for network in nginx.networks)
     for port, reached in ((8001, 8001), (8002, 8002), (8003, 8003), (8004, 3000)):

@@ -207,7 +207,7 @@ def out_of_memory(project: Project) -> None:
     [
         (crash, "5", ["api_gateway ends with exit code 1", "broken on purpose"]),
         (never_ready, "5", ["api_gateway is not ready after", "never ready, on purpose"]),
-        (time_bomb, "30", ["answers 500"]),
+        (time_bomb, "30", ["api_gateway", " 500"]),
         (failing_migration, "5", ["The migrations failed", "this migration is broken on purpose"]),
         (out_of_memory, "5", ["frontend ran out of memory (its limit is"]),
     ],
