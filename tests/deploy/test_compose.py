@@ -6,11 +6,23 @@ import pytest
 from tests.deploy.conftest import ROOT, ComposeConfig
 from tests.deploy.secrecy import NEEDED
 
-from vru.deploy.configuration import CONFIG, EXPORTERS, SCRAPED_SERVICES, USES, digests, directories, render
+from vru.deploy.configuration import (
+    CONFIG,
+    EXPORTERS,
+    INTERNAL_PORTS,
+    SCRAPED_SERVICES,
+    USES,
+    digests,
+    directories,
+    render,
+)
 from vru.deploy.environment import Environment, server_env
 from vru.deploy.images import BUILD_IMAGES, base_images, images, public_images
 from vru.deploy.limits import scale_limits
 from vru.deploy.variables import BUILT, CONFIGURED, VARIABLES
+from vru.host import rolling, routes
+from vru.host.newcomers import ENDPOINTS
+from vru.service.app import DRAIN_S
 
 COMPOSE = (ROOT / "docker-compose.production.yml").read_text()
 REQUIRED = sorted(set(re.findall(r"\$\{(VRU_[A-Z0-9_]+):\?", COMPOSE)))
@@ -53,6 +65,19 @@ def test_it_is_the_papers_services(config: dict[str, Any]) -> None:
         "frontend", "nginx", "prometheus", "grafana",
     } <= set(config["services"])  # fmt: skip
     assert {*SCRAPED_SERVICES, *EXPORTERS} <= set(config["services"])
+
+
+@pytest.mark.parametrize(
+    ("address", "host_ip"), [("0.0.0.0", "0.0.0.0"), ("192.0.2.7", "192.0.2.7"), ("fd00::5", "fd00::5"), ("::", None)]
+)
+def test_nginx_listens_where_the_operator_says(
+    example: Environment, compose_config: ComposeConfig, address: str, host_ip: str | None
+) -> None:
+    code, out, errors = compose_config(env_text(example.replace(VRU_PUBLISH_ADDRESS=address)))
+    assert code == 0, errors
+    ports = json.loads(out)["services"]["nginx"]["ports"]
+    assert {port.get("host_ip") for port in ports} == {host_ip}
+    assert {port["published"] for port in ports} == {"80", "3000", "8000", "3001"}
 
 
 def test_only_nginx_publishes_ports_and_they_are_the_papers(config: dict[str, Any]) -> None:
@@ -163,3 +188,27 @@ def test_images_are_the_built_ones_and_the_pulled_ones(config: dict[str, Any], e
         service = config["services"][name]
         assert service["build"]["target"] == built[service["image"]].target
     assert config["services"]["validation_worker"]["image"] == config["services"]["validation_engine"]["image"]
+
+
+def test_what_is_recreated_in_place_depends_on_nothing_that_is_replaced_beside_itself(config: dict[str, Any]) -> None:
+    """Compose would recreate those as well, and cut off their users."""
+    for name, service in config["services"].items():
+        if name not in rolling.SERVICES and "tools" not in service.get("profiles", ()):
+            assert not set(service.get("depends_on") or {}) & set(rolling.SERVICES), name
+
+
+def test_the_program_asks_services_where_they_answer(config: dict[str, Any]) -> None:
+    for name, endpoint in ENDPOINTS.items():
+        assert f"http://127.0.0.1:{endpoint.port}{endpoint.path}" in config["services"][name]["healthcheck"]["test"]
+    for name, port in routes.PORTS.items():
+        assert ENDPOINTS[name].port == port
+
+
+def test_services_reach_each_other_through_nginx_and_may_finish_what_they_began(config: dict[str, Any]) -> None:
+    for name in rolling.SERVICES:
+        service = config["services"][name]
+        urls = {key: value for key, value in service["environment"].items() if key.endswith("_URL")}
+        ports = {**INTERNAL_PORTS, "api_gateway": 8000}
+        assert urls == {f"VRU_{other.upper()}_URL": f"http://nginx:{port}" for other, port in ports.items()}
+        assert service["stop_grace_period"] == f"{rolling.DRAIN_S // 60}m{rolling.DRAIN_S % 60}s"
+    assert DRAIN_S < rolling.DRAIN_S
