@@ -84,6 +84,7 @@ RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bi
     --mount=type=bind,from=builder,source=/build,target=/build,rw --mount=type=cache,target=/var/cache/uv \
     uv sync --directory /build --frozen --no-dev --no-editable --extra validation-engine
 COPY src/vru/domain/ ${SITE}/domain/
+COPY src/vru/formats/ ${SITE}/formats/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/evaluation/ ${SITE}/evaluation/
 COPY src/vru/validation_engine/ ${SITE}/validation_engine/

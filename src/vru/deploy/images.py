@@ -18,7 +18,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "api_gateway": ("domain", "formats", "service", "gateway"),
     "ml_engine": ("domain", "service", "ml_engine"),
     "camera_service": ("domain", "service", "scenes", "camera_service"),
-    "validation_engine": ("domain", "service", "evaluation", "validation_engine"),
+    "validation_engine": ("domain", "formats", "service", "evaluation", "validation_engine"),
     "frontend": ("domain", "service", "frontend"),
 }
 

@@ -100,8 +100,8 @@ class Counted:
 
 
 def share(value: float | None, units: Units, replicates: Floats) -> Estimate:
-    """An estimate of a figure from 0 to 1; without replicates it has no interval."""
-    if not len(replicates):
+    """An estimate of a figure from 0 to 1; without replicates, or from one unit, it has no interval."""
+    if not len(replicates) or units.count < 2:
         return Counted(value, units.count, units.name)
     return Resampled(value, units.count, replicates, units.name)
 
