@@ -16,7 +16,7 @@ from dotenv.parser import Binding, parse_stream
 
 from vru.deploy import values
 from vru.deploy.limits import Limits
-from vru.deploy.variables import BUILT, CONFIGURED, END_MARKER, LIMITED, VARIABLES, Scope, Variable, layout
+from vru.deploy.variables import BUILT, CONFIGURED, END_MARKER, LIMITED, PUBLISHED, VARIABLES, Scope, Variable, layout
 from vru.domain import VruError
 
 FILE_NAME = ".env.production"
@@ -281,6 +281,8 @@ def server_env(
         config_digests: digest of its configs by configured service.
     """
     settled = {name: value for name, value in environment.values.items() if name not in _LAPTOP_ONLY}
+    address = environment["VRU_PUBLISH_ADDRESS"]
+    settled |= {name: values.published(address, environment[port]) for name, port in PUBLISHED.items()}
     settled["VRU_EXTERNAL_IP"] = environment.external_ip
     settled["VRU_CORS_ORIGINS"] = ",".join(environment.cors_origins)
     for service in LIMITED:

@@ -79,6 +79,13 @@ def ip(value: str) -> str:
         raise ValueError("must be an IP address") from None
 
 
+def published(address: str, port: str) -> str:
+    """Address and port as a Compose file has them; the port alone is all addresses, IPv4 and IPv6 (``::``)."""
+    if address == "::":
+        return port
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def port(value: str) -> int:
     """A TCP port."""
     return _integer(value, 1, 65535)

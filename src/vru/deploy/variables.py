@@ -109,7 +109,18 @@ def _limits() -> Iterator[Variable]:
         )
 
 
+# What nginx publishes: where Compose publishes it, by the variable that says the port.
+PUBLISHED: Mapping[str, str] = {
+    "VRU_PUBLISH_HTTP": "VRU_HTTP_PORT",
+    "VRU_PUBLISH_FRONTEND": "VRU_FRONTEND_PUBLIC_PORT",
+    "VRU_PUBLISH_API": "VRU_API_PUBLIC_PORT",
+    "VRU_PUBLISH_MONITORING": "VRU_MONITORING_PUBLIC_PORT",
+}
+
+
 def _generated() -> Iterator[Variable]:
+    for name, port in PUBLISHED.items():
+        yield Variable(name, f"VRU_PUBLISH_ADDRESS and {port} as Compose reads them", scope=Scope.GENERATED)
     for service in BUILT:
         yield Variable(
             f"VRU_{service.upper()}_TAG", f"content tag of the {label(service)}'s image", scope=Scope.GENERATED
@@ -161,7 +172,12 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "Addresses and ports (nginx is the only container that publishes any)",
         (
-            _operator("VRU_PUBLISH_ADDRESS", "0.0.0.0", "address of the server on which nginx listens", values.ip),  # noqa: S104
+            _operator(
+                "VRU_PUBLISH_ADDRESS",
+                "0.0.0.0",  # noqa: S104
+                "address of the server on which nginx listens; :: is all of IPv4 and IPv6",
+                values.ip,
+            ),
             _operator("VRU_HTTP_PORT", "80", "page and API", values.port),
             _operator("VRU_FRONTEND_PUBLIC_PORT", "3000", "page and API, at the page's own port", values.port),
             _operator("VRU_API_PUBLIC_PORT", "8000", "API, its documentation and the health check", values.port),
@@ -319,6 +335,11 @@ GROUPS: tuple[Group, ...] = (
             _container("VRU_FRONTEND_STATIC_DIR", "", "where the built page is; empty: beside the frontend's code"),
             _container("VRU_ACTOR", "", "for vru: who asks for changes, in the audit; empty: user@laptop"),
             _container("VRU_SUDO_PASSWORD", "", "for vru: sudo's password on the server; kept in memory only"),
+            _container("VRU_HOOK", "", "told to hooks: which one this is"),
+            _container("VRU_COMMAND", "", "told to hooks: deploy, update or rollback"),
+            _container("VRU_RELEASE", "", "told to hooks: the release, as far as it is known"),
+            _container("VRU_RECORDED_AT", "", "told to hooks: the time, in UTC"),
+            _container("VRU_RUNTIME_S", "", "told to hooks: seconds since the command began"),
             _container("VRU_SSH_CONNECTION", "", "for vru-platform: SSH_CONNECTION, which sudo drops"),
             _container(
                 "VRU_ROOT", "/opt/vru-platform", "where vru-platform keeps everything; another one for its tests"
