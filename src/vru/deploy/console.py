@@ -36,6 +36,9 @@ class Reporter(Protocol):
     def log(self, line: str) -> None:
         """One line of output of the step that runs."""
 
+    def output(self, line: str) -> None:
+        """One line that a program of the user's wrote, such as a hook: it stays."""
+
     def done(self, name: str, detail: str = "", seconds: float | None = None) -> None:
         """A step ended well."""
 
@@ -71,6 +74,9 @@ class TerminalReporter:
         if self._status is not None:
             room = max(20, self.console.width - 8)
             self._status.update(f"{self._running}\n    [dim]{escape(line.strip()[:room])}[/dim]")
+
+    def output(self, line: str) -> None:
+        self.console.print(f"    {escape(line)}")
 
     def done(self, name: str, detail: str = "", seconds: float | None = None) -> None:
         self._stop()
@@ -111,6 +117,9 @@ class PlainReporter:
     def log(self, line: str) -> None:
         self._print(f"      {line.rstrip()}")
 
+    def output(self, line: str) -> None:
+        self.log(line)
+
     def done(self, name: str, detail: str = "", seconds: float | None = None) -> None:
         took = f" ({seconds:.1f} s)" if seconds is not None and seconds >= 1 else ""
         self._print(f"  ok  {name} {detail}".rstrip() + took)
@@ -144,6 +153,9 @@ class JsonReporter:
 
     def log(self, line: str) -> None:
         self._emit("log", line=line.rstrip())
+
+    def output(self, line: str) -> None:
+        self._emit("output", line=line)
 
     def done(self, name: str, detail: str = "", seconds: float | None = None) -> None:
         self._emit("step", state="done", name=name, detail=detail, seconds=seconds)

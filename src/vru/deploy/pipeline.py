@@ -1,6 +1,6 @@
 """The seven phases of a deployment, in order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def deploy(
     watch_s: float | None = None,
     build_local: bool = False,
     planned: Mapping[str, Any] | None = None,
+    agree: Callable[[Difference], None] | None = None,
 ) -> dict[str, Any]:
     """All phases, or the first two and the server's part of the setup.
 
@@ -103,6 +104,7 @@ def deploy(
         watch_s: goes before VRU_WATCH_S.
         build_local: build images with this machine's Docker instead of the server's.
         planned: the plan (its JSON) that was agreed to; any other difference stops the deployment.
+        agree: sees what will change before anything is changed, and stops it by raising.
 
     Returns:
         ``release``, ``changed`` (number of changes made), and the traffic of the connection.
@@ -124,6 +126,8 @@ def deploy(
         report.done("validation", f"{len(checks)} checks")
         if planned is not None:
             _require_unmoved(planned, found.settle())
+        if agree is not None:
+            agree(found.settle())
 
         report.phase(2)
         prepared = found.install(report)

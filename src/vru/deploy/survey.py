@@ -5,7 +5,7 @@ connection is being opened. If the server turns out to be another than it was, i
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,17 +150,8 @@ def opened(target: Target, *, contents: bool = False) -> Iterator[Survey]:
         RemoteError: the server gave no answer.
     """
     with ThreadPoolExecutor(1) as pool:
-        connecting = pool.submit(target.connect)
-        try:
-            guess = _guess(target)
-        except BaseException:
-            connecting.add_done_callback(_close)
-            raise
-        server = connecting.result()
+        guessing = pool.submit(_guess, target)
+        # In this thread: it may ask the user something, and Ctrl-C comes here.
+        server = target.connect()
     with server:
-        yield Survey(target, server, guess, contents=contents)
-
-
-def _close(connecting: Future[Server]) -> None:
-    if connecting.exception() is None:
-        connecting.result().__exit__(None, None, None)
+        yield Survey(target, server, guessing.result(), contents=contents)

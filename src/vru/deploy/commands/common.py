@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from vru.deploy import environment, pipeline, remote_setup
+from vru.deploy import environment, hooks, pipeline, remote_setup
 from vru.deploy.connection import Address, ConnectionFailedError, Server, connect
 from vru.deploy.console import Reporter, reporter
 from vru.deploy.credentials import PASSWORD_VARIABLE, Credentials
@@ -125,6 +125,16 @@ def with_server(function: Callable[..., None]) -> Callable[..., None]:
         function(target=open_target(root, host, accept_host_key), **rest)
 
     return command
+
+
+def hooks_option(function: Callable[..., None]) -> Callable[..., None]:
+    """The option of every command that calls hooks."""
+    return click.option("--skip-hooks", is_flag=True, help="Call none of the programs in hooks/.")(function)
+
+
+def hooks_of(target: pipeline.Target, report: Reporter, command: str, skip: bool) -> hooks.Hooks:
+    """The project's hooks for a command."""
+    return hooks.Hooks(target.root, report, command, target.environment.require_host(), skip=skip)
 
 
 def pass_through(target: pipeline.Target, arguments: list[str]) -> NoReturn:

@@ -6,9 +6,17 @@ from typing import Any
 
 import click
 
-from vru.deploy import configuration, environment, pipeline, plans
+from vru.deploy import configuration, environment, hooks, pipeline, plans
 from vru.deploy.checks import problems
-from vru.deploy.commands.common import EXIT_DIFFERENT, common, open_target, server_options, with_server
+from vru.deploy.commands.common import (
+    EXIT_DIFFERENT,
+    common,
+    hooks_of,
+    hooks_option,
+    open_target,
+    server_options,
+    with_server,
+)
 from vru.deploy.console import Reporter
 
 
@@ -122,24 +130,46 @@ _watch_option = click.option(
 @click.option("--plan", "planned", metavar="ID", help="Make exactly the changes of this plan, or none (see vru plan).")
 @_watch_option
 @build_option
+@hooks_option
 @with_server
 def deploy(
-    target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None, build: str, planned: str | None
+    target: pipeline.Target,
+    report: Reporter,
+    as_json: bool,
+    watch: float | None,
+    build: str,
+    planned: str | None,
+    skip_hooks: bool,
 ) -> None:
     """Put the platform on the server: the seven phases. Run again, it changes only what differs."""
     agreed = None if planned is None else plans.load(target.root, planned)
-    outcome = pipeline.deploy(target, report, watch_s=watch, build_local=build == "local", planned=agreed)
+    called = hooks_of(target, report, "deploy", skip_hooks)
+    outcome = _with_hooks(called, target, report, watch_s=watch, build_local=build == "local", planned=agreed)
     report.result(_changes(f"The platform is live: {_address(target)}", outcome), outcome)
 
 
 @click.command()
 @_watch_option
 @build_option
+@hooks_option
 @with_server
-def update(target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None, build: str) -> None:
+def update(
+    target: pipeline.Target, report: Reporter, as_json: bool, watch: float | None, build: str, skip_hooks: bool
+) -> None:
     """Put changed code or settings live on a server that already runs the platform."""
-    outcome = pipeline.deploy(target, report, update=True, watch_s=watch, build_local=build == "local")
+    called = hooks_of(target, report, "update", skip_hooks)
+    outcome = _with_hooks(called, target, report, update=True, watch_s=watch, build_local=build == "local")
     report.result(_changes(f"The platform is live: {_address(target)}", outcome), outcome)
+
+
+def _with_hooks(called: hooks.Hooks, target: pipeline.Target, report: Reporter, **options: Any) -> dict[str, Any]:
+    called.before_connecting()
+    cares = called.wants(hooks.PRE_DEPLOY) or called.wants(hooks.DEPLOY_FAILED)
+    agree = called.before_deploying if cares else None
+    with called.watching():
+        outcome = pipeline.deploy(target, report, agree=agree, **options)
+    called.after(hooks.POST_DEPLOY, outcome)
+    return outcome
 
 
 def _changes(text: str, outcome: dict[str, Any]) -> str:

@@ -2,9 +2,9 @@
 
 import click
 
-from vru.deploy import pipeline
+from vru.deploy import hooks, pipeline
 from vru.deploy import rollback as going_back
-from vru.deploy.commands.common import pass_through, with_server
+from vru.deploy.commands.common import hooks_of, hooks_option, pass_through, with_server
 from vru.deploy.console import Reporter
 
 
@@ -23,9 +23,15 @@ def releases(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
     metavar="SECONDS",
     help="How long the returning containers are watched while the newer ones stand by. Default: VRU_WATCH_S (30).",
 )
+@hooks_option
 @with_server
 def rollback(
-    target: pipeline.Target, report: Reporter, as_json: bool, release: str | None, watch: float | None
+    target: pipeline.Target,
+    report: Reporter,
+    as_json: bool,
+    release: str | None,
+    watch: float | None,
+    skip_hooks: bool,
 ) -> None:
     """Go back to RELEASE, or to the one that was deployed before the live one. Nothing is built or sent.
 
@@ -33,6 +39,11 @@ def rollback(
     is: migrations only expand it.
     """
     watch_s = target.environment.watch_s if watch is None else watch
-    outcome = going_back.rollback(target, release, report, watch_s=watch_s)
+    called = hooks_of(target, report, "rollback", skip_hooks)
+    called.before_connecting()
+    called.before_rollback({"release": release})
+    with called.watching():
+        outcome = going_back.rollback(target, release, report, watch_s=watch_s)
+    called.after(hooks.POST_ROLLBACK, outcome)
     said = outcome.get("message") or f"Release {outcome['release']} is live again. ({outcome['changed']} changes)"
     report.result(said, outcome)
