@@ -259,7 +259,10 @@ class _Roll:
                 going = [one for shift in failed for one in shift.new]
                 staying = [one for one in found if one not in going]
                 if going:
-                    lead(self.compose, staying, routes.steady(self.view.services, staying))
+                    wanted = routes.steady(self.view.services, staying)
+                    # A reload costs idle clients their connections: not where nothing was switched.
+                    if self.switched_at or routes.read(self.host) != wanted:
+                        lead(self.compose, staying, wanted)
                     self._stop([one for one in going if one.service == error.service], _BROKEN_S)
                     self._stop([one for one in going if one.service != error.service], DRAIN_S)
                 step.detail = ", ".join(f"{s.service.name} stays with {s.old[0].name}" for s in failed) or "nothing ran"

@@ -62,8 +62,8 @@ def test_containers_are_created_recreated_started_and_removed():
         ("container", "image", "update"),
         ("container", "vru-platform-old-1", "remove"),
     ]
-    assert changed[1].detail == "settings"
-    assert changed[3].detail == "image image:1 -> image:2"
+    assert changed[1].detail == "settings; in place, away for a moment"
+    assert changed[3].detail == "image image:1 -> image:2; in place, away for a moment"
 
 
 def test_the_number_of_containers_is_compared_although_composes_digest_leaves_it_out():

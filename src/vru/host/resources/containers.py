@@ -79,7 +79,7 @@ def changes(view: View, actual: ContainerFacts, images: Mapping[str, str] | None
             # Compose's digest leaves the number of containers out.
             yield Change("container", name, "update", f"{len(mine)} -> {service.replicas} containers")
         elif any(container.digest != service.digest for container in mine):
-            yield Change("container", name, "update", _what_changed(service, mine))
+            yield Change("container", name, "update", _what_changed(service, mine) + _how(name))
         elif images and any(images.get(service.image, one.image_id) != one.image_id for one in mine):
             yield Change("container", name, "update", f"runs another image than {service.image}")
         elif any(_stopped(container) for container in mine):
@@ -91,6 +91,11 @@ def changes(view: View, actual: ContainerFacts, images: Mapping[str, str] | None
 
 def _stopped(container: Container) -> bool:
     return container.state not in ("running", "restarting", "paused") and not container.settled
+
+
+def _how(name: str) -> str:
+    """Where it is not done beside what serves: that people will notice."""
+    return "" if name in rolling.SERVICES else "; in place, away for a moment"
 
 
 def _what_changed(service: Service, containers: Sequence[Container]) -> str:
