@@ -145,7 +145,8 @@ def follow(host: Host, journal: Path, write: Callable[[str], None]) -> int:
         moment = time.monotonic()
         if alive or lines:
             silent_since = moment
-        elif moment - silent_since > (_GONE_S if journal.exists() else _START_S):
+        # Until its first line the executor is being started: on a busy server that takes a while.
+        elif moment - silent_since > (_GONE_S if position else _START_S):
             write(json.dumps(_died(journal)))
             return FAILED
         time.sleep(_POLL_S)
