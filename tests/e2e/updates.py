@@ -26,7 +26,10 @@ def changed_project(laptop: Laptop) -> Iterator[None]:
     finally:
         for name, content in originals.items():
             (laptop.root / name).write_bytes(content)
-        laptop.vru("deploy", "--watch", "0")
+        end = time.monotonic() + 300
+        # A test that failed may have left a change that is still under way.
+        while laptop.vru("deploy", "--watch", "0", check=time.monotonic() > end).returncode:
+            time.sleep(2)
 
 
 def change(laptop: Laptop, mark: str, *, minute: int) -> None:

@@ -12,7 +12,9 @@ import hashlib
 import json
 import os
 import pwd
+import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +22,15 @@ from typing import Any
 
 from . import terminal
 from .disk import sync_directory, write_json
-from .errors import BUSY, FAILED, OK, ToldError
+from .errors import BUSY, FAILED, OK, HostError, ToldError
 from .host import Host
 from .journal import now
+from .processes import started
 
 ACTOR_VARIABLE = "VRU_ACTOR"
 ZERO = "0" * 64
 _DETAIL = 500
+_PATIENCE_S = 15.0
 _ACTOR = 100
 # More than the longest line can have.
 _TAIL_BYTES = 64 * 1024
@@ -237,13 +241,40 @@ def _head_path(host: Host) -> Path:
 
 @contextmanager
 def _alone(host: Host) -> Iterator[None]:
-    """Writers and readers take turns; it takes milliseconds, and the kernel lets go when a process dies."""
+    """Writers and readers take turns; it takes milliseconds, and the kernel lets go when a process dies.
+
+    One that keeps the others waiting was stopped or hangs. It is killed: that does no harm, as each of our processes
+    may be killed at any moment, and it is the one way to be sure that it writes nothing later.
+
+    Raises:
+        HostError: it cannot even be killed.
+    """
     descriptor = os.open(host.state / "audit.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if not _flock(descriptor, _PATIENCE_S):
+            pid, _, since = os.pread(descriptor, 100, 0).decode().partition(" ")
+            if pid.isdigit() and started(int(pid)) == since:
+                os.kill(int(pid), signal.SIGKILL)
+            if not _flock(descriptor, _PATIENCE_S):
+                raise HostError(f"The audit is in use by process {pid}, which hangs.", f"End it: kill -9 {pid}")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {started(os.getpid())}".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _flock(descriptor: int, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def _canonical(entry: Entry) -> bytes:

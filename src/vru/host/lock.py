@@ -1,17 +1,15 @@
 """One change at a time: a lease with a fencing token, and the lock that an operator may put on all changes.
 
-The lease (``state/lock.json``) belongs to one process. It is renewed every few seconds; it is over when it is released,
-when its process is gone, or when it was not renewed for half a minute (a process that was stopped, or hangs). Whoever
-takes it next gets a token one higher. The earlier holder, should it wake up, finds the higher token before its next
-command and changes nothing more: `Lease.check`. The kernel's lock on ``state/lock`` is held only while the file is
-read and written.
+The lease belongs to one process. It is renewed every few seconds; it is over when it is released, when its process is
+gone, or when it was not renewed for half a minute (a process that was stopped, or hangs). Whoever takes it next gets a
+token one higher. The earlier holder, should it wake up, finds the higher token before its next command and changes
+nothing more: `Lease.check`.
 
-The operator's lock (``state/operator-lock.json``) keeps others' changes out, for a time, with a reason.
+The operator's lock keeps others' changes out, for a time, with a reason.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
@@ -21,15 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import audit
-from .disk import read_json, write_json
+from . import audit, terminal
 from .errors import BUSY, FencedError, HostError
 from .host import Host
 from .journal import now
+from .leases import Leases
+from .processes import started
 
 HEARTBEAT_S = 5.0
 STALE_S = 30.0
-_CRITICAL_S = 5.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -47,26 +45,23 @@ class Lease:
         Raises:
             FencedError: somebody has.
         """
-        found = _read(self.host)
-        if found.get("token") != self.token or not found.get("held"):
+        token, found = _changes(self.host).latest()
+        if token != self.token:
             raise FencedError(
                 f"fenced: this change had token {self.token} and was not heard of for a while; "
-                f"meanwhile {_described(found)} took over with token {found.get('token', '?')}.",
+                f"meanwhile {_described(found)} took over with token {token}.",
                 "Nothing more was changed by this one. Run the same command again if its change is still wanted.",
             )
 
     def renew(self) -> None:
-        """Say that the holder is alive. A lease that was lost stays lost."""
-        with _critical(self.host):
-            if _read(self.host).get("token") == self.token:
-                self.record.update(_beat())
-                write_json(self.host.state / "lock.json", self.record)
+        """Say that the holder is alive. A lease that was lost stays lost: a higher token counts, whatever this says."""
+        self.record.update(_beat())
+        _changes(self.host).write(self.token, self.record)
 
     def release(self) -> None:
         """Let others go on."""
-        with _critical(self.host):
-            if _read(self.host).get("token") == self.token:
-                write_json(self.host.state / "lock.json", {"token": self.token, "held": False})
+        if _changes(self.host).latest()[0] == self.token:
+            _changes(self.host).write(self.token, {"held": False})
 
 
 @contextmanager
@@ -110,8 +105,8 @@ def lock(
 
 def holder(host: Host) -> dict[str, Any] | None:
     """Who holds the lease now; None if nobody does, or if whoever did is gone or was not heard of for too long."""
-    record = _read(host)
-    return record if _alive(record) else None
+    token, record = _changes(host).latest()
+    return {**record, "token": token} if _alive(record) else None
 
 
 def busy(owner: Mapping[str, Any]) -> HostError:
@@ -125,12 +120,11 @@ def busy(owner: Mapping[str, Any]) -> HostError:
 
 
 def operator_lock(host: Host) -> dict[str, Any] | None:
-    """The operator's lock that holds now: owner, reason, since, expires; None if there is none."""
-    record: dict[str, Any] = read_json(host.state / "operator-lock.json", {})
-    if not record.get("held") or time.time() > record["until"]:
+    """The operator's lock that holds now: token, owner, reason, since, expires; None if there is none."""
+    token, record = _locks(host).latest()
+    if not record.get("held") or time.time() > record["until"] or ("beat" in record and not _fresh(record)):
         return None
-    beating = "beat" in record
-    return record if not beating or _fresh(record) else None
+    return {**record, "token": token}
 
 
 def require_unlocked(host: Host) -> None:
@@ -160,30 +154,33 @@ def take_operator_lock(host: Host, reason: str, seconds: float, *, stale_s: floa
     Raises:
         HostError: somebody else has the lock, or is making a change.
     """
-    host.state.mkdir(parents=True, exist_ok=True)
-    with _critical(host):
+    require_unlocked(host)
+    _refuse_others(host)
+    until = time.time() + seconds
+    record = {
+        "held": True, "owner": audit.actor(), "reason": reason, "since": now(),
+        "until": until, "expires": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until)),
+        **({} if stale_s is None else {"stale_after": stale_s, **_beat()}),
+    }  # fmt: skip
+    token = _locks(host).latest()[0] + 1
+    if not _locks(host).claim(token, record):
         require_unlocked(host)
-        owner = holder(host)
-        if owner is not None and owner.get("owner") != audit.actor():
-            raise busy(owner)
-        token = int(read_json(host.state / "operator-lock.json", {}).get("token", 0)) + 1
-        until = time.time() + seconds
-        record = {
-            "held": True, "token": token, "owner": audit.actor(), "reason": reason, "since": now(),
-            "until": until, "expires": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until)),
-            **({} if stale_s is None else {"stale_after": stale_s, **_beat()}),
-        }  # fmt: skip
-        write_json(host.state / "operator-lock.json", record)
-    return record
+        raise HostError("Somebody else locked changes at this very moment.", "See: vru lock", code=BUSY)
+    try:
+        # Whoever began a change meanwhile has either seen this lock, or is seen here.
+        _refuse_others(host)
+    except HostError:
+        _locks(host).write(token, {"held": False})
+        raise
+    return {**record, "token": token}
 
 
 def renew_operator_lock(host: Host, token: int) -> bool:
     """Say that its owner is alive; False if the lock is no longer theirs."""
-    with _critical(host):
-        record = read_json(host.state / "operator-lock.json", {})
-        if not record.get("held") or record.get("token") != token:
-            return False
-        write_json(host.state / "operator-lock.json", {**record, **_beat()})
+    latest, record = _locks(host).latest()
+    if latest != token or not record.get("held"):
+        return False
+    _locks(host).write(token, {**record, **_beat()})
     return True
 
 
@@ -196,43 +193,61 @@ def release_operator_lock(host: Host, *, force: bool = False, token: int | None 
     Raises:
         HostError: it is somebody else's, and ``force`` is not set.
     """
-    if not host.state.exists():
+    record = operator_lock(host)
+    if record is None or (token is not None and record["token"] != token):
         return None
-    with _critical(host):
-        record = operator_lock(host)
-        if record is None or (token is not None and record["token"] != token):
-            return None
-        if record["owner"] != audit.actor() and not force:
-            raise HostError(
-                f"The lock is {record['owner']}'s, until {record['expires']}: {record['reason']}",
-                "Ask them; or release it all the same: vru lock release --force",
-                code=BUSY,
-            )
-        write_json(host.state / "operator-lock.json", {"held": False, "token": record["token"]})
+    if record["owner"] != audit.actor() and not force:
+        raise HostError(
+            f"The lock is {record['owner']}'s, until {record['expires']}: {record['reason']}",
+            "Ask them; or release it all the same: vru lock release --force",
+            code=BUSY,
+        )
+    # The next number, not the same: a heartbeat that is just being written must not bring it back.
+    _locks(host).claim(record["token"] + 1, {"held": False})
     return record
 
 
 # -- inside -------------------------------------------------------------------------------------------------------
 
 
+def _changes(host: Host) -> Leases:
+    return Leases(host.state / "leases")
+
+
+def _locks(host: Host) -> Leases:
+    return Leases(host.state / "operator-locks")
+
+
+def _refuse_others(host: Host) -> None:
+    owner = holder(host)
+    if owner is not None and owner.get("owner") != audit.actor():
+        raise busy(owner)
+
+
 def _take(host: Host, purpose: str, stale_s: float, about: Mapping[str, Any], *, automatic: bool) -> Lease:
     host.state.mkdir(parents=True, exist_ok=True)
-    with _critical(host):
-        before = _read(host)
-        if _alive(before):
-            raise busy(before)
-        if not automatic:
+    last, before = _changes(host).latest()
+    if _alive(before):
+        raise busy(before)
+    if not automatic:
+        require_unlocked(host)
+    record = {
+        **about, "held": True, "owner": audit.actor(), "purpose": purpose, "since": now(),
+        "pid": os.getpid(), "process": started(os.getpid()), "stale_after": stale_s, **_beat(),
+    }  # fmt: skip
+    lease = Lease(host, last + 1, record)
+    if not _changes(host).claim(lease.token, record):
+        raise busy(_changes(host).latest()[1])
+    if not automatic:
+        try:
             require_unlocked(host)
-        lease = Lease(host, int(before.get("token", 0)) + 1, {})
-        lease.record = {
-            **about, "held": True, "token": lease.token, "owner": audit.actor(), "purpose": purpose, "since": now(),
-            "pid": os.getpid(), "process": _process_start(os.getpid()), "stale_after": stale_s, **_beat(),
-        }  # fmt: skip
-        write_json(host.state / "lock.json", lease.record)
+        except HostError:
+            lease.release()
+            raise
     if before.get("held"):
         audit.record(
             host, "lock", outcome="taken over", release=before.get("release"),
-            detail=f"{_described(before)} (token {before.get('token')}) had stopped before its end",
+            detail=f"{_described(before)} (token {last}) had stopped before its end",
         )  # fmt: skip
     return lease
 
@@ -241,21 +256,16 @@ def _beat_on(lease: Lease, interval_s: float, done: threading.Event) -> None:
     while not done.wait(interval_s):
         try:
             lease.renew()
-        except (HostError, OSError) as error:
+        except OSError as error:
             # A full disk, say: the lease goes stale and the next check tells the change, if another takes over.
-            os.write(2, f"the lock could not be renewed: {error}\n".encode())
-
-
-def _read(host: Host) -> dict[str, Any]:
-    record = read_json(host.state / "lock.json", {})
-    return record if isinstance(record, dict) else {}
+            terminal.say_error(f"the lock could not be renewed: {error}")
 
 
 def _alive(record: Mapping[str, Any]) -> bool:
     """Whether a lease still counts."""
     if not record.get("held"):
         return False
-    return _fresh(record) and _process_start(int(record["pid"])) == record["process"]
+    return _fresh(record) and started(int(record["pid"])) == record["process"]
 
 
 def _fresh(record: Mapping[str, Any]) -> bool:
@@ -272,36 +282,6 @@ def _boot() -> str:
     return _BOOT_ID.read_text().strip()
 
 
-def _process_start(pid: int) -> str | None:
-    """When a process was started (in the kernel's ticks): with its number, its identity. None if it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, *fields = text.rpartition(")")[2].split()
-    return None if state in "ZX" else fields[18]
-
-
 def _described(record: Mapping[str, Any]) -> str:
     by = f" by {record['owner']}" if record.get("owner") else ""
     return f"{record.get('purpose', 'another change')}{by}"
-
-
-@contextmanager
-def _critical(host: Host) -> Iterator[None]:
-    """Be the only one who reads and writes the lock's files, for a moment."""
-    descriptor = os.open(host.state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + _CRITICAL_S
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                # An executor of an earlier version holds it all the time.
-                if time.monotonic() > deadline:
-                    raise busy({}) from error
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(descriptor)
