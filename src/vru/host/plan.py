@@ -12,10 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from . import PROTOCOL, maintenance, shown, store
+from . import PROTOCOL, audit, maintenance, shown, store
 from .compose import Compose, View
 from .host import COMPOSE_FILE, ENV_FILE, Host, read_env_text
-from .lock import holder
+from .lock import holder, operator_lock
 from .manifest import Manifest
 from .resources import (
     Change,
@@ -61,11 +61,19 @@ def plan(host: Host, manifest: Manifest, *, contents: bool = False) -> dict[str,
         "partial": store.partial(host, missing),
         "kept": (host.releases / manifest.release / "manifest.json").exists(),
         "running": (owner.get("unit") or owner.get("purpose") or "another change") if owner else None,
-        "notes": [*planner.notes, *_maintenance(host)],
+        "notes": [*planner.notes, *_maintenance(host), *_locked(host)],
     }
     if contents:
         answer |= shown.contents(host, manifest, [change.name for change in changes if change.resource == "file"])
     return answer
+
+
+def _locked(host: Host) -> list[str]:
+    """Somebody else's lock, which the change would be refused by."""
+    lock = operator_lock(host)
+    if lock is None or lock["owner"] == audit.actor():
+        return []
+    return [f"{lock['owner']} has locked all changes until {lock['expires']}: {lock['reason']}"]
 
 
 def _maintenance(host: Host) -> list[str]:
