@@ -5,15 +5,16 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from vru.deploy import values
 from vru.deploy.environment import Environment
 from vru.deploy.limits import Limits, Machine, scale_limits
 from vru.deploy.variables import CONFIGURED
 from vru.domain import VruError
+
+if TYPE_CHECKING:
+    import jinja2
 
 SERVER_ROOT = "/opt/vru-platform"
 CONFIG = "config/production"
@@ -127,6 +128,9 @@ def render(root: Path, environment: Environment, machine: Machine | None) -> dic
         VruError: a template is missing or wrong, needs a variable that is not there (both are named), or the server
             is too small.
     """
+    # Loaded here, while the connection is being opened: it takes as long as a round trip.
+    import jinja2
+
     context = _context(environment, scale_limits(environment.values, machine))
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(root / "templates"),
@@ -137,7 +141,9 @@ def render(root: Path, environment: Environment, machine: Machine | None) -> dic
     return {path: _render_one(templates, path, name, context) for path, name in FILES.items()}
 
 
-def _render_one(templates: jinja2.Environment, path: str, name: str, context: Mapping[str, Any]) -> bytes:
+def _render_one(templates: "jinja2.Environment", path: str, name: str, context: Mapping[str, Any]) -> bytes:
+    import jinja2
+
     try:
         body = templates.get_template(name).render(context)
     except jinja2.UndefinedError as error:
