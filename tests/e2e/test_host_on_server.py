@@ -120,7 +120,8 @@ def test_3_a_restricted_port_is_shut_to_others(driver):
     with socket.create_server(("0.0.0.0", 0)) as outside:
         port = outside.getsockname()[1]
         connect = f"import socket; socket.create_connection(('{gateway}', {port}), timeout=5)"
-        driver.server.run(f'docker exec vru-platform-api_gateway-1 python -c "{connect}"')
+        gateway = "$(docker ps --quiet --filter label=com.docker.compose.service=api_gateway)"
+        driver.server.run(f'docker exec {gateway} python -c "{connect}"')
 
 
 def test_4_administrators_verbs(driver):

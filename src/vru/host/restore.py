@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import backup, health, terminal
+from . import backup, health, rolling, terminal
 from .backup import Backup
 from .compose import Compose
 from .database import SERVICE as POSTGRES
@@ -142,6 +142,8 @@ def _migrate(host: Host, compose: Compose, as_json: bool) -> None:
 
 
 def _start_services(compose: Compose, as_json: bool) -> None:
-    compose.host.run(compose.command("--progress", "plain", "up", "--detach", "--no-build"), timeout=900)
-    health.wait(compose, compose.view().running)
+    view = compose.view()
+    rolling.start(compose, view)
+    rolling.mend(compose)
+    health.wait(compose, view.running)
     _say("every service is healthy", as_json)
