@@ -20,6 +20,8 @@ from .journal import Journal, Step
 
 # How long a new container may take. The health checks of the Compose file allow 90 s to start.
 LIMIT_S = 120.0
+# At a first deployment all start at once, and there is nothing to go back to.
+FIRST_LIMIT_S = 240.0
 PROBE_TIMEOUT_S = 5.0
 _POLL_S = 0.5
 # A service may end once or twice because something that it needs is not there yet.

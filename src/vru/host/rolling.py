@@ -17,7 +17,7 @@ from .compose import Compose, Container, Service, View
 from .errors import HostError
 from .host import Host
 from .journal import Journal
-from .newcomers import ENDPOINTS, Newcomers
+from .newcomers import ENDPOINTS, FIRST_LIMIT_S, LIMIT_S, Newcomers
 from .resources import Change
 from .routes import Route
 
@@ -147,7 +147,8 @@ class _Roll:
                 wanted = self._shifts(found)
             newcomers.ids = [one.id for shift in wanted for one in shift.new]
             if newcomers.ids or self.besides:
-                newcomers.await_ready(self.journal, PHASE, self.besides)
+                limit_s = LIMIT_S if any(shift.old for shift in wanted) else FIRST_LIMIT_S
+                newcomers.await_ready(self.journal, PHASE, self.besides, limit_s)
             found = self.compose.existing()
             wanted = self._shifts(found)
             standby = self._standby(wanted, found) if self.watch_s else {}
