@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vru.deploy import remote_setup
+from vru.deploy import audit_memory, remote_setup
 from vru.deploy.connection import Completed, RemoteError, Server
 from vru.deploy.console import Reporter
 from vru.deploy.differences import Change, Difference
@@ -241,6 +241,8 @@ def watch(
             end.update(event)
 
     exit_code, stderr = remote_setup.stream(server, arguments, on_line, stdin=stdin)
+    # What this laptop has seen of the audit cannot be rewritten unnoticed.
+    audit_memory.remember(server.address, end.get("audit"))
     if not end:
         last = (stderr.strip().splitlines() or ["no output"])[-1]
         raise DeploymentFailedError(f"The host program stopped ({exit_code}): {last}", "", ())

@@ -50,7 +50,7 @@ def actor() -> str:
     return f"{user or pwd.getpwuid(os.geteuid()).pw_name}@{socket.gethostname()}"
 
 
-def record(host: Host, action: str, *, outcome: str, release: str | None = None, detail: str = "") -> None:
+def record(host: Host, action: str, *, outcome: str, release: str | None = None, detail: str = "") -> Entry:
     """Append one line, and wait until the disk has it. Never give it a secret.
 
     A last line that a crash has cut is replaced by one that says so.
@@ -61,6 +61,9 @@ def record(host: Host, action: str, *, outcome: str, release: str | None = None,
         outcome: ``begun``, ``done``, ``failed``, or another word for how it ended.
         release: the release that it concerned.
         detail: one sentence: what was changed, or why it failed.
+
+    Returns:
+        The line's number and hash, by which a laptop can remember it.
     """
     host.state.mkdir(parents=True, exist_ok=True)
     with _alone(host):
@@ -74,7 +77,8 @@ def record(host: Host, action: str, *, outcome: str, release: str | None = None,
             last = _append(host, last, actor(), "audit", None, "repaired", f"a crash had cut this line: {said}")
         elif last is not None and head is None:
             last = _append(host, last, actor(), "audit", None, "repaired", "the record of the newest line was gone")
-        _append(host, last, actor(), action, release, outcome, detail)
+        made = _append(host, last, actor(), action, release, outcome, detail)
+    return {"seq": made["seq"], "hash": made["hash"]}
 
 
 @contextmanager
@@ -172,7 +176,8 @@ def _check_head(entries: Sequence[Entry], head: Entry | None) -> list[str]:
         return ["The record of the newest line (audit-head.json) is gone."] if entries else []
     missing = int(head["seq"]) - len(entries)
     if missing > 0:
-        return [f"The last {missing} lines were cut off: the newest was number {head['seq']}."]
+        what = "last line was" if missing == 1 else f"last {missing} lines were"
+        return [f"The {what} cut off: the newest was number {head['seq']}."]
     if int(head["seq"]) < 1 or entries[int(head["seq"]) - 1]["hash"] != head["hash"]:
         return [f"Line {head['seq']} is not the one that was written: the lines were rewritten."]
     # A crash between the line and the head leaves the head one line behind, no more.

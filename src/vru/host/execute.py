@@ -64,7 +64,9 @@ def execute(
             lease.check()
             if expect is not None and mode == SETUP_ONLY:
                 journal.notes["state"] = state_of_release(host, manifest)
-            audit.record(host, mode, outcome="done", release=release, detail=f"{journal.changed} changes")
+            journal.notes["audit"] = audit.record(
+                host, mode, outcome="done", release=release, detail=f"{journal.changed} changes"
+            )
             failure = None
             journal.end(release)
     except ToldError as error:
