@@ -95,7 +95,6 @@ class _Runs(Runner):
 def _world(monkeypatch: pytest.MonkeyPatch) -> None:
     """Containers are well at once, nginx takes every file, and no time passes."""
     monkeypatch.setattr(newcomers, "ask", lambda one: "")
-    monkeypatch.setattr(nginx, "keeps_alive", lambda *_: False)
     monkeypatch.setattr(nginx, "check", lambda *_: None)
     monkeypatch.setattr(nginx, "quiet", lambda *_: True)
     monkeypatch.setattr(nginx, "reload", lambda compose, running: compose.deed("reload"))

@@ -24,8 +24,6 @@ def test_a_service_is_its_containers_name() -> None:
     assert 'map "" $api_gateway { default "vru-platform-api_gateway-7:8000"; }' in text
     assert 'map "" $frontend { default "vru-platform-frontend-2:3000"; }' in text
     assert "upstream" not in text
-    assert "keepalive_min_timeout" not in text
-    assert "keepalive_min_timeout 5s;" in routes.render(wanted, {}, keep_alive=True)
 
 
 def test_before_there_is_a_container_and_where_there_are_several_it_is_the_common_name() -> None:

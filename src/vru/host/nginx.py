@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from .errors import HostError
 
 SERVICE = "nginx"
 CONFIG = "/etc/vru/nginx.conf"
-# `keepalive_min_timeout` came with it.
-_KEEPS_ALIVE = (1, 27, 4)
 _POLL_S = 0.1
 _LEAVING = "shutting down"
 _ESTABLISHED = "01"
@@ -50,15 +47,11 @@ def check(compose: Compose, containers: Iterable[Container], digest: str) -> Non
         )
 
 
-def keeps_alive(compose: Compose, container: Container) -> bool:
-    """Whether this nginx can leave a client's connection open for a moment when it is reloaded."""
-    done = compose.host.run(["docker", "exec", container.id, "nginx", "-v"], check=False)
-    found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", done.out + done.err)
-    return found is not None and tuple(map(int, found.groups())) >= _KEEPS_ALIVE
-
-
 def reload(compose: Compose, containers: Iterable[Container]) -> None:
     """Load the files, which were checked, and wait until only new workers take connections.
+
+    The old ones close connections on which nothing is asked. (``keepalive_min_timeout`` of nginx 1.27.4 would leave
+    them open for a while, but then a client that keeps asking stays with an old worker and the old containers.)
 
     Raises:
         HostError: nginx cannot be told, or its workers stay the old ones.

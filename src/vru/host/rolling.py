@@ -281,8 +281,7 @@ def lead(compose: Compose, found: Sequence[Container], wanted: routes.Routes) ->
     host = compose.host
     running = nginx.running(found)
     before = routes.text_of(host)
-    keep_alive = any(nginx.keeps_alive(compose, one) for one in running)
-    routes.write(host, routes.render(wanted, _addresses(found, running), keep_alive=keep_alive))
+    routes.write(host, routes.render(wanted, _addresses(found, running)))
     try:
         for one in running:
             nginx.check(compose, [one], one.digest)
@@ -312,8 +311,7 @@ def mend(compose: Compose) -> list[str]:
     if not lost and watched:
         # Addresses, which a restart changes.
         addresses = _addresses(found, nginx.running(found))
-        texts = (routes.render(known, addresses, keep_alive=kept) for kept in (False, True))
-        lost = set() if text in texts else set(watched)
+        lost = set() if text == routes.render(known, addresses) else set(watched)
     if not lost or not nginx.running(found):
         return []
     wanted = routes.mended(known, found)

@@ -87,7 +87,7 @@ def standing(text: str, containers: Iterable[Container]) -> bool:
     """Whether a file's text leads every service that has containers to them, and says nothing else."""
     found = list(containers)
     wanted = steady({container.service for container in found}, found)
-    return text in {render(wanted, {}, keep_alive=known) for known in (False, True)}
+    return text == render(wanted, {})
 
 
 def mended(known: Routes, containers: Iterable[Container]) -> dict[str, Route]:
@@ -112,22 +112,18 @@ def text_of(host: Host) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def render(routes: Routes, addresses: Mapping[str, str], *, keep_alive: bool = False) -> str:
+def render(routes: Routes, addresses: Mapping[str, str]) -> str:
     """The file's text.
 
     Args:
         routes: for each service, its containers.
         addresses: of the containers of routes with a standby, by name.
-        keep_alive: whether this nginx knows ``keepalive_min_timeout``: then a reload closes no connection on which a
-            request may be under way.
 
     Raises:
         HostError: an address is missing.
     """
     facts = {name: {"serving": route.serving, "standby": route.standby} for name, route in routes.items()}
     lines = [_HEAD, f"{_FACTS}{json.dumps(facts, sort_keys=True)}\n"]
-    if keep_alive:
-        lines.append("keepalive_min_timeout 5s;\n")
     for name, route in sorted(routes.items()):
         if not route.standby:
             # Several at once can be told to nginx by their common name only; one must be told by its own.
