@@ -7,6 +7,8 @@ import pytest
 
 from vru.host import apt
 from vru.host.errors import HostError
+from vru.host.host import Host
+from vru.host.run import Done, Runner
 
 HOLD = """
 import fcntl, sys, time
@@ -50,3 +52,23 @@ def test_waiting_has_an_end(held):
 def test_nobody_holds_what_is_not_there(tmp_path):
     assert apt.lock_owner(tmp_path / "none") is None
     apt.wait_for_lock(lambda line: None, [str(tmp_path / "none")], wait_s=0)
+
+
+class Interrupted(Runner):
+    """apt-get as it is after a power cut, until dpkg has finished what it had begun."""
+
+    def __init__(self) -> None:
+        self.run: list[str] = []
+
+    def lines(self, argv, on_line, **options):
+        self.run.append(" ".join(argv))
+        whole = any("--configure" in line for line in self.run)
+        said = "" if whole else "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct"
+        return Done(tuple(argv), 0 if whole else 100, said, "")
+
+
+def test_an_interrupted_installation_is_finished_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(apt, "wait_for_lock", lambda log: None)
+    runner = Interrupted()
+    apt.install(Host(tmp_path, runner), ["docker.io"], lambda line: None)
+    assert [line.split()[0] for line in runner.run] == ["apt-get", "dpkg", "apt-get"]

@@ -100,7 +100,12 @@ def _apt(host: Host, arguments: Sequence[str], log: Log) -> None:
         if any("Unable to locate" in line or "no installation candidate" in line for line in errors):
             break
         log(f"apt-get {arguments[0]} failed ({attempt} of 3)")
-        time.sleep(3 * attempt)
+        if any("dpkg was interrupted" in line for line in errors):
+            # A power cut, or a kill, in the middle of an installation: dpkg finishes what it had begun.
+            log("dpkg was interrupted earlier; it finishes that now")
+            host.run.lines(["dpkg", "--force-confold", "--configure", "-a"], log, env=_ENVIRONMENT, timeout=1800)
+        else:
+            time.sleep(3 * attempt)
     said = errors[-1].removeprefix("E: ") if errors else done.last_words(1)
     raise HostError(
         f"apt-get {arguments[0]} failed: {said}",

@@ -28,6 +28,8 @@ PLUGIN_DIRECTORIES = (
     "/usr/lib/docker/cli-plugins",
     "/usr/libexec/docker/cli-plugins",
 )
+# How long a migration that an earlier run has begun may take.
+_LEFT_S = 1800.0
 BUILD_ENVIRONMENT = {"DOCKER_BUILDKIT": "1", "COMPOSE_ANSI": "never"}
 
 
@@ -226,7 +228,17 @@ class Compose:
         return parsed, {name for name, one in names.items() if one not in one_off}
 
     def run_once(self, service: str, on_line: Callable[[str], None]) -> Done:
-        """Run a service's command in a one-off container that is removed afterwards."""
+        """Run a service's command in a one-off container that is removed afterwards.
+
+        One that a killed run has left goes on by itself: it is waited for, and removed.
+        """
+        labels = {"oneoff": "True", "service": service, "project": PROJECT}
+        filters = [word for name, value in labels.items() for word in ("--filter", f"label={_LABEL}.{name}={value}")]
+        left = self.host.run(["docker", "ps", "--all", "--quiet", "--no-trunc", *filters], check=False).out.split()
+        if left:
+            on_line(f"waiting for {service}, which an earlier run has begun")
+            self.host.run(["docker", "wait", *left], check=False, timeout=_LEFT_S)
+            self.host.run(["docker", "rm", "--force", *left], check=False)
         return self.host.run.lines(
             self.command("--profile", "*", "--progress", "plain", "run", "--rm", "--no-deps", "-T", service),
             on_line,
