@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 VRU = Path(sys.executable).with_name("vru")
 
@@ -55,6 +57,20 @@ def test_init_keeps_an_existing_file_and_its_passwords(project: Path) -> None:
     assert vru(project, "init", "--host", "two.example", "--force").returncode == 0
     after = (project / ".env.production").read_text()
     assert after == before.replace("VRU_HOST=one.example", "VRU_HOST=two.example")
+
+
+def test_init_leaves_to_ssh_what_its_configuration_says(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(project))
+    (project / ".ssh").mkdir()
+    (project / ".ssh" / "config").write_text("Host production\n  HostName 192.0.2.7\n  User ada\n  Port 2200\n")
+    assert vru(project, "init", "--host", "production").returncode == 0
+    text = (project / ".env.production").read_text()
+    assert {"VRU_HOST=production", "VRU_SSH_PORT=", "VRU_SSH_USER=", "VRU_EXTERNAL_IP=192.0.2.7"} <= set(
+        text.split("\n")
+    )
+    assert vru(project, "init", "--host", "192.0.2.8", "--force").returncode == 0
+    text = (project / ".env.production").read_text()
+    assert {"VRU_HOST=192.0.2.8", "VRU_SSH_PORT=", "VRU_SSH_USER=root", "VRU_EXTERNAL_IP="} <= set(text.split("\n"))
 
 
 def test_what_is_missing_is_said_with_the_fix_and_as_json(project: Path) -> None:

@@ -1,5 +1,6 @@
 """Putting the platform on a server: init, render, validate, setup, deploy, update."""
 
+import getpass
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from vru.deploy.commands.common import (
     with_server,
 )
 from vru.deploy.console import Reporter
+from vru.deploy.ssh_config import resolve
 
 
 @click.command()
 @click.option("--host", required=True, help="SSH address of the server.")
-@click.option("--port", type=click.IntRange(1, 65535), default=22, show_default=True, help="SSH port.")
-@click.option("--user", default="root", show_default=True, help="SSH user: root, or one who may use sudo.")
+@click.option("--port", type=click.IntRange(1, 65535), help="SSH port. Default: as ~/.ssh/config says, else 22.")
+@click.option("--user", help="SSH user: root, or one who may use sudo. Default: as ~/.ssh/config says, else root.")
 @click.option("--key", type=click.Path(path_type=Path, dir_okay=False), help="SSH key. Default: as ssh would choose.")
 @click.option("--external-ip", help="Address that users see in URLs. Default: the SSH address.")
 @click.option("--force", is_flag=True, help="Replace an existing file; its passwords are kept.")
@@ -31,14 +33,18 @@ from vru.deploy.console import Reporter
 def init(root: Path, report: Reporter, as_json: bool, force: bool, **settings: Any) -> None:
     """Write .env.production with generated passwords."""
     file = root / environment.FILE_NAME
+    host = settings["host"]
+    hop = resolve(host)
+    user = settings["user"] or ("root" if hop.user == getpass.getuser() else "")
     environment.generate(
         file,
         {
-            "VRU_HOST": settings["host"],
-            "VRU_SSH_PORT": str(settings["port"]),
-            "VRU_SSH_USER": settings["user"],
+            "VRU_HOST": host,
+            "VRU_SSH_PORT": str(settings["port"] or ""),
+            "VRU_SSH_USER": user,
             "VRU_SSH_KEY": str(settings["key"] or ""),
-            "VRU_EXTERNAL_IP": settings["external_ip"] or "",
+            # An alias of ~/.ssh/config is no address for users.
+            "VRU_EXTERNAL_IP": settings["external_ip"] or (hop.host if hop.host != host else ""),
         },
         force=force,
     )
