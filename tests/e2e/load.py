@@ -33,8 +33,8 @@ class Load:
     A client that sends a request on a kept connection, and finds that the server has closed it before a single byte of
     an answer, sends the request once more, as every browser does (RFC 9112, 9.3.1). How often is in ``sent_again``.
 
-    ``starved`` counts answers of /health that a part was slow, at moments when this machine had several times more to do
-    than it has processors: they tell of the machine, not of the update.
+    ``starved`` counts answers of /health that a part was slow, at moments when this machine had several times more to
+    do than it has processors: they tell of the machine, not of the update.
     """
 
     targets: Sequence[Target]
