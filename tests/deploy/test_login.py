@@ -254,6 +254,10 @@ def test_a_proxy_command_is_run_by_a_shell(start: Callable[..., Sshd], tmp_path:
     with connect(Address("there")) as server:
         data = os.urandom(2_000_000)
         assert server.run(["wc", "-c"], stdin=data).stdout.strip() == "2000000"
+    end = time.monotonic() + 10
+    while subprocess.run(["pgrep", "-f", str(relay)], stdout=subprocess.DEVNULL, check=False).returncode == 0:
+        assert time.monotonic() < end, "the program lives on"
+        time.sleep(0.1)
     configure("Host there\n  ProxyCommand false\n")
     with pytest.raises(ConnectionFailedError, match="SSH session cannot be opened"):
         connect(Address("there"))

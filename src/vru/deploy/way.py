@@ -114,7 +114,7 @@ def _link(hop: Hop, before: fabric.Connection | None) -> socket.socket | paramik
         )
         return channel
     if hop.proxy_command is not None:
-        return _program(hop.proxy_command)
+        return _Program(hop.proxy_command)
     return _dial(hop)
 
 
@@ -138,18 +138,29 @@ def _dial(hop: Hop) -> socket.socket:
     raise failed or OSError("it has no address")
 
 
-def _program(command: str) -> socket.socket:
-    """A program's two streams as one socket, as ``ssh`` runs a ProxyCommand; its errors go to the user."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        subprocess.Popen(
-            [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
-            stdin=theirs.fileno(),
-            stdout=theirs.fileno(),
-            start_new_session=True,
-        )
-    ours.settimeout(CONNECT_TIMEOUT_S)
-    return ours
+class _Program(socket.socket):
+    """A program's two streams as one socket, as ``ssh`` runs a ProxyCommand; it ends with the connection."""
+
+    def __init__(self, command: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # Its errors go to the user. In a session of its own, Ctrl-C does not cut the connection under a command.
+            self._process = subprocess.Popen(
+                [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                start_new_session=True,
+            )
+        super().__init__(fileno=ours.detach())
+        self.settimeout(CONNECT_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Close both streams, and see that the program ends."""
+        super().close()
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
 
 
 @contextmanager
