@@ -115,7 +115,8 @@ def test_images_built_here_are_sent_layer_by_layer(restored: Laptop, monkeypatch
     sent = []
     try:
         for number in (1, 2):
-            app.write_text(re.sub(r'title="[^"]*"', f'title="Built here {time.time()} {number}"', app.read_text(), count=1))
+            title = f'title="Built here {time.time()} {number}"'
+            app.write_text(re.sub(r'title="[^"]*"', title, app.read_text(), count=1))
             plan = restored.vru("plan", "--build", "local").stdout
             assert "on this machine" in plan
             done = restored.vru("deploy", "--build", "local", "--watch", "0", "--json")
