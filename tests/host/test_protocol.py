@@ -249,7 +249,7 @@ def test_a_killed_executor_is_told_and_the_next_run_converges(slow):
     assert "The last change was cut off at the step" in json.loads(note)["text"]
     followed = slow.run("follow")
     assert followed.returncode == 0
-    assert followed.stdout == again.stdout
+    assert followed.stdout == journal
 
 
 def test_the_program_is_the_same_bytes_each_time_and_holds_no_builder(program):
