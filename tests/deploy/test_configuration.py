@@ -161,5 +161,13 @@ def test_directories_come_parents_first_and_units_exist(example: Environment) ->
     assert {f"/etc/systemd/system/{unit.name}" for unit in units()} <= set(render(ROOT, example, None))
 
 
+def test_no_unit_is_stopped_when_docker_is_restarted(example: Environment) -> None:
+    # Requires=, BindsTo= and PartOf= would stop the platform, and Docker's start would wait for that.
+    found = render(ROOT, example, None)
+    for path in (path for path in found if path.startswith("/etc/systemd/system/")):
+        ties = [line for line in found[path].decode().splitlines() if "docker" in line and "=" in line.split("#")[0]]
+        assert [line for line in ties if line.startswith(("Requires=", "BindsTo=", "PartOf=", "Requisite="))] == []
+
+
 def test_the_root_is_the_papers() -> None:
     assert configuration.SERVER_ROOT == "/opt/vru-platform"

@@ -213,6 +213,8 @@ def test_a_killed_executor_is_finished_by_the_next_deploy(deployed: Laptop) -> N
 
 def test_a_killed_dockerd_leaves_the_containers_running_and_the_next_deploy_converges(deployed: Laptop) -> None:
     seen: set[str] = set()
+    since = "docker inspect --format '{{.State.StartedAt}}' vru-platform-postgres-1"
+    started = on_server(deployed, since)
     with changed_project(deployed), User(deployed):
         for round_ in range(12):
             change(deployed, f"Killed dockerd {round_}", minute=20 + round_)
@@ -228,6 +230,7 @@ def test_a_killed_dockerd_leaves_the_containers_running_and_the_next_deploy_conv
         assert code == 0, deploy.text[-3000:]
         assert len(seen) >= 12
         assert_whole(deployed)
+        assert on_server(deployed, since) == started
 
 
 def test_a_power_cut_in_the_middle_of_an_update_is_finished_by_the_next_deploy(deployed: Laptop) -> None:

@@ -37,6 +37,7 @@ SETUP, TRANSFER, ORCHESTRATION, INTEGRATION, VERIFICATION = (
 # What the executor is asked to do, and how the lock and the audit call it.
 DEPLOY, SETUP_ONLY, ROLLBACK = "apply", "setup", "rollback"
 _DOCKER_S = 60.0
+_DOCKER_ANSWER_S = 10.0
 _DOCKER_ATTEMPTS = 4
 _DOCKER_PID = Path("/run/docker.pid")
 
@@ -109,13 +110,20 @@ class Executor:
             else:
                 return
 
+    def _docker_answers(self) -> bool:
+        try:
+            return self.host.run(["docker", "version"], check=False, timeout=_DOCKER_ANSWER_S).ok
+        except HostError:
+            # Its socket is systemd's: where Docker is being started, a question waits for that.
+            return False
+
     def _docker_is_back(self, cause: HostError) -> bool:
         """Whether Docker answers; it is given time."""
-        if self.host.run(["docker", "version"], check=False).ok:
+        if self._docker_answers():
             return True
         with self.journal.step(ORCHESTRATION, "wait for Docker", cause.message) as step:
             deadline = time.monotonic() + _DOCKER_S
-            while not self.host.run(["docker", "version"], check=False).ok:
+            while not self._docker_answers():
                 if time.monotonic() > deadline:
                     step.state, step.detail = "failed", f"it does not answer after {_DOCKER_S:.0f} s"
                     cause.fix = f"Docker does not answer: journalctl -u docker. {cause.fix}"
