@@ -26,6 +26,9 @@ def containers(laptop: Laptop) -> dict[str, Any]:
         # A number and a predecessor are a container's, not a release's.
         for own in ("container-number", "replace"):
             labels.pop(f"com.docker.compose.{own}", None)
+        # Compose writes these in any order.
+        depends = "com.docker.compose.depends_on"
+        labels[depends] = ",".join(sorted(labels.get(depends, "").split(",")))
         mounts = sorted((mount["Source"], mount["Destination"], mount["RW"]) for mount in one["Mounts"])
         found[service] = {
             "image": one["Image"],
