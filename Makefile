@@ -13,7 +13,7 @@ UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),.tools/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo test e2e lint format page install clean
+.PHONY: help demo test e2e soak lint format page install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: page ## all tests that need no Docker engine, and the end-to-end tests whe
 
 e2e: page ## the end-to-end tests: deploy to a bare server, in a container
 	@VRU_E2E=1 $(BIN)/python tests/run.py e2e
+
+soak: page ## the long end-to-end tests: many updates under load, Docker and the power cut off in the middle
+	@VRU_E2E=1 $(BIN)/python tests/run.py soak
 
 lint: page ## ruff, mypy, import-linter, biome, tsc
 	@$(BIN)/python tests/run.py lint

@@ -1,4 +1,4 @@
-"""``make test``, ``make e2e``, ``make lint`` and ``make format``: run the stages of one, then say how each ended.
+"""``make test``, ``make e2e``, ``make soak``, ``make lint`` and ``make format``: run the stages of one, then say how each ended.
 
 Knows the standard library only, so that it can say what is missing. Exit code 1 if a stage failed.
 """
@@ -121,7 +121,9 @@ def no_engine() -> str | None:
 def stages(command: str) -> list[Stage]:
     """The stages of one command."""
     ruff, mypy, lint_imports = BIN / "ruff", BIN / "mypy", BIN / "lint-imports"
-    e2e = Stage("end-to-end tests", pytest("-m", "e2e", "tests/e2e"), skip=no_engine() if command == "test" else None)
+    skip = no_engine() if command == "test" else None
+    e2e = Stage("end-to-end tests", pytest("-m", "e2e and not soak", "tests/e2e"), skip=skip)
+    soak = Stage("long end-to-end tests", pytest("-m", "soak", "tests/e2e"))
     workers = "2" if (os.cpu_count() or 1) <= 4 else "4"
     return {
         "test": [
@@ -130,6 +132,7 @@ def stages(command: str) -> list[Stage]:
             e2e,
         ],
         "e2e": [e2e],
+        "soak": [soak],
         "lint": [
             Stage("ruff check", [ruff, "check", "."]),
             Stage("ruff format", [ruff, "format", "--check", "."]),

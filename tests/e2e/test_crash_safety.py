@@ -10,6 +10,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+import pytest
 from tests.e2e.laptop import Laptop, on_server, wait_healthy
 from tests.e2e.updates import User, assert_whole, change, changed_project, live_title, start
 
@@ -211,12 +212,13 @@ def test_a_killed_executor_is_finished_by_the_next_deploy(deployed: Laptop) -> N
     assert any(entry["outcome"] == "taken over" for entry in entries)
 
 
+@pytest.mark.soak
 def test_a_killed_dockerd_leaves_the_containers_running_and_the_next_deploy_converges(deployed: Laptop) -> None:
     seen: set[str] = set()
     since = "docker inspect --format '{{.State.StartedAt}}' vru-platform-postgres-1"
     started = on_server(deployed, since)
     with changed_project(deployed), User(deployed):
-        for round_ in range(12):
+        for round_ in range(20):
             change(deployed, f"Killed dockerd {round_}", minute=20 + round_)
             with Watcher(deployed, "docker", seen) as watcher:
                 deploy = Deploy(deployed)
@@ -233,6 +235,7 @@ def test_a_killed_dockerd_leaves_the_containers_running_and_the_next_deploy_conv
         assert on_server(deployed, since) == started
 
 
+@pytest.mark.soak
 def test_a_power_cut_in_the_middle_of_an_update_is_finished_by_the_next_deploy(deployed: Laptop) -> None:
     with changed_project(deployed):
         change(deployed, "Power cut", minute=31)

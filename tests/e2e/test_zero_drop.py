@@ -118,6 +118,7 @@ def release(laptop: Laptop) -> str:
     return on_server(laptop, "cat /opt/vru-platform/releases/current").strip()
 
 
+@pytest.mark.soak
 def test_twenty_updates_drop_nothing(
     deployed: Laptop, api: Api, inputs: dict[str, str], recording: tuple[Path, Path], project: Project
 ) -> None:
@@ -202,6 +203,7 @@ def out_of_memory(project: Project) -> None:
     )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("spoil", "watch", "cause"),
     [
