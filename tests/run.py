@@ -1,4 +1,5 @@
-"""``make test``, ``make e2e``, ``make soak``, ``make lint`` and ``make format``: run the stages of one, then say how each ended.
+"""``make test``, ``make e2e``, ``make soak``, ``make lint`` and ``make format``: run the stages of one, then say
+how each ended.
 
 Knows the standard library only, so that it can say what is missing. Exit code 1 if a stage failed.
 """
