@@ -42,12 +42,16 @@ def at(name):
     if what == "executor":
         os.kill(pid(), signal.SIGKILL)
     elif what == "docker":
-        number = docker_pid()
-        if not number or not docker_answers():
+        if not docker_answers():
             return False
+        # Only now: asking may just have had systemd start another one.
+        number = docker_pid()
         # systemd gives up on what dies three times a minute; here it is the test that kills.
         subprocess.run(["systemctl", "reset-failed", "docker.service"], check=False)
-        os.kill(number, signal.SIGKILL)
+        try:
+            os.kill(number, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
     elif what == "freeze":
         frozen.append(pid())
         os.kill(frozen[-1], signal.SIGSTOP)

@@ -22,12 +22,18 @@ from vru.host.terminal import table
 _ENDING_S = 15.0
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def lock(context: click.Context) -> None:
+class _ShowingGroup(click.Group):
+    """A group that without a command, or with options only, means its ``show``."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        if not arguments or (arguments[0].startswith("-") and not {"-h", "--help"} & set(arguments)):
+            arguments = ["show", *arguments]
+        return super().parse_args(context, arguments)
+
+
+@click.group(cls=_ShowingGroup)
+def lock() -> None:
     """Keep others' changes out of the server for a while; without a command: show who does, and what is under way."""
-    if context.invoked_subcommand is None:
-        context.invoke(show)
 
 
 @lock.command()
