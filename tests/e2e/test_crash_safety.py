@@ -21,6 +21,7 @@ what, seen = sys.argv[1], set(sys.argv[2:])
 state = "/opt/vru-platform/state"
 old = set(glob.glob(state + "/journal/*"))
 places, frozen = {}, []
+last_kill = 0.0
 
 def pid():
     with open(max(glob.glob(state + "/leases/*.json"))) as file:
@@ -39,10 +40,13 @@ def docker_answers():
     return docker_pid() and subprocess.run(["docker", "version"], capture_output=True).returncode == 0
 
 def at(name):
+    global last_kill
     if what == "executor":
         os.kill(pid(), signal.SIGKILL)
     elif what == "docker":
-        if not docker_answers():
+        # One death at a time: the next comes when the last is over for all (a name server that is gone is asked
+        # again after five seconds).
+        if time.monotonic() - last_kill < 10 or not docker_answers():
             return False
         # Only now: asking may just have had systemd start another one.
         number = docker_pid()
@@ -52,6 +56,7 @@ def at(name):
             os.kill(number, signal.SIGKILL)
         except ProcessLookupError:
             return False
+        last_kill = time.monotonic()
     elif what == "freeze":
         frozen.append(pid())
         os.kill(frozen[-1], signal.SIGSTOP)

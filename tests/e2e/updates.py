@@ -78,9 +78,8 @@ class User:
         self._thread.join(30)
         for asking in self._pending:
             asking.join(30)
-        print(
-            f"{self.answers} answers, the slowest in {self.slowest_s:.2f} s, {len(self.failures)} failed: {self.failures[:40]}"
-        )
+        failed = f"{len(self.failures)} failed: {self.failures[:40]}"
+        print(f"{self.answers} answers, the slowest in {self.slowest_s:.2f} s, {failed}")
         if error is None:
             assert self.failures == []
             assert self.answers > 0

@@ -69,6 +69,17 @@ def test_a_bare_table_gets_chains_rules_and_jumps_in_one_transaction():
     assert "-I DOCKER-USER 1 -j VRU-DOCKER" in lines
 
 
+def test_ports_of_containers_are_reached_past_input_by_ipv4_and_through_it_by_ipv6():
+    policy = Policy(POLICY.open, POLICY.restricted, published=(80, 3001))
+    told = {version: "\n".join(input_rules(policy, version)) for version in (4, 6)}
+    assert "--dport 22 -j ACCEPT" in told[4]
+    assert "--dport 80 " not in told[4]
+    assert "--dport 3001 " not in told[4]
+    assert "--dport 80 -j ACCEPT" in told[6]
+    assert "-s fd00::/8 -p tcp -m tcp --dport 3001 -j ACCEPT" in told[6]
+    assert Policy.from_json(policy.as_json()) == policy
+
+
 @pytest.mark.parametrize("lost", ["-A VRU-INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", "-A INPUT -j VRU-INPUT\n"])
 def test_a_rule_or_a_jump_that_somebody_removed_is_put_back(lost):
     assert lost.strip() in script(POLICY, Table.parse(APPLIED.replace(lost, "")), 4).splitlines()

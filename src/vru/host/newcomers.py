@@ -217,25 +217,32 @@ class Newcomers:
     def _how_it_ended(self, container: Container) -> str:
         name = container.service
         limit = f" (its limit is {human_size(container.limits.memory)})" if container.limits.memory else ""
-        if container.killed_for_memory or self._ran_out_of_memory(container):
+        out_of_memory, exit_code = self._last_end(container)
+        if container.killed_for_memory or out_of_memory:
             return f"{name} ran out of memory{limit} and was killed"
-        if container.exit_code == _KILLED:
+        if exit_code == _KILLED:
             return f"{name} was killed (exit code {_KILLED}), as happens where memory runs out{limit}"
         again = container.restarts - self._remember(container).restarts
         often = f", {again} times" if again > 1 else ""
-        return f"{name} ends with exit code {container.exit_code}{often}"
+        return f"{name} ends with exit code {exit_code}{often}"
 
-    def _ran_out_of_memory(self, container: Container) -> bool:
-        """Whether the kernel killed something in it since we look: Docker forgets it at the next restart."""
+    def _last_end(self, container: Container) -> tuple[bool, int]:
+        """Whether the kernel killed something in it since we look, and its newest exit code.
+
+        Once it was started again, Docker's view of the container has forgotten both.
+        """
         done = self.compose.host.run(
             [
                 "docker", "events", "--since", f"{self.begun:.0f}", "--until", f"{time.time() + 1:.0f}",
-                "--filter", f"container={container.id}", "--filter", "event=oom", "--format", "{{.ID}}",
+                "--filter", f"container={container.id}", "--filter", "event=oom", "--filter", "event=die",
+                "--format", "{{.Action}} {{.Actor.Attributes.exitCode}}",
             ],
             check=False,
             timeout=30,
         )  # fmt: skip
-        return bool(done.out.strip())
+        events = [line.partition(" ") for line in done.out.splitlines()]
+        codes = [int(about) for action, _, about in events if action == "die" and about.isdigit()]
+        return any(action == "oom" for action, _, _ in events), codes[-1] if codes else container.exit_code
 
     def fail(self, container: Container, what: str) -> None:
         """End with what happened to one container, and its last lines.

@@ -27,11 +27,16 @@ class Policy:
     """Open to all, open to some networks, and whether everything else is refused.
 
     With ``judge_input`` false the server's own firewall (ufw) judges INPUT and only Docker's ports are ours.
+
+    ``published`` are those of them that containers serve. Docker leads IPv4 to them past INPUT, which lets nothing
+    through to them: when Docker starts again its rules are missing for a moment, and while a packet that was dropped
+    is sent again a second later, one that INPUT lets through finds nobody and the connection is refused.
     """
 
     open: tuple[int, ...]
     restricted: Mapping[int, tuple[str, ...]]
     judge_input: bool = True
+    published: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """For the state file."""
@@ -39,18 +44,20 @@ class Policy:
             "open": list(self.open),
             "restricted": {str(port): list(networks) for port, networks in self.restricted.items()},
             "judge_input": self.judge_input,
+            "published": list(self.published),
         }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, object]) -> Policy:
         """From the state file."""
-        ports, restricted = raw["open"], raw["restricted"]
-        if not isinstance(ports, list) or not isinstance(restricted, dict):
+        ports, restricted, published = raw["open"], raw["restricted"], raw.get("published", [])
+        if not isinstance(ports, list) or not isinstance(restricted, dict) or not isinstance(published, list):
             raise ValueError("the firewall's state file is damaged")  # noqa: TRY004 - a value, not a programming error
         return cls(
             tuple(int(port) for port in ports),
             {int(port): tuple(networks) for port, networks in restricted.items()},
             bool(raw["judge_input"]),
+            tuple(int(port) for port in published),
         )
 
     def only_open(self) -> list[int]:
@@ -121,11 +128,13 @@ def input_rules(policy: Policy, version: int) -> list[str]:
         rules.append("-p udp -m udp --sport 67 --dport 68 -j ACCEPT")
     else:
         rules.append("-s fe80::/10 -p udp -m udp --dport 546 -j ACCEPT")
-    rules += [f"-p tcp -m tcp --dport {port} -j ACCEPT" for port in policy.only_open()]
+    elsewhere = policy.published if version == 4 else ()
+    rules += [f"-p tcp -m tcp --dport {port} -j ACCEPT" for port in policy.only_open() if port not in elsewhere]
     rules += [
         f"-s {network} -p tcp -m tcp --dport {port} -j ACCEPT"
         for port, networks in sorted(policy.restricted.items())
         for network in _networks(networks, version)
+        if port not in elsewhere
     ]
     return [*rules, f"-j {NEIGHBOUR_CHAIN}", "-j DROP"]
 

@@ -76,7 +76,7 @@ def test_with_ufw_active_its_rules_are_added_to():
 
 def test_each_rule_that_lacks_or_is_too_much_is_named():
     wanted = firewall.policy(ENTRY, tables())
-    right = [rule for rule in input_rules(wanted, 4) if "--dport 80 " not in rule]
+    right = [rule for rule in input_rules(wanted, 4) if "--dport 2222 " not in rule]
     chains = {
         "INPUT": ("-j VRU-INPUT",),
         "FORWARD": ("-j DOCKER-USER",),
@@ -85,7 +85,7 @@ def test_each_rule_that_lacks_or_is_too_much_is_named():
         "VRU-DOCKER": tuple(docker_rules(wanted, 4)),
     }
     assert differences(wanted, Table(chains), 4) == [
-        "+ IPv4 VRU-INPUT -p tcp -m tcp --dport 80 -j ACCEPT",
+        "+ IPv4 VRU-INPUT -p tcp -m tcp --dport 2222 -j ACCEPT",
         "- IPv4 VRU-INPUT -p tcp -m tcp --dport 9999 -j ACCEPT",
         "+ IPv4 DOCKER-USER -j VRU-DOCKER",
     ]

@@ -148,6 +148,7 @@ def policy(entry: FirewallEntry, actual: FirewallFacts) -> Policy:
         open=tuple(sorted({*entry.open, *entry.ssh_ports, *actual.ssh_ports})),
         restricted=entry.restricted,
         judge_input=not actual.ufw_active,
+        published=tuple(sorted({*entry.open, *entry.restricted} - {*entry.ssh_ports, *actual.ssh_ports})),
     )
 
 
