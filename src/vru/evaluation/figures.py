@@ -50,7 +50,8 @@ _Redrawn = Mapping[str, tuple[Floats, Floats]]
 class Figures:
     """What was measured: estimates by slice and metric, the units behind them, and what limits them.
 
-    ``missed`` are the truth boxes that the headline view counts and nothing found, as places in ``data``'s truth.
+    ``counted`` are the truth boxes that the headline view counts, ``missed`` those of them that nothing found, as
+    places in ``data``'s truth.
     """
 
     slices: Mapping[str, Mapping[str, Estimate]]
@@ -60,6 +61,7 @@ class Figures:
     tide: Tide | None = None
     missed: Ints | None = None
     data: DataSet | None = None
+    counted: Ints | None = None
 
 
 @dataclass(slots=True)
@@ -140,7 +142,11 @@ def measure_all(
         raise VruError("The truth has no picture.", "Is it the right file?")
     if protocol.task == "tracking":
         _tracking(job)
-        return Figures(job.slices, job.units, job.used, tuple(job.notes))
+        seen, ignored = prepared(data, protocol)
+        view = View(ALL, ~ignored, np.ones(len(seen.found), dtype=bool))
+        outcomes = match_all(seen, (protocol.overlap,), (view,), regions=seen.truth.crowd, most=None)
+        # A tracker has made its own choice: all its boxes count.
+        return _with_misses(job, outcomes, (0, 0), -np.inf, None)
     if protocol.task == "kitti":
         _kitti(job)
         return Figures(job.slices, job.units, 0, tuple(job.notes))
@@ -163,8 +169,14 @@ def measure_all(
     if not pixels:
         _forget_sizes(job)
     analysis = tide(seen, ignored, foreground=protocol.overlap) if errors else None
-    missed = outcomes.missed(*headline, protocol.score_threshold)
-    return Figures(job.slices, job.units, job.used, tuple(job.notes), analysis, missed, seen)
+    return _with_misses(job, outcomes, headline, protocol.score_threshold, analysis)
+
+
+def _with_misses(
+    job: _Job, outcomes: Outcomes, headline: tuple[int, int], score: float, errors: Tide | None
+) -> Figures:
+    missed, counted = outcomes.missed(*headline, score), np.flatnonzero(outcomes.counted_truth(headline[0]))
+    return Figures(job.slices, job.units, job.used, tuple(job.notes), errors, missed, outcomes.data, counted)
 
 
 def _coco(job: _Job, outcomes: Outcomes) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from vru.domain import Criterion, CriterionResult, Measurement, VerdictReport, VruError
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.figures import ALL, Figures
-from vru.evaluation.judging import combine, decide
+from vru.evaluation.judging import combine, decide, holm
 from vru.evaluation.measuring import METRICS
 from vru.evaluation.protocol import Protocol
 
@@ -36,7 +36,7 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictRep
     Raises:
         VruError: a criterion names a slice or a metric that was not measured.
     """
-    results = []
+    chosen = []
     for criterion in criteria:
         estimates = figures.slices.get(criterion.slice)
         if estimates is None:
@@ -46,8 +46,10 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictRep
                 f"There is no metric {criterion.metric!r} in slice {criterion.slice!r}.",
                 f"Use one of: {', '.join(estimates)}; or another protocol.",
             )
-        estimate = estimates[criterion.metric]
-        verdict, reason, more = decide(estimate, criterion)
+        chosen.append(estimates[criterion.metric])
+    results = []
+    for criterion, estimate, family in zip(criteria, chosen, holm(chosen, criteria), strict=True):
+        verdict, reason, more = decide(estimate, criterion, family)
         level = 2 * criterion.confidence_level - 1
         measured = measurement(criterion.metric, estimate, criterion.slice, level)
         results.append(CriterionResult(criterion, measured, verdict, reason, more))
