@@ -56,6 +56,24 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictRep
     return combine(results, figures.notes)
 
 
+def worst_first(figures: Figures) -> list[str]:
+    """The slices without "all", the one with the worst figure first; those where it is not determined come last.
+
+    The figure is the first of ``ap``, ``mota``, ``lamr`` and ``recall`` that "all" has. The worst of many slices is
+    partly so by chance: its order says where to look, only a criterion on it says what is proven.
+    """
+    names = [name for name in figures.slices if name != ALL]
+    metric = next((item for item in ("ap", "mota", "lamr", "recall") if item in figures.slices[ALL]), None)
+
+    def badness(name: str) -> tuple[bool, float]:
+        estimate = figures.slices[name].get(metric or "")
+        if estimate is None or estimate.value is None:
+            return True, 0.0
+        return False, -estimate.value if metric == "lamr" else estimate.value
+
+    return sorted(names, key=badness)
+
+
 def document(
     figures: Figures,
     protocol: Protocol,
@@ -70,7 +88,7 @@ def document(
         "confidence_level": CONFIDENCE_LEVEL,
         "resamples": figures.resamples,
         "metrics": _metrics(figures.slices[ALL]),
-        "slices": {name: _metrics(part) for name, part in figures.slices.items() if name != ALL},
+        "slices": {name: _metrics(figures.slices[name]) for name in worst_first(figures)},
         "notes": list(figures.notes),
         "criteria": [_criterion(item) for item in report.results] if report else [],
         "verdict": report.verdict.value if report else None,
