@@ -15,12 +15,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from benchmarks.evaluation.datasets import random_dataset
 from tests.evaluation.oracles import pycocotools_eval, run
 
+from vru.evaluation.bootstrap import bca
 from vru.evaluation.coco import NAMES, evaluate_coco
+from vru.evaluation.operating_point import rates
+from vru.evaluation.resampling import Units, resampled
+from vru.evaluation.tracking import clear_rates, hota_rates, identity_rates
 
 TARGET = 5.0
+BOOTSTRAP_TARGET_S = 3.0
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -53,6 +59,27 @@ def coco(pictures: int, detections: int, truths: int, classes: int, rounds: int)
     }
 
 
+def bootstrap(clips: int, resamples: int, rounds: int) -> dict[str, Any]:
+    """All figures at an operating point and all of tracking, with the BCa bounds of each."""
+    rng = np.random.default_rng(1)
+    units = Units("clips", np.arange(clips), clips)
+    tables = [(rng.integers(1, 50, (clips, columns)).astype(float), of) for columns, of in
+              ((4, rates), (10, clear_rates), (3, identity_rates), (133, hota_rates))]  # fmt: skip
+
+    def work() -> int:
+        drawn = [item for table, of in tables for item in resampled(units, table, of, resamples, 0).values()]
+        for figure in drawn:
+            bca(figure.value or 0.0, figure.replicates, figure.influences, clips, 0.975)
+        return len(drawn)
+
+    seconds, counts = zip(*(timed(work) for _ in range(rounds)), strict=True)
+    return {
+        "what": f"{resamples:,} bootstrap resamples over {clips} clips: {counts[0]} figures with their bounds",
+        "ours_s": statistics.median(seconds),
+        "target_s": BOOTSTRAP_TARGET_S,
+    }
+
+
 def main(arguments: list[str]) -> int:
     """Print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__.partition("\n")[0])
@@ -60,8 +87,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
     rows = [coco(5000, 176_000, 36_781, 80, options.rounds)]
+    drawn = bootstrap(500, 10_000, options.rounds)
     if options.json:
-        print(json.dumps(rows, indent=1))
+        print(json.dumps([*rows, drawn], indent=1))
     else:
         print("| what | ours | pycocotools | ratio | target | largest difference |\n|---|---|---|---|---|---|")
         for row in rows:
@@ -69,7 +97,10 @@ def main(arguments: list[str]) -> int:
                 f"| {row['what']} | {row['ours_s']:.2f} s | {row['pycocotools_s']:.2f} s | {row['ratio']:.1f} "
                 f"| {row['target']:g} | {row['largest_difference']:.1e} |"
             )
-    return 0 if all(row["ratio"] >= row["target"] and row["largest_difference"] < 1e-9 for row in rows) else 1
+        print(f"\n| what | seconds | target |\n|---|---|---|\n| {drawn['what']} | {drawn['ours_s']:.2f} | "
+              f"{drawn['target_s']:g} |")  # fmt: skip
+    met = drawn["ours_s"] <= drawn["target_s"]
+    return 0 if met and all(row["ratio"] >= row["target"] and row["largest_difference"] < 1e-9 for row in rows) else 1
 
 
 if __name__ == "__main__":

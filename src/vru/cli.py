@@ -25,11 +25,13 @@ _COMMANDS = {
     "audit": ("vru.deploy.commands.guarding:audit", "Show who changed what, and check the record."),
     "doctor": ("vru.deploy.commands.doctor:doctor", "Name what is wrong with laptop and server, with the fix."),
     "evaluate": ("vru.evaluation.cli:evaluate", "Measure detections against ground truth, and judge them."),
+    "compare": ("vru.evaluation.comparing_cli:compare", "Say whether a new version of a model is worse."),
+    "truth": ("vru.evaluation.truth_cli:truth", "Say how good ground truth is: agreement, effect of label noise."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
 
 # Commands that need more than the base install, and the extra that has it.
-_EXTRAS = {"evaluate": "evaluation"}
+_EXTRAS = {"evaluate": "evaluation", "compare": "evaluation", "truth": "evaluation"}
 
 
 class _LazyGroup(click.Group):

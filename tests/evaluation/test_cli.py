@@ -65,6 +65,8 @@ class TestFigures:
             assert set(entry) >= {"value", "low", "high", "n"} and entry["n"] == 60
             assert entry["low"] <= entry["value"] <= entry["high"]
         assert set(document["slices"]) == {"class:class 0", "class:class 1"}
+        values = [part["ap"]["value"] for part in document["slices"].values()]
+        assert values == sorted(values) and values[0] < values[1]  # the worst first
         assert document["verdict"] is None and document["criteria"] == []
 
     def test_the_same_twice(self, coco) -> None:

@@ -63,7 +63,10 @@ def test_garwood_contains_the_rate(events: int, exposure: float) -> None:
 
 def test_bursts_widen_a_rate() -> None:
     bursty = np.linspace(0, 20, 101)
-    assert Rate(10, 1.0, 6, bursty).bounds(0.95) == (pytest.approx(1.0), pytest.approx(19.0))
+    low, high = Rate(10, 1.0, 600, bursty).bounds(0.95)
+    assert (low, high) == (pytest.approx(1.0, abs=0.05), pytest.approx(19.0, abs=0.05))
+    # Six clips do not know their own spread well: Student's t makes the bounds wider.
+    assert Rate(10, 1.0, 6, bursty).bounds(0.95)[1] > high + 0.5
 
 
 def test_a_high_quantile_needs_many_tracks() -> None:

@@ -1,10 +1,13 @@
 import dataclasses
 
+import numpy as np
 import pytest
 from tests.evaluation.truths import detection, frames, perfect, track, truth
 
 from vru.domain import DEFAULT_CRITERIA, Comparator, Criterion, Severity, Verdict, VruError
 from vru.evaluation import EvaluationSettings, check_criteria, evaluate, judge
+from vru.evaluation.estimates import Proportion
+from vru.evaluation.judging import decide, holm
 
 FAST = EvaluationSettings(resamples=100)
 TRACK_RECALL = Criterion("track_recall", Comparator.AT_LEAST, 0.95)
@@ -102,3 +105,30 @@ def test_a_slice_that_was_not_measured_is_inconclusive() -> None:
 def test_a_criterion_on_nothing_is_refused(wrong: dict) -> None:
     with pytest.raises(VruError, match="Use one of"):
         check_criteria([dataclasses.replace(TRACK_RECALL, **wrong)])
+
+
+def test_ten_slices_at_the_threshold_seldom_fail_one() -> None:
+    """All meet the criterion exactly. Each alone fails at up to 5 %; together they must not fail more often."""
+    criteria = [Criterion("track_recall", Comparator.AT_LEAST, 0.9, slice=f"s{number}") for number in range(10)]
+    rng = np.random.default_rng(5)
+    alone, together = 0, 0
+    for found in rng.binomial(400, 0.9, (500, 10)).tolist():
+        slices = [Proportion(hits, 400) for hits in found]
+        families = holm(slices, criteria)
+        verdicts = [decide(*of)[0] for of in zip(slices, criteria, families, strict=True)]
+        together += Verdict.FAIL in verdicts
+        alone += Verdict.FAIL in [decide(*of)[0] for of in zip(slices, criteria, strict=True)]
+    assert alone / 500 > 0.2
+    # 5 %, and twice the Monte Carlo error of 500 campaigns.
+    assert together / 500 <= 0.07
+
+
+def test_holm_steps_down() -> None:
+    """Once the clear failures are found, fewer criteria are left to share the error; advice is a family of its own."""
+    criteria = [Criterion("track_recall", Comparator.AT_LEAST, 0.9)] * 3
+    clear, close, good = Proportion(10, 100), Proportion(83, 100), Proportion(95, 100)
+    assert holm([clear, close, good], criteria) == [3, 2, 1]
+    assert holm([good, close, good], criteria) == [3, 3, 3]
+    advisory = dataclasses.replace(criteria[0], severity=Severity.ADVISORY)
+    assert holm([clear, close], [criteria[0], advisory]) == [1, 1]
+    assert holm([None], criteria[:1]) == [1]

@@ -23,7 +23,7 @@ from vru.formats import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS, Annotations, r
 EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
 EXIT_UNUSABLE = 2
 _MEGABYTE = 1 << 20
-_PROTOCOL_OF = {"mot": "mot", "kitti": "kitti", "kitti-tracking": "mot", "cvat": "default"}
+PROTOCOL_OF = {"mot": "mot", "kitti": "kitti", "kitti-tracking": "mot", "cvat": "default"}
 # Resamples of average precision that a criterion on it needs, however long they take.
 _LEAST = 200
 
@@ -90,7 +90,7 @@ def evaluate(
         asked = read_criteria(criteria) if criteria else ()
         limit = max_mb * _MEGABYTE
         annotations = read_truth(truth, format_=truth_format, limit_bytes=limit, frames=frames, size=size)
-        chosen = load_protocol(protocol or _PROTOCOL_OF.get(annotations.format, "coco"))
+        chosen = load_protocol(protocol or PROTOCOL_OF.get(annotations.format, "coco"))
         if score is not None:
             chosen = replace(chosen, score_threshold=score)
         found = read_predictions(predictions, annotations, format_=predictions_format, limit_bytes=limit)
@@ -98,7 +98,7 @@ def evaluate(
         figures = measure_all(
             data,
             chosen,
-            times=_times(annotations),
+            times=times_of(annotations),
             resamples=resamples,
             seed=seed,
             least=_least(asked),
@@ -107,7 +107,7 @@ def evaluate(
         )
         report = judge_figures(figures, asked) if asked else None
     except VruError as error:
-        _fail(error)
+        fail(error)
     inputs = {
         "truth": {
             "path": str(truth),
@@ -121,7 +121,7 @@ def evaluate(
     }
     text = json.dumps(document(figures, chosen, inputs, report), indent=1, allow_nan=False) + "\n"
     if json_path is not None and str(json_path) != "-":
-        _write(json_path, text)
+        write(json_path, text)
     if json_path is not None and str(json_path) == "-":
         click.echo(text, nl=False)
     else:
@@ -129,14 +129,15 @@ def evaluate(
     sys.exit(EXIT[report.verdict] if report else 0)
 
 
-def _fail(error: VruError) -> NoReturn:
+def fail(error: VruError) -> NoReturn:
+    """Say what is wrong and end with exit code 2."""
     click.secho(f"error: {error.message}", fg="red", err=True)
     if error.fix:
         click.echo(f"  {error.fix}", err=True)
     sys.exit(EXIT_UNUSABLE)
 
 
-def _times(annotations: Annotations) -> list[float] | None:
+def times_of(annotations: Annotations) -> list[float] | None:
     """Media seconds of the pictures, if the truth has them all."""
     times = [picture.time_s for picture in annotations.pictures if picture.time_s is not None]
     return times if times and len(times) == len(annotations.pictures) else None
@@ -147,7 +148,7 @@ def _least(criteria: Sequence[Criterion]) -> int:
     return _LEAST if asked else 0
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write it whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -155,7 +156,7 @@ def _write(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        _fail(VruError(f"{path} cannot be written: {error.strerror}.", "Check the path."))
+        fail(VruError(f"{path} cannot be written: {error.strerror}.", "Check the path."))
 
 
 def _show(figures: Figures, report: VerdictReport | None, title: str) -> None:

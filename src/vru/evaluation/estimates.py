@@ -9,12 +9,13 @@ confidence, so both together are a 90 % interval. -inf and inf mean that the dat
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from scipy import special
 
+from vru.evaluation.bootstrap import bca
 from vru.evaluation.matching import Floats
 
 _MOST = 1_000_000
@@ -108,22 +109,25 @@ class Proportion:
 class Resampled:
     """A figure from 0 to 1 (precision, recall, F1, average precision) whose units differ in size.
 
-    The bounds are the bootstrap's percentiles, widened to what ``unseen_share`` allows: a resample can only repeat
-    what was seen, so from few or from flawless units it gives an interval that is far too narrow. A share of
-    ``unseen_share(n)`` of all units may be of a kind not seen at all, with the figure at 0 (or at 1) there.
-    ``replicates`` are the figures of the resamples, NaN where a resample does not determine one.
+    The bounds are the bootstrap's, widened to what ``unseen_share`` allows: a resample can only repeat what was seen,
+    so from few or from flawless units it gives an interval that is far too narrow. A share of ``unseen_share(n)`` of
+    all units may be of a kind not seen at all, with the figure at 0 (or at 1) there. Of flawless units that is the
+    exact binomial bound.
+    ``replicates`` are the figures of the resamples, NaN where a resample does not determine one. ``influences`` are
+    the units' (``bootstrap.influence``); without them the bounds are not corrected for skewness.
     """
 
     value: float | None
     n: int
     replicates: Floats
     units: str = "tracks"
+    influences: Floats = field(default_factory=lambda: np.zeros(0))
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """Percentile bootstrap (Efron 1979), widened."""
+        """BCa bootstrap (Efron 1987), widened."""
         if self.value is None:
             return 0.0, 1.0
-        return _widened(self.value, *self._percentiles(self.value, confidence), self.n, confidence)
+        return _widened(self.value, *self._bca(self.value, confidence), self.n, confidence)
 
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
         """Assumes that the value stays, and that the bootstrap's spread falls with the root of the number of units."""
@@ -131,7 +135,7 @@ class Resampled:
             best = 1.0 if at_least else 0.0
             return Resampled(best, 0, np.full(1, best)).more_needed(threshold, at_least, confidence)
         value = self.value
-        low, high = self._percentiles(value, confidence)
+        low, high = self._bca(value, confidence)
 
         def enough(n: int) -> bool:
             shrink = math.sqrt(self.n / n)
@@ -140,11 +144,10 @@ class Resampled:
 
         return search(self.n, enough)
 
-    def _percentiles(self, value: float, confidence: float) -> tuple[float, float]:
+    def _bca(self, value: float, confidence: float) -> tuple[float, float]:
         # A resample that determines nothing counts against the bound, on either side.
-        low = float(np.quantile(np.nan_to_num(self.replicates, nan=0.0), 1 - confidence))
-        high = float(np.quantile(np.nan_to_num(self.replicates, nan=1.0), confidence))
-        return min(low, value), max(high, value)
+        low, high = bca(value, self.replicates, self.influences, self.n, confidence)
+        return max(low, 0.0), min(high, 1.0)
 
 
 def _widened(value: float, low: float, high: float, n: int, confidence: float) -> tuple[float, float]:
@@ -196,33 +199,37 @@ class Quantile:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Events a minute. ``replicates`` are the rates of the resampled clips, which show if events come in bursts."""
+    """Events a minute, or of another ``exposure``, such as images.
 
-    events: int
-    minutes: float
+    ``replicates`` are the rates of the resampled clips, which show if events come in bursts, ``influences`` the clips'.
+    """
+
+    events: float
+    exposure: float
     n: int
     replicates: Floats
     units: str = "clips"
+    influences: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def value(self) -> float | None:
-        """Events a minute."""
-        return self.events / self.minutes if self.minutes > 0 else None
+        """Events by exposure."""
+        return self.events / self.exposure if self.exposure > 0 else None
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """The wider of Garwood's exact Poisson bounds and the bootstrap's percentiles."""
-        low, high = garwood(self.events, self.minutes, confidence)
+        """The wider of Garwood's exact Poisson bounds and the bootstrap's (BCa)."""
+        low, high = garwood(self.events, self.exposure, confidence)
         if self.value is None:
             return low, high
-        burst_low, burst_high = self._percentiles(confidence)
+        burst_low, burst_high = self._bca(confidence)
         return min(low, burst_low), max(high, burst_high)
 
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
         """Assumes that the rate stays, and that the bootstrap's spread falls with the root of the number of clips."""
         if self.value is None or self.n == 0:
             return None
-        value, clip = self.value, self.minutes / self.n
-        burst_low, burst_high = self._percentiles(confidence)
+        value, clip = self.value, self.exposure / self.n
+        burst_low, burst_high = self._bca(confidence)
 
         def enough(n: int) -> bool:
             low, high = garwood(value * clip * n, clip * n, confidence)
@@ -235,8 +242,11 @@ class Rate:
 
         return search(self.n, enough)
 
-    def _percentiles(self, confidence: float) -> tuple[float, float]:
-        return float(np.quantile(self.replicates, 1 - confidence)), float(np.quantile(self.replicates, confidence))
+    def _bca(self, confidence: float) -> tuple[float, float]:
+        # Without resamples, or where one has no exposure, the bursts are not known and Garwood stands alone.
+        if self.value is None or not len(self.replicates) or np.isnan(self.replicates).any():
+            return math.inf, -math.inf
+        return bca(self.value, self.replicates, self.influences, self.n, confidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from vru.domain import VruError
 from vru.evaluation.calibration import calibration_of
 from vru.evaluation.coco import CocoFigures, match_coco, measure
 from vru.evaluation.data_sets import evaluated_labels, prepared, setup_view
-from vru.evaluation.estimates import Estimate
+from vru.evaluation.estimates import Estimate, Rate
 from vru.evaluation.kitti import kitti
 from vru.evaluation.miss_rate import miss_rate
-from vru.evaluation.operating_point import PointCounts, counts_at, rates
+from vru.evaluation.operating_point import counts_at, rates
 from vru.evaluation.outcomes import Outcomes, View, match_all
 from vru.evaluation.protocol import Protocol
-from vru.evaluation.resampling import Counted, Spread, Units, affordable, share, units_of
+from vru.evaluation.resampling import Counted, Drawn, Spread, Units, affordable, redrawn, resampled, share, units_of
 from vru.evaluation.settings import EvaluationSettings
 from vru.evaluation.tables import Bools, DataSet, Floats, Ints
 from vru.evaluation.tide import Tide, tide
@@ -26,8 +26,11 @@ from vru.evaluation.tracking import (
     IdentityCounts,
     TrackingRules,
     clear,
+    clear_rates,
     hota,
+    hota_rates,
     identity,
+    identity_rates,
     sequences_of,
 )
 from vru.evaluation.videos import evaluate_video
@@ -35,17 +38,20 @@ from vru.evaluation.videos import evaluate_video
 ALL = "all"
 # Beyond so many classes, intervals for each of them would cost more than they say.
 _MOST_CLASSES = 10
-_WEIGHTS = 4_000_000
-_UNBOUNDED = {"fppi", "mota", "moda", "motal", "smota"}
+# Efron and Tibshirani 1993 ask for 1,000 or more behind BCa's bounds.
+_RESAMPLES = 2000
+_UNBOUNDED = {"mota", "moda", "motal", "smota"}
 _COUNTS = {"id_switches", "fragmentations"}
 Estimates = dict[str, Estimate]
+_Redrawn = Mapping[str, tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What was measured: estimates by slice and metric, the units behind them, and what limits them.
 
-    ``missed`` are the truth boxes that the headline view counts and nothing found, as places in ``data``'s truth.
+    ``counted`` are the truth boxes that the headline view counts, ``missed`` those of them that nothing found, as
+    places in ``data``'s truth.
     """
 
     slices: Mapping[str, Mapping[str, Estimate]]
@@ -55,6 +61,7 @@ class Figures:
     tide: Tide | None = None
     missed: Ints | None = None
     data: DataSet | None = None
+    counted: Ints | None = None
 
 
 @dataclass(slots=True)
@@ -78,17 +85,32 @@ class _Job:
         self.used = max(self.used, count)
         return count
 
-    def put(self, slice_: str, metric: str, value: float | None, replicates: Sequence[float] | Floats) -> None:
-        """Take a figure."""
-        drawn = np.asarray(replicates, dtype=np.float64)
+    def sums(self) -> int:
+        """How many resamples to draw of what follows from sums."""
+        count = _RESAMPLES if self.resamples is None else self.resamples
+        self.used = max(self.used, count)
+        return count
+
+    def put(self, slice_: str, metric: str, figure: Drawn, rate: tuple[float, float] | None = None) -> None:
+        """Take a figure. ``rate`` are events and exposure, where it is a rate of events."""
+        units, count, value = self.units.name, self.units.count, figure.value
         estimate: Estimate
         if metric in _COUNTS:
-            estimate = Counted(value, self.units.count, self.units.name)
+            estimate = Counted(value, count, units)
         elif metric in _UNBOUNDED:
-            estimate = Spread(value, self.units.count, drawn, self.units.name)
+            estimate = Spread(value, count, figure.replicates, units, figure.influences)
+        elif rate is not None and len(figure.replicates) and count > 1:
+            estimate = Rate(*rate, count, figure.replicates, units, figure.influences)
+        elif rate is not None:
+            estimate = Counted(value, count, units)
         else:
-            estimate = share(value, self.units, drawn)
+            estimate = share(figure, self.units)
         self.slices.setdefault(slice_, {})[metric] = estimate
+
+    def put_all(self, slice_: str, figures: Mapping[str, float | None], drawn: _Redrawn) -> None:
+        """Take figures that were resampled picture by picture."""
+        for metric, value in figures.items():
+            self.put(slice_, metric, Drawn(value, *drawn.get(f"{slice_}/{metric}", ())))
 
 
 def measure_all(
@@ -112,13 +134,19 @@ def measure_all(
     Raises:
         VruError: the data do not fit the protocol.
     """
-    job = _Job(data, protocol, units_of(data, times), resamples, seed, seconds, least)
+    # Tracks are not cut into clips.
+    units = units_of(data, None if protocol.task == "tracking" else times)
+    job = _Job(data, protocol, units, resamples, seed, seconds, least)
     job.slices[ALL] = {}
     if not data.pictures:
         raise VruError("The truth has no picture.", "Is it the right file?")
     if protocol.task == "tracking":
         _tracking(job)
-        return Figures(job.slices, job.units, job.used, tuple(job.notes))
+        seen, ignored = prepared(data, protocol)
+        view = View(ALL, ~ignored, np.ones(len(seen.found), dtype=bool))
+        outcomes = match_all(seen, (protocol.overlap,), (view,), regions=seen.truth.crowd, most=None)
+        # A tracker has made its own choice: all its boxes count.
+        return _with_misses(job, outcomes, (0, 0), -np.inf, None)
     if protocol.task == "kitti":
         _kitti(job)
         return Figures(job.slices, job.units, 0, tuple(job.notes))
@@ -141,8 +169,14 @@ def measure_all(
     if not pixels:
         _forget_sizes(job)
     analysis = tide(seen, ignored, foreground=protocol.overlap) if errors else None
-    missed = outcomes.missed(*headline, protocol.score_threshold)
-    return Figures(job.slices, job.units, job.used, tuple(job.notes), analysis, missed, seen)
+    return _with_misses(job, outcomes, headline, protocol.score_threshold, analysis)
+
+
+def _with_misses(
+    job: _Job, outcomes: Outcomes, headline: tuple[int, int], score: float, errors: Tide | None
+) -> Figures:
+    missed, counted = outcomes.missed(*headline, score), np.flatnonzero(outcomes.counted_truth(headline[0]))
+    return Figures(job.slices, job.units, job.used, tuple(job.notes), errors, missed, outcomes.data, counted)
 
 
 def _coco(job: _Job, outcomes: Outcomes) -> None:
@@ -159,48 +193,52 @@ def _coco(job: _Job, outcomes: Outcomes) -> None:
         job.notes.append(
             "The data set is too large for intervals of average precision in the time; --resamples has them."
         )
-    drawn: dict[str, dict[str, list[float]]] = {}
-    for weights in job.units.weights(count, job.seed):
-        for name, summary in summaries(measure(outcomes, weights[job.units.of_picture])).items():
-            for metric, value in summary.items():
-                drawn.setdefault(name, {}).setdefault(metric, []).append(np.nan if value is None else value)
-    for metric, value in figures.summary().items():
-        job.put(ALL, metric, value, drawn.get(ALL, {}).get(metric, []))
+    drawn = redrawn(
+        job.units,
+        lambda weights: {
+            f"{name}/{metric}": value
+            for name, summary in summaries(measure(outcomes, weights)).items()
+            for metric, value in summary.items()
+        },
+        count,
+        job.seed,
+    )
+    job.put_all(ALL, figures.summary(), drawn)
     for label in labels:
-        for metric, value in figures.summary(label).items():
-            job.put(f"class:{label}", metric, value, drawn.get(f"class:{label}", {}).get(metric, []))
+        job.put_all(f"class:{label}", figures.summary(label), drawn)
 
 
 def _point(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, *, by_class: bool) -> None:
     labels: list[tuple[str, int | None]] = [(slice_, None)]
     if by_class and len(outcomes.data.labels) > 1:
         labels += [(f"class:{label}", number) for number, label in enumerate(outcomes.data.labels)]
-    count = 1000 if job.resamples is None else job.resamples
-    job.used = max(job.used, count)
-    counts = [counts_at(outcomes, view, overlap, job.protocol.score_threshold, label) for _, label in labels]
-    drawn = counts if len(counts) <= _MOST_CLASSES + 1 else counts[:1]
-    replicates = _resampled_points(job, drawn, count)
-    for position, (name, _) in enumerate(labels):
-        own = replicates[position] if position < len(replicates) else {}
-        for metric, value in counts[position].figures().items():
-            job.put(name, metric, value, own.get(metric, []))
+    counts = {name: counts_at(outcomes, view, overlap, job.protocol.score_threshold, label) for name, label in labels}
+    # All slices at once: they share their resamples.
+    for names in (list(counts),) if len(counts) <= _MOST_CLASSES + 1 else ([slice_], list(counts)[1:]):
+        table = job.units.sums(np.column_stack([counts[name].table() for name in names]))
+        count = job.sums() if slice_ in names else 0
+        for name, figures in _per_slice(resampled(job.units, table, _rates_of(names), count, job.seed)).items():
+            for metric, figure in figures.items():
+                wrong, pictures = float(counts[name].wrong.sum()), float(job.data.pictures)
+                job.put(name, metric, figure, (wrong, pictures) if metric == "fppi" else None)
 
 
-def _resampled_points(job: _Job, points: Sequence[PointCounts], count: int) -> list[dict[str, Floats]]:
-    """The figures of each point in ``count`` resamples."""
-    units = job.units
-    sums = [[units.sums(column) for column in (point.hits, point.wrong, point.truths)] for point in points]
-    pictures = units.sums(np.ones(job.data.pictures))
-    table = np.column_stack([*(column for columns in sums for column in columns), pictures])
-    # 1,000 resamples of 100,000 images would be 800 MB of weights: draw them in parts.
-    size = max(1, _WEIGHTS // max(units.count, 1))
-    parts = [
-        units.weights(min(size, count - start), job.seed + start) @ table for start in range(0, count, size)
-    ]  # fmt: skip
-    if not parts:
-        return [{} for _ in points]
-    drawn = np.concatenate(parts).T
-    return [rates(drawn[at], drawn[at + 1], drawn[at + 2], drawn[-1]) for at in range(0, 3 * len(points), 3)]
+def _rates_of(names: Sequence[str]) -> Callable[[Floats], dict[str, Floats]]:
+    """The figures of several slices, whose four columns each stand side by side."""
+
+    def of(sums: Floats) -> dict[str, Floats]:
+        parts = zip(names, np.split(sums, len(names), axis=1), strict=True)
+        return {f"{name}/{metric}": values for name, part in parts for metric, values in rates(part).items()}
+
+    return of
+
+
+def _per_slice(figures: Mapping[str, Drawn]) -> dict[str, dict[str, Drawn]]:
+    result: dict[str, dict[str, Drawn]] = {}
+    for key, figure in figures.items():
+        slice_, _, metric = key.rpartition("/")
+        result.setdefault(slice_, {})[metric] = figure
+    return result
 
 
 def _miss_rate(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str) -> None:
@@ -216,8 +254,8 @@ def _miss_rate(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: s
 
     value = mean(None)
     count = job.affordable(lambda: mean(np.ones(job.data.pictures)))
-    drawn = [mean(weights[job.units.of_picture]) for weights in job.units.weights(count, job.seed)]
-    job.put(slice_, "lamr", None if np.isnan(value) else value, drawn)
+    drawn = redrawn(job.units, lambda weights: {"lamr": mean(weights)}, count, job.seed)
+    job.put(slice_, "lamr", Drawn(None if np.isnan(value) else value, *drawn.get("lamr", ())))
 
 
 def _setups(job: _Job, seen: DataSet, ignored: Bools) -> Outcomes:
@@ -325,24 +363,18 @@ def _tracking(job: _Job) -> None:
 def _put_tracking(job: _Job, slice_: str, classes: list[list[tuple[ClearCounts, IdentityCounts, HotaCounts]]]) -> None:
     """Counts of all classes added up, sequence by sequence; sequences are drawn again."""
     sequences = [list(of) for of in zip(*classes, strict=True)]
-    clears = [ClearCounts.total(part[0] for part in parts) for parts in sequences]
-    identities = [IdentityCounts.total(part[1] for part in parts) for parts in sequences]
-    hotas = [HotaCounts.total(part[2] for part in parts) for parts in sequences]
-    of: dict[str, Callable[[Sequence[int]], dict[str, float | None]]] = {
-        "clear": lambda chosen: ClearCounts.total(clears[number] for number in chosen).figures(),
-        "identity": lambda chosen: IdentityCounts.total(identities[number] for number in chosen).figures(),
-        "hota": lambda chosen: HotaCounts.total(hotas[number] for number in chosen).figures(),
-    }
-    everything = range(len(sequences))
+    clears = np.array([ClearCounts.total(part[0] for part in parts).row() for parts in sequences])
+    identities = np.array([IdentityCounts.total(part[1] for part in parts).row() for parts in sequences])
+    hotas = np.array([HotaCounts.total(part[2] for part in parts).row() for parts in sequences])
+    of = {"clear": (clears, clear_rates), "identity": (identities, identity_rates), "hota": (hotas, hota_rates)}
     # One sequence says nothing about others.
-    count = (1000 if job.resamples is None else job.resamples) if len(sequences) > 1 else 0
-    job.used = max(job.used, count)
-    chosen = np.random.default_rng(job.seed).integers(0, len(sequences), (count, len(sequences))).tolist()
+    count = job.sums() if len(sequences) > 1 else 0
+    units = Units("sequences", np.arange(len(sequences)), len(sequences))
+    exposure = ClearCounts.total(part[0] for parts in sequences for part in parts)
     for name in job.protocol.figures:
-        drawn = [of[name](numbers) for numbers in chosen]
-        for metric, value in of[name](everything).items():
-            replicates = [part[metric] for part in drawn]
-            job.put(slice_, metric, value, [np.nan if part is None else part for part in replicates])
+        for metric, figure in resampled(units, *of[name], count, job.seed).items():
+            rate = (float(exposure.wrong), float(exposure.frames)) if metric == "fppi" else None
+            job.put(slice_, metric, figure, rate)
 
 
 def _forget_sizes(job: _Job) -> None:

@@ -37,7 +37,54 @@ def judge(evaluation: Evaluation, criteria: Sequence[Criterion]) -> VerdictRepor
         VruError: a criterion names a metric or a slice that does not exist.
     """
     check_criteria(criteria)
-    return combine([_judge_one(evaluation, criterion) for criterion in criteria], evaluation.notes)
+    parts = [evaluation.slices.get(criterion.slice) for criterion in criteria]
+    estimates = [
+        None if part is None else part.estimates[criterion.metric]
+        for part, criterion in zip(parts, criteria, strict=True)
+    ]
+    families = holm(estimates, criteria)
+    return combine(
+        [_judge_one(evaluation, item, family) for item, family in zip(criteria, families, strict=True)],
+        evaluation.notes,
+    )
+
+
+def holm(estimates: Sequence[Estimate | None], criteria: Sequence[Criterion]) -> list[int]:
+    """By how much the error of a FAIL of each criterion is divided, so that FAILs of several are not found by chance.
+
+    A system that meets every criterion must seldom FAIL one of them, however many there are: Holm's procedure (A Simple
+    Sequentially Rejective Multiple Test Procedure, 1979) keeps the chance of any false FAIL at the criteria's level.
+    Required and advisory criteria are two families. A false PASS needs no correction: the run passes only if all
+    required criteria do, which is Berger's intersection-union test (Multiparameter Hypothesis Testing and Acceptance
+    Sampling, 1982). None among the ``estimates`` was not measured, and fails nothing.
+    """
+    divisors = [1] * len(criteria)
+    for severity in Severity:
+        left = [number for number, criterion in enumerate(criteria) if criterion.severity == severity]
+        while left:
+            failing = [
+                number
+                for number in left
+                if (estimate := estimates[number]) is not None and _misses(estimate, criteria[number], len(left))
+            ]
+            for number in left:
+                divisors[number] = len(left)
+            if not failing:
+                break
+            left = [number for number in left if number not in failing]
+    return divisors
+
+
+def _misses(estimate: Estimate, criterion: Criterion, family: int) -> bool:
+    """Whether even the better bound misses the threshold, where the error is divided by ``family``."""
+    low, high = estimate.bounds(_divided(criterion, family))
+    if not estimate.n:
+        return False
+    return high < criterion.threshold if criterion.comparator == Comparator.AT_LEAST else low > criterion.threshold
+
+
+def _divided(criterion: Criterion, family: int) -> float:
+    return 1 - (1 - criterion.confidence_level) / family
 
 
 def combine(results: Sequence[CriterionResult], notes: Sequence[str]) -> VerdictReport:
@@ -55,39 +102,49 @@ def combine(results: Sequence[CriterionResult], notes: Sequence[str]) -> Verdict
     return VerdictReport(verdict, tuple(results), (*reasons, *notes))
 
 
-def _judge_one(evaluation: Evaluation, criterion: Criterion) -> CriterionResult:
+def _judge_one(evaluation: Evaluation, criterion: Criterion, family: int) -> CriterionResult:
     level = 2 * criterion.confidence_level - 1
     part = evaluation.slices.get(criterion.slice)
     if part is None:
         empty = Measurement(criterion.metric, None, None, None, 0, METRICS[criterion.metric], level, criterion.slice)
         reason = f"The slice {criterion.slice} was not measured: name it in the settings' slices."
         return CriterionResult(criterion, empty, Verdict.INCONCLUSIVE, reason)
-    verdict, why, more = decide(part.estimates[criterion.metric], criterion)
+    verdict, why, more = decide(part.estimates[criterion.metric], criterion, family)
     marked = "" if evaluation.approved else " The ground truth is not approved."
     return CriterionResult(criterion, part.measurement(criterion.metric, level), verdict, why + marked, more)
 
 
-def decide(estimate: Estimate, criterion: Criterion) -> tuple[Verdict, str, int | None]:
-    """The verdict on one criterion, why, and how many more units would decide it if they looked like those seen."""
+def decide(estimate: Estimate, criterion: Criterion, family: int = 1) -> tuple[Verdict, str, int | None]:
+    """The verdict on one criterion, why, and how many more units would decide it if they looked like those seen.
+
+    ``family`` divides the error of a FAIL (see ``holm``). With so many more units the chance that it is decided is
+    about even, for the new units differ from those seen.
+    """
     low, high = estimate.bounds(criterion.confidence_level)
     threshold, at_least = criterion.threshold, criterion.comparator == Comparator.AT_LEAST
-    worse, better = (low, high) if at_least else (high, low)
+    worse = low if at_least else high
     figure, limit = _figure(criterion, estimate), _number(threshold, criterion.metric)
     sure = f"with {criterion.confidence_level:.0%} confidence"
+    strict = _divided(criterion, family)
     if estimate.n:
         if estimate.value is not None and (worse >= threshold if at_least else worse <= threshold):
             side = "at least" if at_least else "at most"
             bound = _number(worse, criterion.metric)
             return Verdict.PASS, f"{figure}; {sure} it is {side} {bound}, which clears {limit}.", None
-        if better < threshold if at_least else better > threshold:
+        if _misses(estimate, criterion, family):
             side = "at most" if at_least else "at least"
+            better = estimate.bounds(strict)[1 if at_least else 0]
             bound = (
                 "beyond any measured time, for too many tracks were missed"
                 if math.isinf(better)
                 else (f"{side} {_number(better, criterion.metric)}")
             )
-            return Verdict.FAIL, f"{figure}; {sure} it is {bound}, which misses {limit}.", None
-    more = estimate.more_needed(threshold, at_least, criterion.confidence_level)
+            among = f" (one of {family} criteria: each at {strict:.2%})" if family > 1 else ""
+            return Verdict.FAIL, f"{figure}; {sure}{among} it is {bound}, which misses {limit}.", None
+    # What clears the threshold so far would pass, at the criterion's own level; what misses it would fail.
+    value = estimate.value
+    failing = estimate.n > 0 and (value is None or (value < threshold if at_least else value > threshold))
+    more = estimate.more_needed(threshold, at_least, strict if failing else criterion.confidence_level)
     between = f"; {sure} it may lie anywhere from {_number(low, criterion.metric)} to {_number(high, criterion.metric)}"
     enough = (
         f" About {more} more {estimate.units} like these would decide it."

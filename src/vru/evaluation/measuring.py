@@ -1,15 +1,19 @@
 """From matches to estimates: every metric of one slice, and the resampling behind the intervals."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vru.evaluation.alarms import FalseAlarm
 from vru.evaluation.average_precision import average_precision
+from vru.evaluation.bootstrap import influence
 from vru.evaluation.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
 from vru.evaluation.latency import Outcome, TrackOutcome, latency_quantile
 from vru.evaluation.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floats, Ints, Matches
+from vru.evaluation.resampling import Units
 from vru.evaluation.settings import EvaluationSettings
+from vru.evaluation.tables import ratio
 
 # Every metric's name and unit.
 METRICS: Mapping[str, str] = {
@@ -44,16 +48,39 @@ def clips(frames: Mapping[int, float], clip_seconds: float) -> tuple[Ints, Float
     return numbers.astype(np.int64), np.bincount(numbers, weights=lasting) / 60
 
 
-def _weights(rng: np.random.Generator, units: int, resamples: int) -> Floats:
-    """How often each unit was drawn in each resample: ``resamples`` x ``units``."""
-    if units == 0:
-        return np.zeros((resamples, 0))
-    return np.asarray(rng.multinomial(units, np.full(units, 1 / units), size=resamples), dtype=np.float64)
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """How often tracks and clips are drawn: ``resamples`` rows of either, then rows that leave out some tracks, then
+    rows that leave out some clips.
+    """
 
+    tracks: Floats
+    clips: Floats
+    resamples: int
+    groups: tuple[int, int]
 
-def _ratio(above: Floats, below: Floats) -> Floats:
-    """Quotient, NaN where nothing is below the line."""
-    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0), dtype=np.float64)
+    @classmethod
+    def of(cls, tracks: int, clips: int, settings: EvaluationSettings) -> "_Draws":
+        """Draws of so many tracks, and independently of so many clips."""
+        rows = []
+        for stream, count in enumerate((tracks, clips)):
+            units = Units("", np.arange(count), count)
+            blocks = list(units.weights(settings.resamples, (settings.seed, stream)))
+            drawn = np.concatenate(blocks) if blocks else np.zeros((settings.resamples, 0))
+            rows.append((drawn, units.without()))
+        (drawn_tracks, without_tracks), (drawn_clips, without_clips) = rows
+        return cls(
+            np.concatenate([drawn_tracks, without_tracks, np.ones((len(without_clips), tracks))]),
+            np.concatenate([drawn_clips, np.ones((len(without_tracks), clips)), without_clips]),
+            settings.resamples,
+            (len(without_tracks), len(without_clips)),
+        )
+
+    def split(self, figures: Floats) -> tuple[Floats, Floats]:
+        """Replicates and influences, from the figures of all rows. Several samples: Davison and Hinkley 1997, 5.3.2."""
+        left_out = figures[self.resamples :]
+        parts = (left_out[: self.groups[0]], left_out[self.groups[0] :])
+        return figures[: self.resamples], np.concatenate([influence(part) for part in parts])
 
 
 def _or_none(above: float, below: float) -> float | None:
@@ -83,9 +110,7 @@ class Sample:
         self.clip_count = len(self.clip_minutes)
         row = {number: position for position, number in enumerate(track_numbers)}
         self.row_of_track = row
-        rng = np.random.default_rng(settings.seed)
-        self.track_weights = _weights(rng, len(outcomes), settings.resamples)
-        self.clip_weights = _weights(rng, self.clip_count, settings.resamples)
+        self.draws = _Draws.of(len(outcomes), self.clip_count, settings)
 
     def estimates(
         self, alarms: Sequence[FalseAlarm], *, not_evaluated: int, false_positives_known: bool
@@ -97,8 +122,10 @@ class Sample:
         starts = np.array([alarm.first_frame for alarm in alarms], dtype=np.int64)
         per_clip = np.bincount(self.clip_of_frame[starts], minlength=self.clip_count).astype(np.float64)
         minutes = float(self.clip_minutes.sum()) if false_positives_known else 0.0
-        rates = _ratio(self.clip_weights @ per_clip, self.clip_weights @ self.clip_minutes)
-        result["false_alarms_per_minute"] = Rate(len(alarms), minutes, self.clip_count, np.nan_to_num(rates))
+        rates = ratio(self.draws.clips @ per_clip, self.draws.clips @ self.clip_minutes)
+        result["false_alarms_per_minute"] = Rate(
+            len(alarms), minutes, self.clip_count, *self._split(np.nan_to_num(rates), "clips")
+        )
         result["tracks_not_evaluated"] = Known(float(not_evaluated), len(self.outcomes) + not_evaluated, "tracks")
         return {name: result[name] for name in METRICS}
 
@@ -123,48 +150,53 @@ class Sample:
         wrong = np.bincount(self.clip_of_frame[wrong_frames], minlength=self.clip_count).astype(np.float64)
 
         all_hits, all_boxes, all_wrong = float(hits.sum()), float(boxes.sum()), float(wrong.sum())
-        hits_drawn, boxes_drawn = self.track_weights @ hits, self.track_weights @ boxes
-        wrong_drawn = self.clip_weights @ wrong
+        hits_drawn, boxes_drawn = self.draws.tracks @ hits, self.draws.tracks @ boxes
+        wrong_drawn = self.draws.clips @ wrong
         fewest = min(len(self.outcomes), self.clip_count)
+        smaller = "tracks" if fewest == len(self.outcomes) else "clips"
+        precision = _or_none(all_hits, all_hits + all_wrong) if known else None
+        f1 = _or_none(2 * all_hits, all_hits + all_wrong + all_boxes) if known else None
         return {
-            "recall": Resampled(_or_none(all_hits, all_boxes), len(self.outcomes), _ratio(hits_drawn, boxes_drawn)),
+            "recall": Resampled(
+                _or_none(all_hits, all_boxes),
+                len(self.outcomes),
+                *self._split(ratio(hits_drawn, boxes_drawn), "tracks"),
+            ),
             "precision": Resampled(
-                _or_none(all_hits, all_hits + all_wrong) if known else None,
-                self.clip_count,
-                _ratio(hits_drawn, hits_drawn + wrong_drawn),
-                "clips",
+                precision, self.clip_count, *self._split(ratio(hits_drawn, hits_drawn + wrong_drawn), "clips")
             ),
             "f1": Resampled(
-                _or_none(2 * all_hits, all_hits + all_wrong + all_boxes) if known else None,
-                fewest,
-                _ratio(2 * hits_drawn, hits_drawn + wrong_drawn + boxes_drawn),
-                "tracks" if fewest == len(self.outcomes) else "clips",
+                f1, fewest, *self._split(ratio(2 * hits_drawn, hits_drawn + wrong_drawn + boxes_drawn), smaller)
             ),
         }
+
+    def _split(self, figures: Floats, units: str) -> tuple[Floats, str, Floats]:
+        replicates, influences = self.draws.split(figures)
+        return replicates, units, influences
 
     def _average_precision(self, *, known: bool) -> Estimate:
         """Mean over the classes that the truth holds, of all detections whatever their score."""
         matches = self.matches
         boxes = np.array([track.boxes for track in self.outcomes], dtype=np.float64)
         classes = [CLASSES.index(track.road_user) for track in self.outcomes]
-        values, replicates = [], np.zeros(self.settings.resamples)
-        present = np.zeros(self.settings.resamples)
+        rows = len(self.draws.tracks)
+        values, replicates, present = [], np.zeros(rows), np.zeros(rows)
         for road_user in sorted(set(classes)):
             mine = np.array([number == road_user for number in classes])
             chosen = np.flatnonzero((matches.road_user == road_user) & (matches.outcome >= 0))
             chosen = chosen[np.argsort(-matches.score[chosen], kind="stable")]
             hit = matches.outcome[chosen] == TRUE_POSITIVE
-            rows = np.array(
+            owner = np.array(
                 [self.row_of_track.get(track, -1) for track in matches.track[chosen].tolist()], dtype=np.int64
             )
             clip = self.clip_of_frame[matches.frame[chosen]]
             values.append(average_precision(hit.astype(float), (~hit).astype(float), float(boxes[mine].sum())))
             if not known:
                 continue
-            for number in range(self.settings.resamples):
-                tracks_drawn, clips_drawn = self.track_weights[number], self.clip_weights[number]
+            for number in range(rows):
+                tracks_drawn, clips_drawn = self.draws.tracks[number], self.draws.clips[number]
                 value = average_precision(
-                    np.where(hit, tracks_drawn[rows], 0.0),
+                    np.where(hit, tracks_drawn[owner], 0.0),
                     np.where(hit, 0.0, clips_drawn[clip]),
                     float(tracks_drawn[mine] @ boxes[mine]),
                 )
@@ -175,4 +207,4 @@ class Sample:
         units = "tracks" if fewest == len(self.outcomes) else "clips"
         determined = [value for value in values if value is not None]
         mean = float(np.mean(determined)) if determined and known else None
-        return Resampled(mean, fewest, _ratio(replicates, present), units)
+        return Resampled(mean, fewest, *self._split(ratio(replicates, present), units))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vru.evaluation.outcomes import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
-from vru.evaluation.tables import Floats
+from vru.evaluation.tables import Floats, or_none, ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +18,21 @@ class PointCounts:
 
     def figures(self) -> dict[str, float | None]:
         """Of all pictures together. None where there is nothing to divide by."""
-        hits, wrong, truths = (np.array([column.sum()]) for column in (self.hits, self.wrong, self.truths))
-        drawn = rates(hits, wrong, truths, np.array([float(len(self.hits))]))
-        return {name: None if np.isnan(value[0]) else float(value[0]) for name, value in drawn.items()}
+        return or_none(rates(self.table().sum(axis=0, keepdims=True)))
+
+    def table(self) -> Floats:
+        """Pictures x 4: hits, false positives, truth boxes, and 1."""
+        return np.column_stack([self.hits, self.wrong, self.truths, np.ones(len(self.hits))])
 
 
-def rates(hits: Floats, wrong: Floats, truths: Floats, pictures: Floats) -> dict[str, Floats]:
-    """The figures from sums over pictures, one entry a resample; NaN where a resample determines none."""
+def rates(sums: Floats) -> dict[str, Floats]:
+    """The figures of each row of sums over pictures (m x 4, see ``PointCounts.table``); NaN where nothing divides."""
+    hits, wrong, truths, pictures = sums.T
     return {
-        "precision": _ratio(hits, hits + wrong),
-        "recall": _ratio(hits, truths),
-        "f1": _ratio(2 * hits, hits + wrong + truths),
-        "fppi": _ratio(wrong, pictures),
+        "precision": ratio(hits, hits + wrong),
+        "recall": ratio(hits, truths),
+        "f1": ratio(2 * hits, hits + wrong + truths),
+        "fppi": ratio(wrong, pictures),
     }
 
 
@@ -53,7 +56,3 @@ def counts_at(
 
     truths = np.bincount(data.truth.picture[counted], minlength=data.pictures).astype(np.float64)
     return PointCounts(per_picture(TRUE_POSITIVE), per_picture(FALSE_POSITIVE), truths)
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.asarray(np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0))

@@ -1,16 +1,22 @@
 """Intervals for figures of data sets: whole sequences, clips or images are drawn again, never frames of a video."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from vru.evaluation.estimates import Estimate, Resampled, decided, search
+from vru.evaluation.bootstrap import bca, influence
+from vru.evaluation.estimates import Estimate, Resampled, decided, search, unseen_share
 from vru.evaluation.tables import DataSet, Floats, Ints
 
 # Fewer units say too little about the spread of a figure that has no bounds of its own.
 _FEWEST = 10
+# Weights held at once: 10,000 resamples of 100,000 images would be 8 GB.
+_BLOCK = 2_000_000
+# So many groups of units tell the skewness of a figure that is slow to compute well enough.
+_GROUPS = 40
+Rates = Callable[[Floats], Mapping[str, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +27,29 @@ class Units:
     of_picture: Ints
     count: int
 
-    def weights(self, resamples: int, seed: int) -> Floats:
-        """How often each unit was drawn: resamples x units."""
-        if not self.count or not resamples:
-            return np.zeros((0, self.count))
+    def weights(self, resamples: int, seed: int | tuple[int, ...]) -> Iterator[Floats]:
+        """How often each unit was drawn, in blocks of some resamples x units; the same whatever the blocks' size."""
+        if not self.count:
+            return
         rng = np.random.default_rng(seed)
-        shares = np.full(self.count, 1 / self.count)
-        return np.asarray(rng.multinomial(self.count, shares, size=resamples), dtype=np.float64)
+        size = max(1, _BLOCK // self.count)
+        for start in range(0, resamples, size):
+            rows = min(size, resamples - start)
+            drawn = rng.integers(0, self.count, (rows, self.count))
+            drawn += np.arange(rows)[:, None] * self.count
+            times = np.bincount(drawn.ravel(), minlength=rows * self.count)
+            yield times.reshape(rows, self.count).astype(np.float64)
+
+    def without(self) -> Floats:
+        """Weights of 1 with one of up to 40 groups of units left out each: groups x units."""
+        groups = min(self.count, _GROUPS)
+        own = np.arange(self.count) % max(groups, 1)
+        return np.asarray(own[None, :] != np.arange(groups)[:, None], dtype=np.float64)
 
     def sums(self, values: Floats) -> Floats:
-        """Values of pictures summed over each unit."""
-        return np.bincount(self.of_picture, weights=values, minlength=self.count).astype(np.float64)
+        """Values of pictures (pictures x columns) summed over each unit (units x columns)."""
+        columns = [np.bincount(self.of_picture, weights=column, minlength=self.count) for column in values.T]
+        return np.column_stack(columns).astype(np.float64)
 
 
 def units_of(data: DataSet, times: Sequence[float] | None = None, clip_seconds: float = 10.0) -> Units:
@@ -50,23 +68,26 @@ def units_of(data: DataSet, times: Sequence[float] | None = None, clip_seconds: 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure without bounds of its own (MOTA, false positives per image), with the bootstrap's percentiles.
+    """A figure of at most 1 without a lower limit (MOTA and its kin), with the bootstrap's bounds.
 
-    With fewer than ten units, or without replicates, nothing is known about its spread: there is no bound.
+    With fewer than ten units, or without replicates, nothing is known about its spread: there is no bound. A resample
+    can only repeat what was seen, so the bounds are widened by the share of units that may be of a kind not seen
+    (``estimates.unseen_share``), with the figure at 0 there, which is what saying nothing scores, or at 1.
     """
 
     value: float | None
     n: int
     replicates: Floats
     units: str = "sequences"
+    influences: Floats = field(default_factory=lambda: np.zeros(0))
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """Percentile bootstrap (Efron 1979)."""
-        known = self.replicates[~np.isnan(self.replicates)]
-        if self.value is None or self.n < _FEWEST or len(known) < len(self.replicates) or not len(known):
+        """BCa bootstrap (Efron 1987), widened."""
+        if self.value is None or self.n < _FEWEST or np.isnan(self.replicates).any():
             return -math.inf, math.inf
-        low, high = np.quantile(known, [1 - confidence, confidence])
-        return min(float(low), self.value), max(float(high), self.value)
+        low, high = bca(self.value, self.replicates, self.influences, self.n, confidence)
+        unseen = unseen_share(self.n, confidence)
+        return min(low, self.value * (1 - unseen)), max(high, self.value + (1 - self.value) * unseen)
 
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
         """Assumes that the value stays, and that the spread falls with the root of the number of units."""
@@ -99,11 +120,60 @@ class Counted:
         return None
 
 
-def share(value: float | None, units: Units, replicates: Floats) -> Estimate:
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure (None where the data do not determine it), its replicates, and the units' influences on it."""
+
+    value: float | None
+    replicates: Floats = field(default_factory=lambda: np.zeros(0))
+    influences: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+def resampled(units: Units, table: Floats, rates: Rates, resamples: int, seed: int) -> dict[str, Drawn]:
+    """Figures that follow from sums, and their bootstrap over the ``units``.
+
+    ``table`` holds the units' sums: units x columns. ``rates`` makes figures of any number of such rows of sums. A
+    resample is a row of weights times the table, so 10,000 resamples take about a second.
+    """
+    total = table.sum(axis=0, keepdims=True)
+    values = {name: float(value[0]) for name, value in rates(total).items()}
+    parts = [weights @ table for weights in units.weights(resamples, seed)]
+    drawn = rates(np.concatenate(parts)) if parts else {}
+    left_out = rates(total - table) if parts else {}
+    return {
+        name: Drawn(
+            None if math.isnan(value) else value,
+            *((np.asarray(drawn[name]), influence(np.asarray(left_out[name]))) if parts else ()),
+        )
+        for name, value in values.items()
+    }
+
+
+def redrawn(
+    units: Units, one: Callable[[Floats], Mapping[str, float | None]], resamples: int, seed: int
+) -> dict[str, tuple[Floats, Floats]]:
+    """Replicates and influences of figures that need all pictures, such as average precision.
+
+    ``one`` makes the figures from the pictures' weights. The influences are those of up to 40 groups of units.
+    """
+
+    def table(weights: Iterable[Floats]) -> dict[str, Floats]:
+        rows = [one(row[units.of_picture]) for row in weights]
+        names = rows[0] if rows else ()
+        return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
+
+    if not resamples:
+        return {}
+    drawn = table(row for block in units.weights(resamples, seed) for row in block)
+    left_out = table(units.without())
+    return {name: (values, influence(left_out[name])) for name, values in drawn.items()}
+
+
+def share(figure: Drawn, units: Units) -> Estimate:
     """An estimate of a figure from 0 to 1; without replicates, or from one unit, it has no interval."""
-    if not len(replicates) or units.count < 2:
-        return Counted(value, units.count, units.name)
-    return Resampled(value, units.count, replicates, units.name)
+    if not len(figure.replicates) or units.count < 2:
+        return Counted(figure.value, units.count, units.name)
+    return Resampled(figure.value, units.count, figure.replicates, units.name, figure.influences)
 
 
 def affordable(

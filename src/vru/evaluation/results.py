@@ -7,7 +7,7 @@ from typing import Any
 from vru.domain import Criterion, CriterionResult, Measurement, VerdictReport, VruError
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.figures import ALL, Figures
-from vru.evaluation.judging import combine, decide
+from vru.evaluation.judging import combine, decide, holm
 from vru.evaluation.measuring import METRICS
 from vru.evaluation.protocol import Protocol
 
@@ -36,7 +36,7 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictRep
     Raises:
         VruError: a criterion names a slice or a metric that was not measured.
     """
-    results = []
+    chosen = []
     for criterion in criteria:
         estimates = figures.slices.get(criterion.slice)
         if estimates is None:
@@ -46,12 +46,32 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictRep
                 f"There is no metric {criterion.metric!r} in slice {criterion.slice!r}.",
                 f"Use one of: {', '.join(estimates)}; or another protocol.",
             )
-        estimate = estimates[criterion.metric]
-        verdict, reason, more = decide(estimate, criterion)
+        chosen.append(estimates[criterion.metric])
+    results = []
+    for criterion, estimate, family in zip(criteria, chosen, holm(chosen, criteria), strict=True):
+        verdict, reason, more = decide(estimate, criterion, family)
         level = 2 * criterion.confidence_level - 1
         measured = measurement(criterion.metric, estimate, criterion.slice, level)
         results.append(CriterionResult(criterion, measured, verdict, reason, more))
     return combine(results, figures.notes)
+
+
+def worst_first(figures: Figures) -> list[str]:
+    """The slices without "all", the one with the worst figure first; those where it is not determined come last.
+
+    The figure is the first of ``ap``, ``mota``, ``lamr`` and ``recall`` that "all" has. The worst of many slices is
+    partly so by chance: its order says where to look, only a criterion on it says what is proven.
+    """
+    names = [name for name in figures.slices if name != ALL]
+    metric = next((item for item in ("ap", "mota", "lamr", "recall") if item in figures.slices[ALL]), None)
+
+    def badness(name: str) -> tuple[bool, float]:
+        estimate = figures.slices[name].get(metric or "")
+        if estimate is None or estimate.value is None:
+            return True, 0.0
+        return False, -estimate.value if metric == "lamr" else estimate.value
+
+    return sorted(names, key=badness)
 
 
 def document(
@@ -68,7 +88,7 @@ def document(
         "confidence_level": CONFIDENCE_LEVEL,
         "resamples": figures.resamples,
         "metrics": _metrics(figures.slices[ALL]),
-        "slices": {name: _metrics(part) for name, part in figures.slices.items() if name != ALL},
+        "slices": {name: _metrics(figures.slices[name]) for name in worst_first(figures)},
         "notes": list(figures.notes),
         "criteria": [_criterion(item) for item in report.results] if report else [],
         "verdict": report.verdict.value if report else None,

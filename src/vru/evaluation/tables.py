@@ -1,6 +1,6 @@
 """Truth and detections of a whole data set as columns: what the metrics of data sets work on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,3 +139,13 @@ def found_table(
         score=np.asarray(score, dtype=np.float64),
         track=np.full(len(pictures), -1, dtype=np.int64) if track is None else np.asarray(track, dtype=np.int64),
     )
+
+
+def ratio(above: Floats, below: Floats) -> Floats:
+    """Quotient, NaN where nothing is below the line."""
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) > 0))
+
+
+def or_none(rows: Mapping[str, Floats]) -> dict[str, float | None]:
+    """The first of each figure's values; None for NaN."""
+    return {name: None if np.isnan(values[0]) else float(values[0]) for name, values in rows.items()}

@@ -1,8 +1,8 @@
 """Figures of multi-object tracking: CLEAR MOT, identity and HOTA. Equal to TrackEval."""
 
-from vru.evaluation.tracking.clear import ClearCounts, Switch, clear
-from vru.evaluation.tracking.hota import ALPHAS, HotaCounts, hota
-from vru.evaluation.tracking.identity import IdentityCounts, identity
+from vru.evaluation.tracking.clear import ClearCounts, Switch, clear, clear_rates
+from vru.evaluation.tracking.hota import ALPHAS, HotaCounts, hota, hota_rates
+from vru.evaluation.tracking.identity import IdentityCounts, identity, identity_rates
 from vru.evaluation.tracking.sequences import Frame, Sequence, TrackingRules, sequences_of
 
 __all__ = [
@@ -15,7 +15,10 @@ __all__ = [
     "Switch",
     "TrackingRules",
     "clear",
+    "clear_rates",
     "hota",
+    "hota_rates",
     "identity",
+    "identity_rates",
     "sequences_of",
 ]

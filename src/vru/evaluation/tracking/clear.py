@@ -4,13 +4,13 @@ Source: Bernardin and Stiefelhagen, Evaluating Multiple Object Tracking Performa
 computed by TrackEval.
 """
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from vru.evaluation.tables import Floats, or_none, ratio
 from vru.evaluation.tracking.sequences import EPS, Sequence
 
 
@@ -47,26 +47,35 @@ class ClearCounts:
 
     def figures(self) -> dict[str, float | None]:
         """The figures that follow. None where there is nothing to divide by."""
-        truths, said = self.hits + self.misses, self.hits + self.wrong
-        tracks = self.mostly_tracked + self.partly_tracked + self.mostly_lost
-        # TrackEval's: the logarithm of the switches, but none for none.
-        switches = math.log10(self.switches) if self.switches else 0.0
-        return {
-            "mota": _ratio(self.hits - self.wrong - self.switches, truths),
-            "motp": _ratio(self.overlap, self.hits),
-            "moda": _ratio(self.hits - self.wrong, truths),
-            "motal": _ratio(self.hits - self.wrong - switches, truths),
-            "smota": _ratio(self.overlap - self.wrong - self.switches, truths),
-            "recall": _ratio(self.hits, truths),
-            "precision": _ratio(self.hits, said),
-            "f1": _ratio(2 * self.hits, truths + said),
-            "fppi": _ratio(self.wrong, self.frames),
-            "id_switches": float(self.switches),
-            "fragmentations": float(self.fragments),
-            "mostly_tracked": _ratio(self.mostly_tracked, tracks),
-            "partly_tracked": _ratio(self.partly_tracked, tracks),
-            "mostly_lost": _ratio(self.mostly_lost, tracks),
-        }
+        return or_none(clear_rates(self.row()[None]))
+
+    def row(self) -> Floats:
+        """The counts as numbers, in the order of the fields."""
+        return np.array(astuple(self), dtype=np.float64)
+
+
+def clear_rates(sums: Floats) -> dict[str, Floats]:
+    """The figures of each row of summed counts (m x 10, see ``ClearCounts.row``); NaN where nothing divides."""
+    hits, misses, wrong, switches, fragments, mostly, partly, lost, frames, overlap = sums.T
+    truths, said, tracks = hits + misses, hits + wrong, mostly + partly + lost
+    # TrackEval's: the logarithm of the switches, but none for none.
+    logarithm = np.log10(np.maximum(switches, 1))
+    return {
+        "mota": ratio(hits - wrong - switches, truths),
+        "motp": ratio(overlap, hits),
+        "moda": ratio(hits - wrong, truths),
+        "motal": ratio(hits - wrong - logarithm, truths),
+        "smota": ratio(overlap - wrong - switches, truths),
+        "recall": ratio(hits, truths),
+        "precision": ratio(hits, said),
+        "f1": ratio(2 * hits, truths + said),
+        "fppi": ratio(wrong, frames),
+        "id_switches": switches,
+        "fragmentations": fragments,
+        "mostly_tracked": ratio(mostly, tracks),
+        "partly_tracked": ratio(partly, tracks),
+        "mostly_lost": ratio(lost, tracks),
+    }
 
 
 def clear(sequence: Sequence, threshold: float = 0.5) -> tuple[ClearCounts, tuple[Switch, ...]]:
@@ -122,7 +131,3 @@ def clear(sequence: Sequence, threshold: float = 0.5) -> tuple[ClearCounts, tupl
         overlap=overlap,
     )
     return counts, tuple(switches)
-
-
-def _ratio(above: float, below: float) -> float | None:
-    return above / below if below else None

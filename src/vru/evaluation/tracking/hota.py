@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vru.evaluation.tables import Floats
+from vru.evaluation.tables import Floats, or_none
 from vru.evaluation.tracking.sequences import EPS, Sequence
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
@@ -54,9 +54,20 @@ class HotaCounts:
 
     def figures(self) -> dict[str, float | None]:
         """The mean over the overlaps. None if there are neither truth nor detections."""
-        if not (self.hits + self.misses + self.wrong).any():
-            return dict.fromkeys(self.curves())
-        return {name: float(values.mean()) for name, values in self.curves().items()}
+        return or_none(hota_rates(self.row()[None]))
+
+    def row(self) -> Floats:
+        """The counts as numbers, in the order of the fields, 19 each."""
+        return np.concatenate([getattr(self, name) for name in self.__slots__])
+
+
+def hota_rates(sums: Floats) -> dict[str, Floats]:
+    """The figures of each row of summed counts (m x 133, see ``HotaCounts.row``); NaN where there is neither truth nor
+    detection.
+    """
+    counts = HotaCounts(*np.moveaxis(sums.reshape(len(sums), -1, len(ALPHAS)), 1, 0))
+    something = (counts.hits + counts.misses + counts.wrong).any(axis=-1)
+    return {name: np.where(something, values.mean(axis=-1), np.nan) for name, values in counts.curves().items()}
 
 
 def hota(sequence: Sequence) -> HotaCounts:

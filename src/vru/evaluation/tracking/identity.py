@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from vru.evaluation.tables import Floats, or_none, ratio
 from vru.evaluation.tracking.sequences import Sequence
 
 
@@ -31,12 +32,18 @@ class IdentityCounts:
 
     def figures(self) -> dict[str, float | None]:
         """IDF1, ID precision and ID recall. None where there is nothing to divide by."""
-        truths, said = self.right + self.missing, self.right + self.wrong
-        return {
-            "idf1": 2 * self.right / (truths + said) if truths + said else None,
-            "idp": self.right / said if said else None,
-            "idr": self.right / truths if truths else None,
-        }
+        return or_none(identity_rates(self.row()[None]))
+
+    def row(self) -> Floats:
+        """The counts as numbers, in the order of the fields."""
+        return np.array([self.right, self.missing, self.wrong], dtype=np.float64)
+
+
+def identity_rates(sums: Floats) -> dict[str, Floats]:
+    """The figures of each row of summed counts (m x 3, see ``IdentityCounts.row``); NaN where nothing divides."""
+    right, missing, wrong = sums.T
+    truths, said = right + missing, right + wrong
+    return {"idf1": ratio(2 * right, truths + said), "idp": ratio(right, said), "idr": ratio(right, truths)}
 
 
 def identity(sequence: Sequence, threshold: float = 0.5) -> IdentityCounts:
