@@ -10,6 +10,7 @@ from vru.evaluation.estimates import Estimate, Known, Proportion, Quantile, Rate
 from vru.evaluation.latency import Outcome, TrackOutcome, latency_quantile
 from vru.evaluation.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floats, Ints, Matches
 from vru.evaluation.settings import EvaluationSettings
+from vru.evaluation.visibility import TrackTiming, timing_figures
 
 # Every metric's name and unit.
 METRICS: Mapping[str, str] = {
@@ -21,6 +22,12 @@ METRICS: Mapping[str, str] = {
     "latency_median_ms": "ms",
     "latency_p95_ms": "ms",
     "latency_resolution_ms": "ms",
+    "latency_reasonable_median_ms": "ms",
+    "latency_reasonable_p95_ms": "ms",
+    "longest_gap_median_ms": "ms",
+    "longest_gap_p95_ms": "ms",
+    "reacquisition_median_ms": "ms",
+    "reacquisition_p95_ms": "ms",
     "false_alarms_per_minute": "1/min",
     "tracks_not_evaluated": "tracks",
 }
@@ -88,10 +95,16 @@ class Sample:
         self.clip_weights = _weights(rng, self.clip_count, settings.resamples)
 
     def estimates(
-        self, alarms: Sequence[FalseAlarm], *, not_evaluated: int, false_positives_known: bool
+        self,
+        alarms: Sequence[FalseAlarm],
+        timings: Sequence[TrackTiming],
+        *,
+        not_evaluated: int,
+        false_positives_known: bool,
     ) -> dict[str, Estimate]:
         """Every metric. Figures that count false positives have no value if those cannot be told for the slice."""
         result: dict[str, Estimate] = dict(self._track_figures())
+        result |= timing_figures(timings)
         result |= self._box_figures(known=false_positives_known)
         result["ap50"] = self._average_precision(known=false_positives_known)
         starts = np.array([alarm.first_frame for alarm in alarms], dtype=np.int64)
