@@ -32,6 +32,25 @@ METRICS: Mapping[str, str] = {
     "tracks_not_evaluated": "tracks",
 }
 
+# Further metrics of camera runs, and theirs.
+CAMERA_UNITS: Mapping[str, str] = {
+    "latency_jitter_ms": "ms",
+    "latency_drift_ppm": "ppm",
+    "latency_uncertainty_ms": "ms",
+    "false_alarm_signals": "signals",
+    "early_signals": "signals",
+    "duplicate_signals": "signals",
+    "ambiguous_detections": "tracks",
+    "offset_ms": "ms",
+    "offset_drift_ppm": "ppm",
+    "offset_jitter_ms": "ms",
+}
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a metric, "" if it has none."""
+    return METRICS.get(metric, CAMERA_UNITS.get(metric, ""))
+
 
 def clips(frames: Mapping[int, float], clip_seconds: float) -> tuple[Ints, Floats]:
     """Cut the evaluated frames into clips of ``clip_seconds`` of media time.

@@ -1,6 +1,5 @@
 """The share of road users still undetected after so much time: Kaplan and Meier's curve, with its bounds."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +38,7 @@ class SurvivalCurve:
         return float(self.times_ms[reached[0]]) if len(reached) else None
 
 
-def kaplan_meier(times_ms: ArrayLike, detected: Iterable[bool], confidence_level: float = 0.95) -> SurvivalCurve:
+def kaplan_meier(times_ms: ArrayLike, detected: ArrayLike, confidence_level: float = 0.95) -> SurvivalCurve:
     """The product-limit estimate (Kaplan and Meier 1958) of the share still undetected.
 
     Each observation ends at its time, by a detection or (``detected`` is False) censored; one that is censored at
@@ -51,14 +50,14 @@ def kaplan_meier(times_ms: ArrayLike, detected: Iterable[bool], confidence_level
         VruError: a time is not a number, or a detection is at infinity.
     """
     times = np.asarray(times_ms, dtype=np.float64)
-    ended = np.fromiter(detected, dtype=np.bool_, count=len(times))
+    ended = np.asarray(detected, dtype=np.bool_)
     if np.isnan(times).any() or np.isinf(times[ended]).any():
         raise VruError("A time to detection is infinite or not a number.", "Only what was not detected has no end.")
     if not 0 < confidence_level < 1:
         raise VruError(f"The confidence level {confidence_level} is outside 0 to 1.", "0.95 is usual.")
     steps, deaths = np.unique(times[ended], return_counts=True)
     at_risk = len(times) - np.searchsorted(np.sort(times), steps, side="left")
-    undetected = np.cumprod(1 - deaths / at_risk)
+    undetected = np.cumprod(1 - deaths / at_risk, dtype=np.float64)
     surviving = at_risk - deaths
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.cumsum(np.where(surviving > 0, deaths / (at_risk * surviving), np.inf))
@@ -73,7 +72,7 @@ def kaplan_meier(times_ms: ArrayLike, detected: Iterable[bool], confidence_level
     )  # fmt: skip
 
 
-def with_misses(observed_ms: Sequence[float], detected: Sequence[bool], missed: Sequence[bool]) -> SurvivalCurve:
+def with_misses(observed_ms: ArrayLike, detected: ArrayLike, missed: ArrayLike) -> SurvivalCurve:
     """The curve of the time to detection, with misses censored at infinity and the other censorings at their time.
 
     A road user who left the picture undetected can never be detected any more, and stays among the undetected for good,

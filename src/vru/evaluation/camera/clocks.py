@@ -1,4 +1,4 @@
-"""One clock for a camera run: a device's monotonic nanoseconds and the screen's media seconds, joined with uncertainty."""
+"""One clock for a camera run: a device's monotonic nanoseconds and the screen's media seconds, joined."""
 
 import math
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ _HOW = "Show at least five markers over the whole run, and record when the devic
 class Clocks:
     """How the two clocks are joined: media seconds = ``reference_s`` + (time - ``reference_ns``) / 1e9, with the drift.
 
-    ``offset_u_s`` is the standard uncertainty of the join at the reference, ``drift_u_ppm`` that of the drift, both with
-    ``freedom`` degrees of freedom (inf if given and not estimated). ``jitter_s`` is the standard deviation of a single
-    marker about the line. ``markers`` are those used, ``outliers`` those left out.
+    ``offset_u_s`` is the standard uncertainty of the join at the reference, ``drift_u_ppm`` that of the drift, both
+    with ``freedom`` degrees of freedom (inf if given and not estimated). ``jitter_s`` is the standard deviation of a
+    single marker about the line. ``markers`` are those used, ``outliers`` those left out.
     """
 
     reference_ns: int
@@ -45,7 +45,7 @@ class Clocks:
     outliers: int
 
     def media_s(self, time_ns: Ints) -> Floats:
-        """Media seconds of times on the signal clock. Differences are taken in whole nanoseconds, so nothing is lost."""
+        """Media seconds of times on the signal clock; differences are taken in whole nanoseconds."""
         passed = (time_ns - self.reference_ns).astype(np.float64) * 1e-9
         return np.asarray(self.reference_s + passed * (1 + self.drift_ppm * 1e-6), dtype=np.float64)
 
@@ -58,8 +58,8 @@ class Clocks:
         return np.asarray(np.sqrt(self.offset_u_s**2 + away**2), dtype=np.float64)
 
     def coverage(self, confidence: float = 0.95) -> float:
-        """The factor from standard to expanded uncertainty, two-sided: Student's, or 2 where the degrees of freedom are
-        not finite (GUM 6.3.3).
+        """The factor from standard to expanded uncertainty, two-sided: Student's, or 2 without degrees of freedom
+        (GUM 6.3.3).
         """
         return float(special.stdtrit(self.freedom, (1 + confidence) / 2)) if math.isfinite(self.freedom) else 2.0
 
@@ -97,8 +97,8 @@ def join_clocks(media_s: Sequence[float], time_ns: Sequence[int]) -> Clocks:
     standard uncertainties.
 
     Raises:
-        VruError: there are fewer than five, times do not rise, more than a quarter are outliers, or the clocks run apart
-            by more than 1,000 ppm.
+        VruError: there are fewer than five, times do not rise, more than a quarter are outliers, or the clocks run
+            apart by more than 1,000 ppm.
     """
     y, ns = np.asarray(media_s, dtype=np.float64), np.asarray(time_ns, dtype=np.int64)
     if len(y) != len(ns) or len(y) < FEWEST_MARKERS:

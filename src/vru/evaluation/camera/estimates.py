@@ -15,10 +15,10 @@ _FEWEST = 10
 class Widened:
     """An estimate whose bounds also hold for what the clocks leave open.
 
-    ``others`` are the same figure with all signals shifted by the offset's expanded uncertainty, back and forth: signals
-    may then fall into other windows. ``margin`` is that uncertainty in the figure's unit, for figures that shift with it.
-    The bounds are the widest of all. The systematic part is added to the statistical one, not in quadrature: it does
-    not average out.
+    ``others`` are the same figure with all signals shifted by the offset's expanded uncertainty, back and forth:
+    signals may then fall into other windows. ``margin`` is that uncertainty in the figure's unit, where it shifts with
+    it. The bounds are the widest of all. The systematic part is added to the statistical one, not in
+    quadrature: it does not average out.
     """
 
     central: Estimate

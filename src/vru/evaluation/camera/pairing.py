@@ -25,14 +25,16 @@ def pair(signal_s: Floats, signal_class: Ints, start_s: Floats, end_s: Floats, t
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     count = len(signal_s)
-    usable = {int(c): np.flatnonzero((signal_class == c) | (signal_class == ANY)) for c in np.unique(track_class)}
     arrival = np.full(len(start_s), count, dtype=np.int64)
     following: dict[int, Ints] = {}
-    for road_user, positions in usable.items():
+    usable: dict[int, Ints] = {}
+    for road_user in np.unique(track_class).tolist():
+        fitting = (signal_class == road_user) | (signal_class == ANY)
+        positions = usable[road_user] = np.flatnonzero(fitting)
         mine = np.flatnonzero(track_class == road_user)
         padded = np.append(positions, count)
         arrival[mine] = padded[np.searchsorted(signal_s[positions], start_s[mine], side="left")]
-        following[road_user] = padded[np.searchsorted(positions, np.arange(count), side="right")]
+        following[road_user] = padded[np.cumsum(fitting)]
     # A window that no signal of its class lies in is out of the question at once.
     times = np.append(signal_s, np.inf)
     arrival[times[arrival] > end_s] = count
@@ -94,7 +96,7 @@ def _exchange(
 ) -> None:
     """Give road users without a signal one that others can spare, by augmenting paths, earliest deadline first.
 
-    What one fruitless search has seen cannot lead anywhere later (Kuhn's tree stays closed), so it is not searched again.
+    What one fruitless search has seen cannot lead anywhere later, so it is not searched again.
     """
     owner = {int(signal): track for track, signal in enumerate(signal_of.tolist()) if signal >= 0}
     closed: set[int] = set()

@@ -12,31 +12,18 @@ from vru.domain import GroundTruth, Signal, VruError
 from vru.evaluation.camera.clocks import Clocks, Floats, Ints, halved_slopes
 from vru.evaluation.camera.estimates import Measured, Slope, Widened
 from vru.evaluation.camera.pairing import ANY, pair
-from vru.evaluation.estimates import Estimate, Known, Proportion, Rate, Resampled
-from vru.evaluation.latency import Outcome
+from vru.evaluation.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
 from vru.evaluation.matching import CLASSES
-from vru.evaluation.visibility import Undetected, time_quantile
+from vru.evaluation.measuring import CAMERA_UNITS
+from vru.evaluation.survival import with_misses
 
 Bools = NDArray[np.bool_]
 
-# Every metric of a camera run, and its unit.
-CAMERA_METRICS: Mapping[str, str] = {
-    "track_recall": "",
-    "latency_median_ms": "ms",
-    "latency_p95_ms": "ms",
-    "latency_jitter_ms": "ms",
-    "latency_drift_ppm": "ppm",
-    "latency_uncertainty_ms": "ms",
-    "precision": "",
-    "false_alarms_per_minute": "1/min",
-    "false_alarm_signals": "signals",
-    "early_signals": "signals",
-    "duplicate_signals": "signals",
-    "ambiguous_detections": "signals",
-    "offset_ms": "ms",
-    "offset_drift_ppm": "ppm",
-    "offset_jitter_ms": "ms",
-}
+# Every metric of a camera run, in the order of reports.
+CAMERA_METRICS: tuple[str, ...] = (
+    *("track_recall", "latency_median_ms", "latency_p95_ms", "precision", "false_alarms_per_minute"),
+    *CAMERA_UNITS,
+)
 _FEWEST = 10
 
 
@@ -110,7 +97,7 @@ class RoadUsers:
 
     @classmethod
     def of(cls, truth: GroundTruth, reasonable_height: float | None = None) -> "RoadUsers":
-        """The columns of a video's tracks; ``first_s`` is that of the first box of reasonable height, if one is given."""
+        """The columns of a video's tracks; ``first_s`` is the first box's of reasonable height, if one is given."""
         rows = []
         for track in truth.tracks:
             counted = [box for box in track.boxes if not box.ignore]
@@ -131,9 +118,9 @@ class RoadUsers:
 
 @dataclass(frozen=True, slots=True)
 class SignalMatches:
-    """What became of signals and tracks. ``order`` sorts the signals by time; ``media_s``, ``outcome`` and ``track`` (the
-    detected track's position, -1) are in that order. ``signal`` is each track's, a position in that order, -1 for none;
-    ``counted`` are the tracks that count. ``ambiguous`` detections lie in the windows of several road users whom they fit.
+    """What became of signals and tracks. ``order`` sorts the signals by time; ``media_s``, ``outcome`` and ``track``
+    (the detected track's position, -1) are in that order. ``signal`` is each track's, a position in that order, -1 for
+    none; ``counted`` are the tracks that count. ``ambiguous`` detections lie in several windows that they fit.
     """
 
     order: Ints
@@ -159,6 +146,7 @@ class CameraEvaluation:
     latency_u_s: Floats
     clocks: Clocks
     clips: int
+    resamples: int
     notes: tuple[str, ...]
 
 
@@ -168,15 +156,26 @@ def match_signals(
     clocks: Clocks,
     video_s: tuple[float, float],
     settings: CameraSettings,
-    shift_s: float = 0.0,
-) -> SignalMatches:
-    """Match signals with tracks: see ``pair``. ``video_s`` are the media seconds of the first and of the last frame's end;
-    ``shift_s`` moves all signals.
+    shifts_s: Sequence[float] = (0.0,),
+) -> list[SignalMatches]:
+    """Match signals with tracks: see ``pair``. ``video_s`` are the media seconds of the first frame and of the last
+    one's end; each of ``shifts_s`` moves all signals, and gives matches of its own.
     """
-    when = clocks.media_s(signals.time_ns) + shift_s
+    when = clocks.media_s(signals.time_ns)
     # Among equal times those with a class come first: they have less choice.
     order = np.lexsort((np.where(signals.road_user == ANY, len(CLASSES), signals.road_user), when))
     when, said = when[order], signals.road_user[order]
+    return [_match(order, when + shift, said, road_users, video_s, settings) for shift in shifts_s]
+
+
+def _match(
+    order: Ints,
+    when: Floats,
+    said: Ints,
+    road_users: RoadUsers,
+    video_s: tuple[float, float],
+    settings: CameraSettings,
+) -> SignalMatches:
     counted = ~np.isnan(road_users.first_s)
     start, end = road_users.first_s[counted], road_users.last_s[counted] + settings.tolerance_s
     inside = (when >= video_s[0]) & (when <= video_s[1] + settings.tolerance_s)
@@ -206,7 +205,9 @@ def match_signals(
 
 def _fits(said: Ints, classes: Ints) -> list[tuple[Bools | slice, Bools | slice]]:
     """Which signals look at which tracks: those of each class at theirs, those without at all."""
-    pairs: list[tuple[Bools | slice, Bools | slice]] = [(said == c, classes == c) for c in np.unique(said) if c != ANY]
+    pairs: list[tuple[Bools | slice, Bools | slice]] = [
+        (said == c, classes == c) for c in range(len(CLASSES)) if (said == c).any()
+    ]
     return [*pairs, (said == ANY, slice(None))]
 
 
@@ -251,7 +252,7 @@ def evaluate_camera(
     video_s = float(times[0]), float(times[-1]) + frame_s
     reach = clocks.coverage() * float(clocks.uncertainty_s(np.array(video_s)).max())
     shifts = (0.0, -reach, reach) if reach > 0 else (0.0,)
-    matched = [match_signals(signals, road_users, clocks, video_s, settings, shift) for shift in shifts]
+    matched = match_signals(signals, road_users, clocks, video_s, settings, shifts)
     matches = matched[0]
     if len(signals.time_ns) and (matches.outcome == SignalOutcome.OUTSIDE).all():
         raise VruError(
@@ -273,7 +274,14 @@ def evaluate_camera(
         slices[name] = {metric: slices[name][metric] for metric in CAMERA_METRICS}
     latency = job.latencies(matches)
     return CameraEvaluation(
-        slices, matches, latency, job.uncertainty(matches, frame_s), clocks, job.clips, tuple(job.notes(matches))
+        slices,
+        matches,
+        latency,
+        job.uncertainty(matches, frame_s),
+        clocks,
+        job.clips,
+        settings.resamples,
+        tuple(job.notes(matches)),
     )
 
 
@@ -295,8 +303,10 @@ class _Job:
         self.clips = max(1, math.ceil(length / settings.clip_seconds - 1e-6))
         edges = np.minimum(np.arange(self.clips + 1) * settings.clip_seconds, length)
         self.minutes = np.diff(edges) / 60
-        rng = np.random.default_rng(settings.seed)
-        self.weights = rng.multinomial(self.clips, np.full(self.clips, 1 / self.clips), size=settings.resamples)
+        drawn = np.random.default_rng(settings.seed).integers(0, self.clips, (settings.resamples, self.clips))
+        drawn += np.arange(settings.resamples)[:, None] * self.clips
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size)
+        self.weights = counts.reshape(drawn.shape).astype(np.float64)
         self.drawn_minutes = self.weights @ self.minutes
 
     def latencies(self, matches: SignalMatches) -> Floats:
@@ -331,12 +341,10 @@ class _Job:
         latency = self.latencies(matches)
         found = mine & (matches.signal >= 0)
         cut = mine & ~found & (self.road_users.last_s >= self.last_frame_s)
-        times = self._times(mine, found, cut, latency)
         result: dict[str, Estimate] = {
             "track_recall": Proportion(int(found.sum()), int(mine.sum())),
-            "latency_median_ms": time_quantile(times, 0.5),
-            "latency_p95_ms": time_quantile(times, 0.95),
         }
+        result |= self._latency_quantiles(mine, found, cut, latency)
         result |= _drift_and_jitter(self.road_users.first_s[found], latency[found])
         outcome = np.where(here, matches.outcome, -1)
         wrong = np.isin(outcome, (SignalOutcome.EARLY, SignalOutcome.FALSE_ALARM))
@@ -383,15 +391,18 @@ class _Job:
             ),
         }
 
-    def _times(self, mine: Bools, found: Bools, cut: Bools, latency: Floats) -> list[Undetected]:
-        outcomes = np.where(found, 0, np.where(cut, 1, 2))[mine].tolist()
+    def _latency_quantiles(self, mine: Bools, found: Bools, cut: Bools, latency: Floats) -> dict[str, Estimate]:
+        """Read from the Kaplan-Meier curve; exact bounds, what is not known being set to its extremes."""
         watched = np.minimum(self.road_users.last_s, self.last_frame_s) - self.road_users.first_s
-        observed = (np.where(found, latency, watched)[mine] * 1000).tolist()
-        kinds = (Outcome.DETECTED, Outcome.CUT_SHORT, Outcome.MISSED)
-        starts = self.road_users.first_s[mine].tolist()
-        return [
-            Undetected(start, time, kinds[kind]) for start, time, kind in zip(starts, observed, outcomes, strict=True)
-        ]
+        observed = np.where(found, latency, watched)[mine] * 1000
+        missed = ~(found | cut)[mine]
+        curve = with_misses(observed, found[mine], missed)
+        earliest = np.sort(np.where(missed, np.inf, observed))
+        latest = np.sort(np.where(found[mine], observed, np.inf))
+        return {
+            f"latency_{label}_ms": Quantile(curve.quantile(share), share, earliest, latest)
+            for label, share in (("median", 0.5), ("p95", 0.95))
+        }
 
     def _per_clip(self, when: Floats) -> Floats:
         clip = np.floor((when - self.video_s[0]) / self.settings.clip_seconds + 1e-7).astype(np.int64)
@@ -417,7 +428,7 @@ class _Job:
         missed = int(matches.counted.sum()) - found
         if missed:
             notes.append(
-                f"{missed} of {int(matches.counted.sum())} tracks were never signalled; they are censored in the latencies."
+                f"{missed} of {found + missed} tracks were never signalled; they are censored in the latencies."
             )
         return notes
 
