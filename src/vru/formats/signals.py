@@ -61,8 +61,8 @@ def read_signals(path: Path, *, videos: Collection[str] = (), limit_bytes: int =
     """Read a recording of signals. ``videos`` are the names that ``video`` may have, any if there are none.
 
     Raises:
-        FormatError: it is not there, too large, empty, or a line is wrong: no whole number of nanoseconds, earlier than
-            the line before, of an unknown kind or class, an id twice, of another video. The message names file and line.
+        FormatError: it is not there, too large, empty, or a line is wrong: no whole number of nanoseconds, before
+            the line before, of an unknown kind or class, an id twice, of another video. The message names the line.
     """
     found = SignalRecording(array("q"), array("b"), [], [], [])
     classes = {"": -1}

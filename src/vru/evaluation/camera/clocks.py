@@ -17,8 +17,9 @@ FEWEST_MARKERS = 5
 # A crystal is off by some 10 to 100 ppm; what is off by more than this is no clock, or the pairs are wrong.
 _MOST_PPM = 1000.0
 _MOST_OUTLIERS = 0.25
-# Iglewicz and Hoaglin 1993: a modified z-score beyond 3.5 marks an outlier; 1.4826 makes the MAD a standard deviation.
-_OUTLIER = 3.5
+# Beyond so many robust standard deviations (1.4826 MAD) a marker is wrong: not 3.5 (Iglewicz and Hoaglin 1993), for
+# with few markers that also takes the tails of good ones, and what is left then looks surer than it is.
+_OUTLIER = 6.0
 _MAD = 1.4826
 # Rounding of the times themselves must not make outliers of perfect markers.
 _RESOLUTION_S = 1e-6
@@ -93,7 +94,7 @@ def join_clocks(media_s: Sequence[float], time_ns: Sequence[int]) -> Clocks:
     """Join the clocks by markers: shown at ``media_s`` of media time, seen at ``time_ns`` on the signal clock.
 
     A line through them: Theil and Sen's slope (1950, 1968) first, which a few wrong markers do not move; those beyond
-    3.5 robust standard deviations (MAD) are left out; least squares through the rest gives offset, drift and their
+    6 robust standard deviations (MAD) are left out; least squares through the rest gives offset, drift and their
     standard uncertainties.
 
     Raises:
