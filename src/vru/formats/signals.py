@@ -139,7 +139,7 @@ def _rows(
         header: list[str] | None = None
         for place, text in lines(stream, str(path)):
             where = line(place, str(path))
-            if header is None and not text.startswith("{"):
+            if header is None and not count and not text.startswith("{"):
                 header = [name.strip() for name in _columns(text, where)]
                 _check_keys(header, keys, needed, where, how)
                 continue
