@@ -60,7 +60,7 @@ def _sweep(
     classes, ends = track_class.tolist(), end_s.tolist()
     waiting: dict[int, list[int]] = {road_user: [] for road_user in following}
     wanted = dict.fromkeys(following, count)
-    coming = 0
+    everyone, coming = tuple(following), 0
     while True:
         now = min(wanted.values(), default=count)
         if coming < len(at):
@@ -72,7 +72,8 @@ def _sweep(
             coming += 1
         time, said = float(signal_s[now]), int(signal_class[now])
         best, owner = -1, ANY
-        for road_user in waiting if said == ANY else (said,):
+        fitting = everyone if said == ANY else (said,)
+        for road_user in fitting:
             heap = waiting[road_user]
             while heap and ends[heap[0]] < time:
                 heapq.heappop(heap)
@@ -81,8 +82,9 @@ def _sweep(
         if best >= 0:
             heapq.heappop(waiting[owner])
             signal_of[best] = now
-        for road_user, heap in waiting.items():
-            wanted[road_user] = int(following[road_user][now]) if heap else count
+        # Those whom this signal does not fit go on waiting for theirs.
+        for road_user in fitting:
+            wanted[road_user] = int(following[road_user][now]) if waiting[road_user] else count
 
 
 def _exchange(

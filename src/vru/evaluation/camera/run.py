@@ -303,10 +303,10 @@ class _Job:
         self.clips = max(1, math.ceil(length / settings.clip_seconds - 1e-6))
         edges = np.minimum(np.arange(self.clips + 1) * settings.clip_seconds, length)
         self.minutes = np.diff(edges) / 60
-        drawn = np.random.default_rng(settings.seed).integers(0, self.clips, (settings.resamples, self.clips))
-        drawn += np.arange(settings.resamples)[:, None] * self.clips
-        counts = np.bincount(drawn.ravel(), minlength=drawn.size)
-        self.weights = counts.reshape(drawn.shape).astype(np.float64)
+        rng = np.random.default_rng(settings.seed)
+        self.weights = np.empty((settings.resamples, self.clips))
+        for drawn in self.weights:
+            drawn[:] = np.bincount(rng.integers(0, self.clips, self.clips), minlength=self.clips)
         self.drawn_minutes = self.weights @ self.minutes
 
     def latencies(self, matches: SignalMatches) -> Floats:
