@@ -61,6 +61,9 @@ def _sweep(
     waiting: dict[int, list[int]] = {road_user: [] for road_user in following}
     wanted = dict.fromkeys(following, count)
     everyone, coming = tuple(following), 0
+    # Single elements of a memoryview come as Python's numbers, at half the price of an array's.
+    times, says = signal_s.data, signal_class.data
+    after = {road_user: positions.data for road_user, positions in following.items()}
     while True:
         now = min(wanted.values(), default=count)
         if coming < len(at):
@@ -70,7 +73,7 @@ def _sweep(
         while coming < len(at) and at[coming] == now:
             heapq.heappush(waiting[classes[queue[coming]]], queue[coming])
             coming += 1
-        time, said = float(signal_s[now]), int(signal_class[now])
+        time, said = times[now], says[now]
         best, owner = -1, ANY
         fitting = everyone if said == ANY else (said,)
         for road_user in fitting:
@@ -84,7 +87,7 @@ def _sweep(
             signal_of[best] = now
         # Those whom this signal does not fit go on waiting for theirs.
         for road_user in fitting:
-            wanted[road_user] = int(following[road_user][now]) if waiting[road_user] else count
+            wanted[road_user] = after[road_user][now] if waiting[road_user] else count
 
 
 def _exchange(
