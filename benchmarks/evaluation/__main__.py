@@ -1,5 +1,7 @@
 """What measuring costs beside the reference implementations: ``python -m benchmarks.evaluation``.
 
+How long a large camera run takes is measured by ``python -m benchmarks.evaluation.signals``.
+
 Both sides get the same data in the same run, in turns; their figures must agree before their times are compared. Times
 are processor seconds of this process, because other work on the machine does not change those. Exit code 1: the figures
 differ, or a target was missed.

@@ -49,7 +49,9 @@ def test_what_the_data_do_not_determine_is_none_and_never_zero() -> None:
     nothing = values(evaluate(truth(), [], frames(10), FAST))
     assert nothing["false_alarms_per_minute"] == nothing["tracks_not_evaluated"] == 0
     assert {name for name, value in nothing.items() if value is None} == {
-        *("precision", "recall", "f1", "ap50", "track_recall", "latency_median_ms", "latency_p95_ms")
+        *("precision", "recall", "f1", "ap50", "track_recall", "latency_median_ms", "latency_p95_ms"),
+        *("latency_reasonable_median_ms", "latency_reasonable_p95_ms", "longest_gap_median_ms", "longest_gap_p95_ms"),
+        *("reacquisition_median_ms", "reacquisition_p95_ms"),
     }
     silent = values(evaluate(truth(track(1, 0, 5)), [], frames(10), FAST))
     assert silent["precision"] is None

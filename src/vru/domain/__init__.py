@@ -5,6 +5,7 @@ from vru.domain.classes import VruClass, parse_class
 from vru.domain.criteria import DEFAULT_CRITERIA, Comparator, Criterion, Severity
 from vru.domain.errors import VruError
 from vru.domain.runs import RunKind, RunState, ShardState, check_transition
+from vru.domain.signals import Signal, SignalKind
 from vru.domain.tracks import GroundTruth, Track
 from vru.domain.verdicts import CriterionResult, Measurement, Verdict, VerdictReport
 
@@ -21,6 +22,8 @@ __all__ = [
     "RunState",
     "Severity",
     "ShardState",
+    "Signal",
+    "SignalKind",
     "Track",
     "TruthBox",
     "Verdict",

@@ -13,12 +13,21 @@ from rich.console import Console
 from rich.table import Table
 
 from vru.domain import Criterion, Verdict, VerdictReport, VruError
+from vru.evaluation.camera.files import clocks_of, evaluate_recording, to_figures
 from vru.evaluation.criteria_files import read_criteria
 from vru.evaluation.data_sets import to_dataset
 from vru.evaluation.figures import ALL, Figures, measure_all
 from vru.evaluation.protocol import load_protocol, protocol_names
 from vru.evaluation.results import document, judge_figures, measurement
-from vru.formats import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS, Annotations, read_predictions, read_truth
+from vru.formats import (
+    FORMATS,
+    LIMIT_BYTES,
+    PREDICTION_FORMATS,
+    Annotations,
+    read_predictions,
+    read_signals,
+    read_truth,
+)
 
 EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
 EXIT_UNUSABLE = 2
@@ -59,6 +68,10 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.option("--predictions-format", type=click.Choice(PREDICTION_FORMATS), help="Where the content does not tell.")
 @click.option("--frames", type=click.IntRange(1), help="How many frames there are, for MOT and KITTI.")
 @click.option("--size", type=_Size(), help="Of the pictures in pixels, for YOLO.")
+@click.option("--markers", type=click.Path(path_type=Path), help="Of a camera run: the markers that join the clocks.")
+@click.option("--offset-ns", type=click.IntRange(0), help="Instead: what the signals' clock shows at media time 0.")
+@click.option("--offset-uncertainty-ms", type=click.FloatRange(0), help="Standard uncertainty of --offset-ns.")
+@click.option("--poll-ms", type=click.FloatRange(0), default=0.0, help="Period in which signals are looked for.")
 @click.option(
     "--max-mb", type=click.IntRange(1), default=LIMIT_BYTES // _MEGABYTE, show_default=True, help="Largest input."
 )
@@ -76,12 +89,17 @@ def evaluate(
     predictions_format: str | None,
     frames: int | None,
     size: tuple[int, int] | None,
+    markers: Path | None,
+    offset_ns: int | None,
+    offset_uncertainty_ms: float | None,
+    poll_ms: float,
     max_mb: int,
 ) -> None:
     """Measure PREDICTIONS against TRUTH, and judge them by criteria.
 
     TRUTH is COCO JSON, CVAT XML, KITTI or YOLO labels, or MOT text; PREDICTIONS are COCO results, MOT text, KITTI or
-    YOLO labels with a confidence. Files or folders.
+    YOLO labels with a confidence. Files or folders. With --protocol camera they are a recording of signals, CSV or
+    JSON Lines, and --markers or --offset-ns joins its clock with the video's.
 
     Exit codes: 0 PASS, or no criteria; 1 FAIL; 3 INCONCLUSIVE, the data are too few; 2 wrong usage or input, nothing
     was measured.
@@ -93,18 +111,27 @@ def evaluate(
         chosen = load_protocol(protocol or PROTOCOL_OF.get(annotations.format, "coco"))
         if score is not None:
             chosen = replace(chosen, score_threshold=score)
-        found = read_predictions(predictions, annotations, format_=predictions_format, limit_bytes=limit)
-        data = to_dataset(annotations, found)
-        figures = measure_all(
-            data,
-            chosen,
-            times=times_of(annotations),
-            resamples=resamples,
-            seed=seed,
-            least=_least(asked),
-            errors=errors,
-            pixels=not annotations.normalised,
-        )
+        if chosen.task == "camera":
+            clocks = clocks_of(markers, offset_ns, offset_uncertainty_ms, limit)
+            recording = read_signals(predictions, videos=annotations.sequences, limit_bytes=limit)
+            measured = evaluate_recording(
+                annotations, recording, clocks, chosen, poll_ms=poll_ms, resamples=resamples, seed=seed
+            )
+            figures = to_figures(measured)
+            counted = {"signals": len(recording)}
+        else:
+            found = read_predictions(predictions, annotations, format_=predictions_format, limit_bytes=limit)
+            figures = measure_all(
+                to_dataset(annotations, found),
+                chosen,
+                times=times_of(annotations),
+                resamples=resamples,
+                seed=seed,
+                least=_least(asked),
+                errors=errors,
+                pixels=not annotations.normalised,
+            )
+            counted = {"boxes": len(found)}
         report = judge_figures(figures, asked) if asked else None
     except VruError as error:
         fail(error)
@@ -117,7 +144,7 @@ def evaluate(
             "boxes": len(annotations.boxes),
             "classes": list(annotations.labels),
         },
-        "predictions": {"path": str(predictions), "boxes": len(found)},
+        "predictions": {"path": str(predictions), **counted},
     }
     text = json.dumps(document(figures, chosen, inputs, report), indent=1, allow_nan=False) + "\n"
     if json_path is not None and str(json_path) != "-":

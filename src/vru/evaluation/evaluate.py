@@ -9,11 +9,13 @@ import numpy as np
 from vru.domain import Box, Detection, GroundTruth, Measurement, VruError
 from vru.evaluation.alarms import FalseAlarm, false_alarms
 from vru.evaluation.estimates import Estimate
-from vru.evaluation.latency import TrackOutcome, track_outcomes
+from vru.evaluation.latency import TrackOutcome, detection_curve, track_outcomes
 from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match
 from vru.evaluation.measuring import METRICS, Sample
 from vru.evaluation.settings import EvaluationSettings
 from vru.evaluation.slices import ALL, Sliced, check_slices, take
+from vru.evaluation.survival import SurvivalCurve
+from vru.evaluation.visibility import TrackTiming, track_timings
 
 # Truth and detections of one frame must carry the same media time, to within rounding.
 _SAME_TIME_S = 0.002
@@ -28,11 +30,16 @@ class SliceEvaluation:
     name: str
     estimates: Mapping[str, Estimate]
     tracks: tuple[TrackOutcome, ...]
+    timings: tuple[TrackTiming, ...]
     not_evaluated: tuple[int, ...]
     true_positives: int
     false_positives: int | None
     false_negatives: int
     alarms: tuple[FalseAlarm, ...]
+
+    def survival(self) -> SurvivalCurve:
+        """The share of road users still undetected after so much time; misses stay undetected for good."""
+        return detection_curve(self.tracks)
 
     def measurement(self, metric: str, confidence_level: float) -> Measurement:
         """The metric with its two-sided interval at ``confidence_level``.
@@ -181,6 +188,9 @@ def _evaluate_slice(
     matches = match(sliced.truth, sliced.detections, frames, settings.iou_threshold)
     matches = replace(matches, outcome=_excuse_outside(sliced, matches.outcome, matches.boxes))
     outcomes, not_evaluated = track_outcomes(sliced.truth, matches, frames, settings.score_threshold)
+    timings = track_timings(
+        sliced.truth, matches, frames, settings.score_threshold, settings.reasonable_height
+    )  # fmt: skip
     number_of = {track.track_id: number for number, track in enumerate(sliced.truth.tracks)}
     known = sliced.in_slice is not None
     alarms = false_alarms(matches, settings.score_threshold, settings.alarm_link_iou) if known else []
@@ -189,8 +199,9 @@ def _evaluate_slice(
     hits = int((counted == TRUE_POSITIVE).sum())
     return SliceEvaluation(
         name=name,
-        estimates=sample.estimates(alarms, not_evaluated=len(not_evaluated), false_positives_known=known),
+        estimates=sample.estimates(alarms, timings, not_evaluated=len(not_evaluated), false_positives_known=known),
         tracks=tuple(outcomes),
+        timings=tuple(timings),
         not_evaluated=tuple(not_evaluated),
         true_positives=hits,
         false_positives=int((counted == FALSE_POSITIVE).sum()) if known else None,

@@ -295,6 +295,7 @@ def _video(job: _Job, times: Sequence[float]) -> None:
         iou_threshold=job.protocol.overlap,
         resamples=max(1000 if job.resamples is None else job.resamples, 100),
         seed=job.seed,
+        reasonable_height=job.protocol.reasonable_height,
     )
     evaluation = evaluate_video(job.data, times, settings)
     if evaluation is not None:

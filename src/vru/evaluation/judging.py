@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from vru.domain import Comparator, Criterion, CriterionResult, Measurement, Severity, Verdict, VerdictReport
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.evaluate import Evaluation, check_metric
-from vru.evaluation.measuring import METRICS
+from vru.evaluation.measuring import METRICS, unit_of
 from vru.evaluation.slices import check_slices
 
 
@@ -166,9 +166,11 @@ def _figure(criterion: Criterion, estimate: Estimate) -> str:
 def _number(value: float, metric: str) -> str:
     if math.isinf(value):
         return "no limit"
-    unit = METRICS.get(metric, "")
+    unit = unit_of(metric)
     if unit == "ms":
         return f"{value:.1f} ms"
     if unit == "1/min":
         return f"{value:.3g} a minute"
+    if unit == "ppm":
+        return f"{value:.3g} ppm"
     return f"{value:.0f}" if unit else f"{value:.4f}"

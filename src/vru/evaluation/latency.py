@@ -8,6 +8,7 @@ import numpy as np
 
 from vru.domain import GroundTruth, VruClass
 from vru.evaluation.matching import TRUE_POSITIVE, Matches
+from vru.evaluation.survival import SurvivalCurve, with_misses
 
 
 class Outcome(StrEnum):
@@ -89,22 +90,20 @@ def track_outcomes(
     return outcomes, unseen
 
 
-def latency_quantile(tracks: Sequence[TrackOutcome], quantile: float) -> float | None:
-    """Time in ms by which the share ``quantile`` of all tracks is detected; None if it never is.
+def detection_curve(tracks: Sequence[TrackOutcome]) -> SurvivalCurve:
+    """The share of tracks still undetected after so much time.
 
-    A Kaplan-Meier estimate (1958) in which a track cut short by the end of the video is censored at that time, and a
-    track that left the picture undetected is censored at infinity: it stays among the undetected for good, as in Fine
-    and Gray's subdistribution (1999). Censoring it when it left, as plain Kaplan-Meier would, assumes that it would
-    have been detected later, and hides the miss. Without tracks cut short, the estimate is the share of all tracks that
-    were detected within that time.
+    A track cut short by the end of the video is censored at that time; one that left the picture undetected stays
+    among the undetected for good (see ``with_misses``). Without tracks cut short, 1 minus the curve is the share of all
+    tracks that were detected within that time.
     """
-    remaining = len(tracks)
-    undetected = 1.0
-    leaving = [track for track in tracks if track.outcome != Outcome.MISSED]
-    for track in sorted(leaving, key=lambda track: (track.observed_ms, track.outcome == Outcome.CUT_SHORT)):
-        if track.outcome == Outcome.DETECTED:
-            undetected *= 1 - 1 / remaining
-            if 1 - undetected >= quantile - 1e-12:
-                return track.observed_ms
-        remaining -= 1
-    return None
+    return with_misses(
+        [track.observed_ms for track in tracks],
+        [track.outcome == Outcome.DETECTED for track in tracks],
+        [track.outcome == Outcome.MISSED for track in tracks],
+    )
+
+
+def latency_quantile(tracks: Sequence[TrackOutcome], quantile: float) -> float | None:
+    """Time in ms by which the share ``quantile`` of all tracks is detected; None if it never is."""
+    return detection_curve(tracks).quantile(quantile)

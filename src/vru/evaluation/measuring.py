@@ -14,6 +14,7 @@ from vru.evaluation.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floa
 from vru.evaluation.resampling import Units
 from vru.evaluation.settings import EvaluationSettings
 from vru.evaluation.tables import ratio
+from vru.evaluation.visibility import TrackTiming, timing_figures
 
 # Every metric's name and unit.
 METRICS: Mapping[str, str] = {
@@ -25,9 +26,34 @@ METRICS: Mapping[str, str] = {
     "latency_median_ms": "ms",
     "latency_p95_ms": "ms",
     "latency_resolution_ms": "ms",
+    "latency_reasonable_median_ms": "ms",
+    "latency_reasonable_p95_ms": "ms",
+    "longest_gap_median_ms": "ms",
+    "longest_gap_p95_ms": "ms",
+    "reacquisition_median_ms": "ms",
+    "reacquisition_p95_ms": "ms",
     "false_alarms_per_minute": "1/min",
     "tracks_not_evaluated": "tracks",
 }
+
+# Further metrics of camera runs, and theirs.
+CAMERA_UNITS: Mapping[str, str] = {
+    "latency_jitter_ms": "ms",
+    "latency_drift_ppm": "ppm",
+    "latency_uncertainty_ms": "ms",
+    "false_alarm_signals": "signals",
+    "early_signals": "signals",
+    "duplicate_signals": "signals",
+    "ambiguous_detections": "tracks",
+    "offset_ms": "ms",
+    "offset_drift_ppm": "ppm",
+    "offset_jitter_ms": "ms",
+}
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a metric, "" if it has none."""
+    return METRICS.get(metric, CAMERA_UNITS.get(metric, ""))
 
 
 def clips(frames: Mapping[int, float], clip_seconds: float) -> tuple[Ints, Floats]:
@@ -113,10 +139,16 @@ class Sample:
         self.draws = _Draws.of(len(outcomes), self.clip_count, settings)
 
     def estimates(
-        self, alarms: Sequence[FalseAlarm], *, not_evaluated: int, false_positives_known: bool
+        self,
+        alarms: Sequence[FalseAlarm],
+        timings: Sequence[TrackTiming],
+        *,
+        not_evaluated: int,
+        false_positives_known: bool,
     ) -> dict[str, Estimate]:
         """Every metric. Figures that count false positives have no value if those cannot be told for the slice."""
         result: dict[str, Estimate] = dict(self._track_figures())
+        result |= timing_figures(timings)
         result |= self._box_figures(known=false_positives_known)
         result["ap50"] = self._average_precision(known=false_positives_known)
         starts = np.array([alarm.first_frame for alarm in alarms], dtype=np.int64)

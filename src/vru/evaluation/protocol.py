@@ -12,11 +12,12 @@ from vru.domain import VruError
 from vru.evaluation.kitti import Difficulty
 from vru.evaluation.miss_rate import FPPI_POINTS
 
-TASKS = ("detection", "tracking", "kitti")
+TASKS = ("detection", "tracking", "kitti", "camera")
 FIGURES: Mapping[str, tuple[str, ...]] = {
     "detection": ("coco", "point", "miss_rate", "calibration", "video"),
     "tracking": ("clear", "identity", "hota"),
     "kitti": ("kitti",),
+    "camera": ("signals",),
 }
 _HOW = "docs/measuring.md describes protocols."
 Range = tuple[float, float]
@@ -63,6 +64,10 @@ class Protocol:
     headline: str = ""
     fppi_points: tuple[float, ...] = FPPI_POINTS
     bins: int = 15
+    tolerance_ms: float = 100.0
+    early_ms: float = 1000.0
+    start: str = "visible"
+    reasonable_height: float = 50.0
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -257,4 +262,8 @@ _READERS: Mapping[str, Callable[[object, str], Any]] = {
     "headline": _text,
     "fppi_points": _points,
     "bins": _count,
+    "tolerance_ms": _real(0, 60_000),
+    "early_ms": _real(0, 60_000),
+    "start": _one_of("visible", "reasonable"),
+    "reasonable_height": _real(0, 1e5),
 }

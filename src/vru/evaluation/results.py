@@ -8,7 +8,7 @@ from vru.domain import Criterion, CriterionResult, Measurement, VerdictReport, V
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.figures import ALL, Figures
 from vru.evaluation.judging import combine, decide, holm
-from vru.evaluation.measuring import METRICS
+from vru.evaluation.measuring import unit_of
 from vru.evaluation.protocol import Protocol
 
 CONFIDENCE_LEVEL = 0.95
@@ -24,7 +24,7 @@ def measurement(metric: str, estimate: Estimate, slice_: str = ALL, level: float
         low if known and math.isfinite(low) else None,
         high if known and math.isfinite(high) else None,
         estimate.n,
-        METRICS.get(metric, ""),
+        unit_of(metric),
         level,
         slice_,
     )

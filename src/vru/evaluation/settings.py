@@ -17,6 +17,7 @@ class EvaluationSettings:
     ``clip_seconds``: length of the time segments that are resampled as independent units.
     ``alarm_link_iou``: false positives of one class in consecutive evaluated frames that overlap at least this much are
     one false alarm.
+    ``reasonable_height``: pixels from which a road user is of reasonable size, for the latencies from there on.
     ``model``: name of the model under test; ground truth that it made itself is refused.
     ``slices``: the subsets to measure besides "all"; see ``vru.evaluation.slices``.
     """
@@ -28,6 +29,7 @@ class EvaluationSettings:
     seed: int = 0
     clip_seconds: float = 10.0
     alarm_link_iou: float = 0.3
+    reasonable_height: float = 50.0
     model: str | None = None
     slices: tuple[str, ...] = ()
 
@@ -44,3 +46,5 @@ class EvaluationSettings:
             raise VruError(f"{self.resamples} resamples are too few for an interval.", "Use at least 100.")
         if not self.clip_seconds > 0:
             raise VruError(f"A clip cannot last {self.clip_seconds} seconds.", "Use a length above 0.")
+        if not 0 <= self.reasonable_height < math.inf:
+            raise VruError(f"A reasonable height cannot be {self.reasonable_height} pixels.", "50 is usual.")

@@ -37,8 +37,18 @@ def evaluate_video(data: DataSet, times: Sequence[float], settings: EvaluationSe
         if box[2] > 0 and box[3] > 0
     ]
     frames = dict(zip(frame, time_of, strict=True))
-    truth = GroundTruth(0, 0, max(frame) + 1, _tracks(data, classes, times), approved_by="the command line")
-    return evaluate(truth, detections, frames, settings)
+    return evaluate(ground_truth_of(data, times), detections, frames, settings)
+
+
+def ground_truth_of(data: DataSet, times: Sequence[float]) -> GroundTruth:
+    """The tracks of a data set that is one video; ``times`` are the media seconds of its pictures.
+
+    Raises:
+        VruError: a label is no class of road user, or a track has two.
+    """
+    classes = [parse_class(label) for label in data.labels]
+    frames = int(data.frame.max()) + 1 if data.pictures else 0
+    return GroundTruth(0, 0, frames, _tracks(data, classes, times), approved_by="the command line")
 
 
 def _tracks(data: DataSet, classes: Sequence[VruClass], times: Sequence[float]) -> tuple[Track, ...]:

@@ -12,6 +12,7 @@ from vru.formats.cvat import write_cvat
 from vru.formats.files import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS, read_predictions, read_truth
 from vru.formats.kitti import write_kitti_tracking
 from vru.formats.mot import write_mot
+from vru.formats.signals import MarkerRecording, SignalRecording, read_markers, read_signals
 from vru.formats.video import Timeline, read_video_truth, video_truth
 
 __all__ = [
@@ -22,9 +23,13 @@ __all__ = [
     "BoxRow",
     "Boxes",
     "FormatError",
+    "MarkerRecording",
     "Picture",
+    "SignalRecording",
     "Timeline",
+    "read_markers",
     "read_predictions",
+    "read_signals",
     "read_truth",
     "read_video_truth",
     "video_truth",

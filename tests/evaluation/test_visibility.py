@@ -1,0 +1,141 @@
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given, settings
+from tests.evaluation.strategies import Case, cases
+from tests.evaluation.truths import box, detection, frames, track, truth
+
+from vru.domain import GroundTruth
+from vru.evaluation import EvaluationSettings, evaluate
+from vru.evaluation.latency import Outcome
+from vru.evaluation.matching import TRUE_POSITIVE, match
+from vru.evaluation.visibility import TrackTiming, Undetected, track_timings
+
+D, M, C = Outcome.DETECTED, Outcome.MISSED, Outcome.CUT_SHORT
+
+
+def run(ground_truth: GroundTruth, found: list[int], *, stride: int = 1, height: float = 30) -> TrackTiming:
+    evaluated = frames(100, stride)
+    matches = match(ground_truth, [detection(frame) for frame in found], evaluated, 0.5)
+    (only,) = track_timings(ground_truth, matches, evaluated, 0.5, height)
+    return only
+
+
+def told(times: tuple[Undetected, ...]) -> list[tuple[float, float, Outcome]]:
+    return [(time.start_s, round(time.observed_ms, 6), time.outcome) for time in times]
+
+
+def test_gaps_and_reacquisition_by_hand() -> None:
+    # Visible 10 to 30. Found at 13 and 14, lost from 15 to 17, found at 18 and 19, lost to the end.
+    timing = run(truth(track(1, 10, 30)), [13, 14, 18, 19])
+    assert told(timing.reacquisitions) == [(1.5, 300, D), (2.0, 1000, M)]
+    assert told((timing.longest_gap,)) == [(2.0, 1000, D)]
+    assert timing.slowest_reacquisition == timing.reacquisitions[1]
+
+
+def test_found_in_every_frame_leaves_no_gap() -> None:
+    timing = run(truth(track(1, 10, 30)), list(range(10, 31)))
+    assert timing.reacquisitions == () and timing.slowest_reacquisition is None
+    assert timing.longest_gap.observed_ms == 0
+
+
+def test_coming_back_after_being_hidden_starts_the_clock_again() -> None:
+    hidden = truth(track(1, 10, 40, ignore=frozenset(range(20, 30))))
+    timing = run(hidden, [*range(10, 18), *range(32, 41)])
+    # Lost at 18 and gone at 20; back at 30, found at 32.
+    assert told(timing.reacquisitions) == [(1.8, pytest.approx(100), M), (3.0, 200, D)]
+    assert told(run(hidden, [*range(10, 20), *range(30, 41)]).reacquisitions) == [(3.0, 0, D)]
+
+
+def test_never_detected_is_a_miss_and_has_no_reacquisition() -> None:
+    timing = run(truth(track(1, 10, 30)), [])
+    assert told((timing.longest_gap,)) == [(1.0, 2000, M)]
+    assert timing.reacquisitions == ()
+
+
+def test_the_video_s_end_cuts_a_gap_short() -> None:
+    timing = run(truth(track(1, 90, 99)), [91])
+    assert told(timing.reacquisitions) == [(9.2, 700, C)]
+    assert timing.longest_gap.outcome == C
+
+
+def test_the_clock_of_the_reasonable_size_starts_with_the_size() -> None:
+    grows = track(1, 10, 30)
+    boxes = tuple(
+        dataclasses.replace(b, box=box(height=20 if b.frame_index < 20 else 40)) for b in grows.boxes
+    )  # fmt: skip
+    tall = truth(dataclasses.replace(grows, boxes=boxes))
+    evaluated = frames(100)
+    found = [detection(12, box(height=20)), detection(24)]
+    (timing,) = track_timings(tall, match(tall, found, evaluated, 0.5), evaluated, 0.5, 30)
+    assert timing.reasonable == Undetected(2.0, pytest.approx(400), D)
+    (timing,) = track_timings(tall, match(tall, found, evaluated, 0.5), evaluated, 0.5, 10)
+    assert timing.reasonable == Undetected(1.0, pytest.approx(200), D)
+    (timing,) = track_timings(tall, match(tall, found, evaluated, 0.5), evaluated, 0.5, 50)
+    assert timing.reasonable is None
+
+
+def test_between_evaluated_frames_times_are_rounded_up() -> None:
+    timing = run(truth(track(1, 11, 33)), [20, 30], stride=5)
+    # Frames 15, 20, 25, 30 are evaluated; the clock starts at 11.
+    assert timing.reasonable == Undetected(1.1, pytest.approx(900), D)
+    assert told(timing.reacquisitions) == [(2.5, 500, D)]
+
+
+def test_the_metrics_have_their_names_and_count_tracks() -> None:
+    tracks = truth(*(track(number, number * 10, number * 10 + 8, size=(20, 60)) for number in range(9)))
+    found = [detection(number * 10 + 2, box(height=60)) for number in range(9)]
+    part = evaluate(tracks, found, frames(100), EvaluationSettings(resamples=100)).overall
+    assert part.estimates["latency_reasonable_median_ms"].value == pytest.approx(200)
+    assert part.estimates["longest_gap_p95_ms"].value == pytest.approx(500)
+    # Nobody was found again before leaving.
+    assert part.estimates["reacquisition_median_ms"].value is None
+    assert part.estimates["reacquisition_median_ms"].n == 9
+    assert part.survival().quantile(0.95) == part.estimates["latency_p95_ms"].value
+
+
+def slow(case: Case, number: int, threshold: float) -> tuple[list[float], list[float]]:
+    """Longest gap and reacquisitions of one track straight from the definition, walking frame by frame. A gap that
+    nothing ended is infinite.
+    """
+    matches = match(case.truth, case.detections, case.frames, 0.5)
+    hit = (matches.outcome == TRUE_POSITIVE) & (matches.score >= threshold) & (matches.track == number)
+    hits = set(matches.frame[hit].tolist())
+    counted = {b.frame_index: b.time_s for b in case.truth.tracks[number].boxes if not b.ignore}
+    gaps, again, seen, since, hidden_at = [], [], False, None, -1.0
+    for position, (frame, time) in enumerate(case.frames.items()):
+        if frame not in counted:
+            if since is not None:
+                again += [math.inf] if seen else []
+                last = max(t for t in counted.values() if t < time)
+                gaps.append(last - since)
+            since, hidden_at = None, time
+            continue
+        new_spell = position == 0 or list(case.frames)[position - 1] not in counted
+        if new_spell:
+            earlier = [t for t in counted.values() if (t > hidden_at or not gaps) and t <= time]
+            since = min(earlier)
+        if position in hits:
+            if since is not None:
+                gaps.append(time - since)
+                again += [time - since] if seen else []
+            since, seen = None, True
+        elif since is None:
+            since = time
+    if since is not None:
+        again += [math.inf] if seen else []
+        gaps.append(min(max(counted.values()), list(case.frames.values())[-1]) - since)
+    return gaps, again
+
+
+@given(case=cases())
+@settings(max_examples=200, deadline=None)
+def test_equal_to_a_walk_frame_by_frame(case: Case) -> None:
+    matches = match(case.truth, case.detections, case.frames, 0.5)
+    numbers = {t.track_id: number for number, t in enumerate(case.truth.tracks)}
+    for timing in track_timings(case.truth, matches, case.frames, 0.5, 50):
+        gaps, again = slow(case, numbers[timing.track_id], 0.5)
+        assert timing.longest_gap.observed_ms / 1000 == pytest.approx(max(gaps), abs=1e-9)
+        ours = [t.observed_ms / 1000 if t.outcome == D else math.inf for t in timing.reacquisitions]
+        assert ours == pytest.approx(again, abs=1e-9)
