@@ -33,7 +33,7 @@ _NOT_SOURCES = frozenset({"__pycache__", "node_modules", ".vite", "static", ".my
 # An allow-list: a video, a key or an .env that lies among the sources is not sent.
 _SOURCES = frozenset(
     {".py", ".pyi", ".typed", ".sql", ".mako"}
-    | {".html", ".css", ".json", ".ts", ".tsx", ".js", ".mjs", ".svg", ".ico", ".png", ".webp", ".woff2", ".npmrc"}
+    | {".html", ".css", ".typ", ".json", ".ts", ".tsx", ".js", ".mjs", ".svg", ".ico", ".png", ".webp", ".woff2", ".npmrc"}
     | {".yaml", ".onnx", ".txt", ".md"}  # of models
 )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from vru.domain import Box, Detection, GroundTruth, Measurement, VruError
 from vru.evaluation.alarms import FalseAlarm, false_alarms
+from vru.evaluation.curves import Curve, video_curves
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.latency import TrackOutcome, track_outcomes
 from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match
@@ -33,6 +34,7 @@ class SliceEvaluation:
     false_positives: int | None
     false_negatives: int
     alarms: tuple[FalseAlarm, ...]
+    curves: tuple[Curve, ...] = ()
 
     def measurement(self, metric: str, confidence_level: float) -> Measurement:
         """The metric with its two-sided interval at ``confidence_level``.
@@ -196,6 +198,7 @@ def _evaluate_slice(
         false_positives=int((counted == FALSE_POSITIVE).sum()) if known else None,
         false_negatives=len(matches.truth_frame) - hits,
         alarms=tuple(alarms),
+        curves=video_curves(matches, outcomes, len(frames)) if name == ALL else (),
     )
 
 

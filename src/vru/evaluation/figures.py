@@ -9,9 +9,11 @@ import numpy as np
 from vru.domain import VruError
 from vru.evaluation.calibration import calibration_of
 from vru.evaluation.coco import CocoFigures, match_coco, measure
+from vru.evaluation.curves import Curve, data_set_curves, detected_in_time
 from vru.evaluation.data_sets import evaluated_labels, prepared, setup_view
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.kitti import kitti
+from vru.evaluation.latency import TrackOutcome
 from vru.evaluation.miss_rate import miss_rate
 from vru.evaluation.operating_point import PointCounts, counts_at, rates
 from vru.evaluation.outcomes import Outcomes, View, match_all
@@ -55,6 +57,8 @@ class Figures:
     tide: Tide | None = None
     missed: Ints | None = None
     data: DataSet | None = None
+    tracks: tuple[TrackOutcome, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
 
 @dataclass(slots=True)
@@ -71,6 +75,7 @@ class _Job:
     slices: dict[str, Estimates] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     used: int = 0
+    tracks: tuple[TrackOutcome, ...] = ()
 
     def affordable(self, one: Callable[[], object]) -> int:
         """How many resamples to draw of what ``one`` computes."""
@@ -142,7 +147,10 @@ def measure_all(
         _forget_sizes(job)
     analysis = tide(seen, ignored, foreground=protocol.overlap) if errors else None
     missed = outcomes.missed(*headline, protocol.score_threshold)
-    return Figures(job.slices, job.units, job.used, tuple(job.notes), analysis, missed, seen)
+    curves = data_set_curves(outcomes, *headline, miss_rates="miss_rate" in protocol.figures)
+    in_time = detected_in_time(job.tracks)
+    curves += (in_time,) if in_time else ()
+    return Figures(job.slices, job.units, job.used, tuple(job.notes), analysis, missed, seen, job.tracks, curves)
 
 
 def _coco(job: _Job, outcomes: Outcomes) -> None:
@@ -262,6 +270,7 @@ def _video(job: _Job, times: Sequence[float]) -> None:
     if evaluation is not None:
         job.slices[ALL] = {**evaluation.overall.estimates, **job.slices[ALL]} | dict(evaluation.overall.estimates)
         job.notes += evaluation.notes
+        job.tracks = evaluation.overall.tracks
 
 
 def _calibration(job: _Job, outcomes: Outcomes, view: int, overlap: int) -> None:
