@@ -25,6 +25,7 @@ _COMMANDS = {
     "audit": ("vru.deploy.commands.guarding:audit", "Show who changed what, and check the record."),
     "doctor": ("vru.deploy.commands.doctor:doctor", "Name what is wrong with laptop and server, with the fix."),
     "evaluate": ("vru.evaluation.cli:evaluate", "Measure detections against ground truth, and judge them."),
+    "evidence": ("vru.reports.cli:evidence", "Check the signed evidence of a validation run."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
 

@@ -118,11 +118,13 @@ def charts_of(lines: Sequence[Line]) -> tuple[Chart, ...]:
         mine = tuple(line for line in lines if line.chart == name and line.points)
         if not mine:
             continue
+        # Where the staircase's last step is: beyond it there is only a flat line.
+        rise = max(line.points[-2][0] if len(line.points) > 1 else 0.0 for line in mine)
         furthest = max(x for line in mine for x, _ in line.points)
         ends = {
             "precision_recall": Axis(x_label, 0, 1),
             "miss_rate": Axis(x_label, _LEAST_FPPI, max(1.0, 10.0 ** math.ceil(math.log10(max(furthest, 1)))), True),
-            "detected_in_time": Axis(x_label, 0, furthest or 1.0),
+            "detected_in_time": Axis(x_label, 0, min(furthest, 2.5 * rise) or furthest or 1.0),
         }
         made.append(Chart(name, title, explanation, ends[name], Axis(y_label, share.low, share.high), mine))
     return tuple(made)
@@ -196,7 +198,7 @@ def figure(value: float | None) -> str:
     """A figure for a table: counts without, others with four significant decimals; a dash if it is not known."""
     if value is None:
         return "–"
-    if value == int(value) and abs(value) >= 2:
+    if value == int(value) and abs(value) != 1:
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 100 else f"{value:.4f}"
 

@@ -22,7 +22,10 @@ def report_of_evaluation(document: Mapping[str, Any]) -> Report:
         kind=f"Evaluation of files: {protocol['title']}",
         verdict=_verdict(document["verdict"]),
         approved=None,
-        inputs=(Section("Ground truth", facts(document["truth"])), Section("Detections", facts(document["predictions"]))),
+        inputs=(
+            Section("Ground truth", facts(document["truth"])),
+            Section("Detections", facts(document["predictions"])),
+        ),
         settings=(
             Fact("protocol", protocol["name"]),
             Fact("defined in", protocol["source"]),
@@ -37,7 +40,9 @@ def report_of_evaluation(document: Mapping[str, Any]) -> Report:
         notes=tuple(document["notes"]),
         tracks=_tracks(document.get("tracks", ())),
         curves=_lines(document.get("curves", ())),
-        errors=tuple(ErrorKind(kind, row["count"], row["ap_gained"]) for kind, row in document.get("errors", {}).items()),
+        errors=tuple(
+            ErrorKind(kind, row["count"], row["ap_gained"]) for kind, row in document.get("errors", {}).items()
+        ),
         platform=version("vru-platform"),
     )
 
