@@ -53,9 +53,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write everything to this file; - prints it."
 )
-@click.option(
-    "--html", "html_path", type=click.Path(path_type=Path), help="Write a report: one file, needs no network."
-)
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report: one file, for any browser.")
 @click.option("--pdf", "pdf_path", type=click.Path(path_type=Path), help="Write a report on paper (the extra pdf).")
 @click.option("--junit", "junit_path", type=click.Path(path_type=Path), help="Write JUnit XML: one test a criterion.")
 @click.option(
@@ -147,8 +145,8 @@ def evaluate(
         _fail(error)
     if json_path is not None and str(json_path) != "-":
         written[json_path] = text.encode()
-    for path, data in written.items():
-        _write(path, data)
+    for path, made in written.items():
+        _write(path, made)
     if json_path is not None and str(json_path) == "-":
         click.echo(text, nl=False)
     else:

@@ -80,7 +80,7 @@ def report_of_run(run: Mapping[str, Any], title: str, inputs: Iterable[Section])
         curves=_lines(metrics.get("curves", ())),
         errors=(),
         platform=version("vru-platform"),
-        times=tuple(Fact(name, run[key]) for name, key in times if run[key]) + (Fact("started by", run["created_by"]),),
+        times=(*(Fact(name, run[key]) for name, key in times if run[key]), Fact("started by", run["created_by"])),
         failure=run["error"] or (None if run["metrics"] else f"The run was {run['state']}; it has no figures."),
     )
 

@@ -23,7 +23,7 @@ from vru.reports.signing import PUBLIC_FILE, fingerprint, is_signed, load_public
 FORMAT = "vru-evidence/1"
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 RUN, METRICS, VERDICT = "run.json", "metrics.json", "verdict.json"
-DETECTIONS, TRUTH, FRAMES, REPORT = "detections.jsonl.gz", "ground-truth.jsonl.gz", "frames.json.gz", "report.html"
+DETECTIONS, TRUTH, FRAMES, REPORT = "detections.jsonl.gz", "ground-truth.jsonl.gz", "frames.jsonl.gz", "report.html"
 _UNLISTED = {MANIFEST, SIGNATURE}
 # These are read whole; everything else is read in pieces.
 _LARGEST_WHOLE = 64 << 20

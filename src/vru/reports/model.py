@@ -101,7 +101,8 @@ class Report:
     """A validation's outcome.
 
     ``approved`` is whether a person vouches for the ground truth, None where that is not recorded. ``failure`` says
-    why a run has no figures. ``times`` are those of a run; files have none, so that the same files give the same report.
+    why a run has no figures. ``times`` are those of a run; files have none, so that they give the same
+    report each time.
     """
 
     title: str

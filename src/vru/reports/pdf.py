@@ -70,15 +70,19 @@ def _data(report: Report) -> dict[str, Any]:
             for chart in charts.charts_of(report.curves)
         ],
         "figures": [
-            [row.slice, row.metric, charts.figure(row.value), charts.interval(row.low, row.high)]
-            + [f"{row.n} {row.units}".strip(), row.unit]
+            [
+                *(row.slice, row.metric, charts.figure(row.value), charts.interval(row.low, row.high)),
+                *(f"{row.n} {row.units}".strip(), row.unit),
+            ]
             for name in (ALL, *report.slices)
             for row in report.of_slice(name)
         ],
         "errors": [[row.kind, str(row.count), charts.figure(row.ap_gained)] for row in report.errors],
         "tracks": [
-            [str(track.track_id), track.road_user, f"{track.first_visible_s:.3f}", f"{track.last_visible_s:.3f}"]
-            + ["–" if track.latency_ms is None else f"{track.latency_ms:.1f}"]
+            [
+                *(str(track.track_id), track.road_user, f"{track.first_visible_s:.3f}", f"{track.last_visible_s:.3f}"),
+                "–" if track.latency_ms is None else f"{track.latency_ms:.1f}",
+            ]
             for track in missed_first[:_MOST_TRACKS]
         ],
         "tracks_left_out": max(0, len(report.tracks) - _MOST_TRACKS),

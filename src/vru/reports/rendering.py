@@ -61,9 +61,9 @@ def to_junit(report: Report) -> bytes:
         "failures": str(sum(case.find("failure") is not None for case in cases)),
         "errors": str(sum(case.find("error") is not None for case in cases)),
     }
-    root = ElementTree.Element("testsuites", name="VRU Platform", time="0", **counts)
-    skipped = {"skipped": str(sum(case.find("skipped") is not None for case in cases))}
-    suite = ElementTree.SubElement(root, "testsuite", name=title, time="0", **counts, **skipped)
+    root = ElementTree.Element("testsuites", {"name": "VRU Platform", "time": "0"} | counts)
+    counts["skipped"] = str(sum(case.find("skipped") is not None for case in cases))
+    suite = ElementTree.SubElement(root, "testsuite", {"name": title, "time": "0"} | counts)
     properties = ElementTree.SubElement(suite, "properties")
     named = [("platform", report.platform), ("verdict", report.verdict.value if report.verdict else "none")]
     named += [(fact.name, fact.value) for fact in report.settings]
@@ -73,7 +73,7 @@ def to_junit(report: Report) -> bytes:
     if report.notes:
         ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(report.notes))
     ElementTree.indent(root, " ")
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="utf-8") + b"\n"
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'.encode()
 
 
 def _case(result: Judged, classname: str) -> ElementTree.Element:

@@ -26,7 +26,7 @@ _FINGERPRINT = re.compile(r"SHA256:[0-9a-f]{64}")
 def signing_key(folder: Path) -> Ed25519PrivateKey:
     """The private key in ``folder``, made at the first need, readable by its owner alone.
 
-    Several processes may ask at once: all get the same key. ``public-key.pem`` is put beside it.
+    Several processes may ask at once: all get the same key.
 
     Raises:
         VruError: it cannot be read or made, or others may read it.
@@ -38,9 +38,6 @@ def signing_key(folder: Path) -> Ed25519PrivateKey:
         if path.stat().st_mode & 0o077:
             raise VruError(f"The signing key {path} can be read by others.", f"If nobody has: chmod 600 {path}")
         key = load_pem_private_key(path.read_bytes(), None)
-        public = folder / PUBLIC_FILE
-        if not public.exists():
-            public.write_bytes(public_pem(key.public_key()))  # type: ignore[arg-type]
     except OSError as error:
         raise VruError(
             f"The signing key {path} cannot be read or made: {error.strerror}.", "Mend the folder."
