@@ -1,6 +1,7 @@
 """A report as PDF, set by Typst: a wheel with everything in it, so that no server needs Pango or a browser."""
 
 import json
+import re
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -11,10 +12,11 @@ from vru.reports.model import ALL, Report
 
 # A report of every track of a long video would have hundreds of pages; the other formats have them all.
 _MOST_TRACKS = 400
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def to_pdf(report: Report) -> bytes:
-    """A tagged PDF (PDF/UA-1). The report goes in as data and is never read as markup.
+    """A tagged PDF. The report goes in as data and is never read as markup.
 
     Raises:
         VruError: Typst is not installed.
@@ -28,8 +30,16 @@ def to_pdf(report: Report) -> bytes:
             "typst is not installed: a report as PDF needs it.", "Install it: pip install 'vru-platform[pdf]'"
         ) from None
     template = files("vru.reports").joinpath("templates", "report.typ").read_bytes()
-    # Fonts of this machine would make the same report look different elsewhere, so they only fill in missing letters.
-    return bytes(typst.compile(template, sys_inputs={"report": json.dumps(_data(report))}, pdf_standards=["ua-1"]))
+    return bytes(typst.compile(template, sys_inputs={"report": json.dumps(_printable(_data(report)))}))
+
+
+def _printable(value: Any) -> Any:
+    """The same without control characters: no font has them."""
+    if isinstance(value, str):
+        return _CONTROL.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {name: _printable(part) for name, part in value.items()}
+    return [_printable(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _data(report: Report) -> dict[str, Any]:
