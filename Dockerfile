@@ -86,6 +86,7 @@ RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bi
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/formats/ ${SITE}/formats/
 COPY src/vru/service/ ${SITE}/service/
+COPY src/vru/reports/ ${SITE}/reports/
 COPY src/vru/evaluation/ ${SITE}/evaluation/
 COPY src/vru/validation_engine/ ${SITE}/validation_engine/
 RUN python -m compileall -q ${SITE}

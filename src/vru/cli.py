@@ -27,6 +27,7 @@ _COMMANDS = {
     "evaluate": ("vru.evaluation.cli:evaluate", "Measure detections against ground truth, and judge them."),
     "compare": ("vru.evaluation.comparing_cli:compare", "Say whether a new version of a model is worse."),
     "truth": ("vru.evaluation.truth_cli:truth", "Say how good ground truth is: agreement, effect of label noise."),
+    "evidence": ("vru.reports.cli:evidence", "Check the signed evidence of a validation run."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
 

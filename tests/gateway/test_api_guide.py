@@ -9,7 +9,9 @@ from vru.gateway.app import PREFIX, create_gateway
 from vru.gateway.settings import GatewaySettings
 
 GUIDE = Path(__file__).parents[2] / "docs" / "api.md"
-VARIABLES = {"PROJECT": "project_id", "VIDEO": "video_id", "TRUTH": "ground_truth_id", "RUN": "run_id"}
+VARIABLES = {"PROJECT": "project_id", "VIDEO": "video_id", "TRUTH": "ground_truth_id", "RUN": "run_id"} | {
+    "FORM": "form"
+}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,7 @@ def paths():
 
 
 def test_every_address_in_the_guide_exists(paths):
-    found = re.findall(r"\$API(/[\w/${}-]+)", GUIDE.read_text(encoding="utf-8"))
+    found = re.findall(r"\$API(/[\w/${}.-]+)", GUIDE.read_text(encoding="utf-8"))
     assert len(found) > 20
     for address in found:
         path = PREFIX + re.sub(r"\$(\w+)", lambda match: f"{{{VARIABLES[match[1]]}}}", address)

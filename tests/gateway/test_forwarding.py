@@ -99,6 +99,10 @@ def test_body_query_and_user_arrive_and_credentials_do_not(api):
         ("GET", "/runs", "/runs"),
         ("GET", "/runs/{id}", "/runs/{id}"),
         ("POST", "/runs/{id}/cancel", "/runs/{id}/cancel"),
+        ("GET", "/runs/{id}/report.html", "/runs/{id}/report.html"),
+        ("GET", "/runs/{id}/report.tracks.csv", "/runs/{id}/report.tracks.csv"),
+        ("GET", "/runs/{id}/evidence", "/runs/{id}/evidence"),
+        ("GET", "/evidence-key", "/evidence-key"),
         ("GET", "/cameras", "/cameras"),
         ("POST", "/cameras", "/cameras"),
         ("GET", "/cameras/{id}", "/cameras/{id}"),
@@ -115,7 +119,7 @@ def test_each_route_reaches_its_service(api, method, path, expected):
 
 
 def test_ids_are_checked_before_anything_is_forwarded(api):
-    for path in ("/runs/..%2f..%2fmetrics", "/cameras/1", "/runs/x/events"):
+    for path in ("/runs/..%2f..%2fmetrics", "/cameras/1", "/runs/x/events", f"/runs/{uuid.uuid4()}/report.exe"):
         assert api.client.get(path).status_code in (404, 422)
 
 

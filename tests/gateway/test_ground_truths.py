@@ -19,6 +19,9 @@ def upload(api, video, content, **parameters):
     )
 
 
+_BOMB = b'<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><annotations>&b;</annotations>'
+
+
 def count(settings, table):
     with psycopg.connect(settings.database_conninfo) as connection:
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
@@ -75,6 +78,12 @@ def test_what_is_for_another_video_stores_nothing(api, settings, video, coco):
             "the video has it at",
         ),
         (coco(change=lambda f: f["annotations"][-1].update(bbox=[60, 40, 20, 20])), "reaches outside of the frame"),
+        (coco(change=lambda f: f["annotations"][0].update(bbox=[1, 1, -5, 5])), "the box is -5 wide"),
+        (coco(change=lambda f: f["annotations"][0].update(bbox=[1, float("nan"), 5, 5])), "not a finite number"),
+        (coco(change=lambda f: f["annotations"][1].update(id=f["annotations"][0]["id"])), "is in the file twice"),
+        (coco(change=lambda f: f["categories"][0].update(name="lamp post")), "lamp post"),
+        (_BOMB, "entit"),
+        (b"<annotations>" + b"<a>" * 100_000, ""),
         (b"x,y,w,h", "neither COCO JSON nor CVAT XML"),
         (b"", "The upload is empty"),
     ]:

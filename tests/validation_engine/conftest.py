@@ -26,6 +26,7 @@ from vru.service.database.sessions import Database
 from vru.service.database.tables import GroundTruthSet, Project, TruthBoxRow, Video
 from vru.service.settings import ServiceSettings
 from vru.validation_engine.app import create_validation_engine
+from vru.validation_engine.settings import EngineSettings
 
 REPOSITORY = Path(__file__).parents[2]
 FRAMES = 100
@@ -117,19 +118,20 @@ def ml_engine(shared_ml_engine: MlEngine) -> MlEngine:
 
 
 @pytest.fixture
-def engine_settings(settings: ServiceSettings, ml_engine: MlEngine) -> ServiceSettings:
-    return ServiceSettings(**(settings.model_dump() | {"ml_engine_url": ml_engine.url}))
+def engine_settings(settings: ServiceSettings, ml_engine: MlEngine, tmp_path: Path) -> EngineSettings:
+    own = {"ml_engine_url": ml_engine.url, "evidence_dir": tmp_path / "evidence"}
+    return EngineSettings(**(settings.model_dump() | own))
 
 
 @pytest.fixture
-async def db(engine_settings: ServiceSettings) -> AsyncIterator[Database]:
+async def db(engine_settings: EngineSettings) -> AsyncIterator[Database]:
     database = Database(engine_settings)
     yield database
     await database.close()
 
 
 @pytest.fixture
-async def client(engine_settings: ServiceSettings) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(engine_settings: EngineSettings) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the validation engine's application, as the gateway calls it."""
     app = create_validation_engine(engine_settings)
     async with (

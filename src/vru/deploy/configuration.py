@@ -253,6 +253,7 @@ def directories() -> tuple[Directory, ...]:
         Directory("data/media", 10001, 10001, "0755"),
         Directory("data/media/videos", 10001, 10001, "0755"),
         Directory("data/camera", 10001, 10001, "0700"),
+        Directory("data/evidence", 10001, 10001, "0700"),
         # Written by the host program, read by nginx.
         Directory("data/routes", 0, 0, "0755"),
         Directory("backups", 0, 0, "0700"),

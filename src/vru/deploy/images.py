@@ -18,7 +18,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "api_gateway": ("domain", "formats", "service", "gateway"),
     "ml_engine": ("domain", "service", "ml_engine"),
     "camera_service": ("domain", "service", "scenes", "camera_service"),
-    "validation_engine": ("domain", "formats", "service", "evaluation", "validation_engine"),
+    "validation_engine": ("domain", "formats", "reports", "service", "evaluation", "validation_engine"),
     "frontend": ("domain", "service", "frontend"),
 }
 
@@ -34,6 +34,7 @@ _NOT_SOURCES = frozenset({"__pycache__", "node_modules", ".vite", "static", ".my
 _SOURCES = frozenset(
     {".py", ".pyi", ".typed", ".sql", ".mako"}
     | {".html", ".css", ".json", ".ts", ".tsx", ".js", ".mjs", ".svg", ".ico", ".png", ".webp", ".woff2", ".npmrc"}
+    | {".typ"}  # of reports
     | {".yaml", ".onnx", ".txt", ".md"}  # of models
 )
 

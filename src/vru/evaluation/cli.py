@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,10 +24,13 @@ from vru.formats import (
     LIMIT_BYTES,
     PREDICTION_FORMATS,
     Annotations,
+    digest,
     read_predictions,
     read_signals,
     read_truth,
 )
+from vru.reports import FORMATS as REPORTS
+from vru.reports import report_of_evaluation
 
 EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
 EXIT_UNUSABLE = 2
@@ -60,6 +63,12 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write everything to this file; - prints it."
 )
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report: one file, for any browser.")
+@click.option("--pdf", "pdf_path", type=click.Path(path_type=Path), help="Write a report on paper (the extra pdf).")
+@click.option("--junit", "junit_path", type=click.Path(path_type=Path), help="Write JUnit XML: one test a criterion.")
+@click.option(
+    "--csv", "csv_path", type=click.Path(path_type=Path), help="Write the figures, and NAME.tracks.csv beside them."
+)
 @click.option("--errors", is_flag=True, help="Add TIDE's six kinds of error, and what each costs.")
 @click.option("--score", type=float, help="Confidence from which a detection counts in precision and recall.")
 @click.option("--resamples", type=click.IntRange(0, 100_000), help="Resamples behind the intervals; 0 gives none.")
@@ -81,6 +90,10 @@ def evaluate(
     protocol: str | None,
     criteria: Path | None,
     json_path: Path | None,
+    html_path: Path | None,
+    pdf_path: Path | None,
+    junit_path: Path | None,
+    csv_path: Path | None,
     errors: bool,
     score: float | None,
     resamples: int | None,
@@ -133,27 +146,48 @@ def evaluate(
             )
             counted = {"boxes": len(found)}
         report = judge_figures(figures, asked) if asked else None
+        hashed = {"truth": digest(truth), "predictions": digest(predictions)}
     except VruError as error:
         fail(error)
     inputs = {
         "truth": {
             "path": str(truth),
+            "sha256": hashed["truth"],
             "format": annotations.format,
             "images": len(annotations.pictures),
             "sequences": len(annotations.sequences),
             "boxes": len(annotations.boxes),
             "classes": list(annotations.labels),
         },
-        "predictions": {"path": str(predictions), **counted},
+        "predictions": {"path": str(predictions), "sha256": hashed["predictions"], **counted},
+        "settings": {"score_threshold": chosen.score_threshold, "overlap": chosen.overlap, "seed": seed},
     }
-    text = json.dumps(document(figures, chosen, inputs, report), indent=1, allow_nan=False) + "\n"
+    content = document(figures, chosen, inputs, report)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    outputs = {"html": html_path, "pdf": pdf_path, "xml": junit_path, "csv": csv_path}
+    if csv_path is not None and figures.tracks:
+        outputs["tracks.csv"] = csv_path.with_suffix(".tracks.csv")
+    try:
+        written = _render(content, {name: path for name, path in outputs.items() if path is not None})
+    except VruError as error:
+        fail(error)
     if json_path is not None and str(json_path) != "-":
-        write(json_path, text)
+        written[json_path] = text.encode()
+    for path, made in written.items():
+        write(path, made)
     if json_path is not None and str(json_path) == "-":
         click.echo(text, nl=False)
     else:
         _show(figures, report, chosen.title)
     sys.exit(EXIT[report.verdict] if report else 0)
+
+
+def _render(content: dict[str, Any], outputs: Mapping[str, Path]) -> dict[Path, bytes]:
+    """The reports asked for: all are made before the first is written."""
+    if not outputs:
+        return {}
+    report = report_of_evaluation(content)
+    return {path: REPORTS[name].render(report) for name, path in outputs.items()}
 
 
 def fail(error: VruError) -> NoReturn:
@@ -175,11 +209,11 @@ def _least(criteria: Sequence[Criterion]) -> int:
     return _LEAST if asked else 0
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, data: bytes) -> None:
     """Write it whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -97,7 +97,7 @@ def compare(
         click.echo(text, nl=False)
     else:
         if json_path is not None:
-            write(json_path, text)
+            write(json_path, text.encode())
         _show(found, judged, misses, verdict, power)
     sys.exit(EXIT[verdict])
 

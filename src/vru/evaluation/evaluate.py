@@ -8,6 +8,7 @@ import numpy as np
 
 from vru.domain import Box, Detection, GroundTruth, Measurement, VruError
 from vru.evaluation.alarms import FalseAlarm, false_alarms
+from vru.evaluation.curves import Curve, video_curves
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.latency import TrackOutcome, detection_curve, track_outcomes
 from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match
@@ -36,6 +37,7 @@ class SliceEvaluation:
     false_positives: int | None
     false_negatives: int
     alarms: tuple[FalseAlarm, ...]
+    curves: tuple[Curve, ...] = ()
 
     def survival(self) -> SurvivalCurve:
         """The share of road users still undetected after so much time; misses stay undetected for good."""
@@ -207,6 +209,7 @@ def _evaluate_slice(
         false_positives=int((counted == FALSE_POSITIVE).sum()) if known else None,
         false_negatives=len(matches.truth_frame) - hits,
         alarms=tuple(alarms),
+        curves=video_curves(matches, outcomes, len(frames)) if name == ALL else (),
     )
 
 

@@ -9,9 +9,11 @@ import numpy as np
 from vru.domain import VruError
 from vru.evaluation.calibration import calibration_of
 from vru.evaluation.coco import CocoFigures, match_coco, measure
+from vru.evaluation.curves import Curve, data_set_curves, detected_in_time
 from vru.evaluation.data_sets import evaluated_labels, prepared, setup_view
 from vru.evaluation.estimates import Estimate, Rate
 from vru.evaluation.kitti import kitti
+from vru.evaluation.latency import TrackOutcome
 from vru.evaluation.miss_rate import miss_rate
 from vru.evaluation.operating_point import counts_at, rates
 from vru.evaluation.outcomes import Outcomes, View, match_all
@@ -62,6 +64,8 @@ class Figures:
     missed: Ints | None = None
     data: DataSet | None = None
     counted: Ints | None = None
+    tracks: tuple[TrackOutcome, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
 
 @dataclass(slots=True)
@@ -78,6 +82,7 @@ class _Job:
     slices: dict[str, Estimates] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     used: int = 0
+    tracks: tuple[TrackOutcome, ...] = ()
 
     def affordable(self, one: Callable[[], object]) -> int:
         """How many resamples to draw of what ``one`` computes."""
@@ -169,14 +174,20 @@ def measure_all(
     if not pixels:
         _forget_sizes(job)
     analysis = tide(seen, ignored, foreground=protocol.overlap) if errors else None
-    return _with_misses(job, outcomes, headline, protocol.score_threshold, analysis)
-
-
-def _with_misses(
-    job: _Job, outcomes: Outcomes, headline: tuple[int, int], score: float, errors: Tide | None
-) -> Figures:
-    missed, counted = outcomes.missed(*headline, score), np.flatnonzero(outcomes.counted_truth(headline[0]))
-    return Figures(job.slices, job.units, job.used, tuple(job.notes), errors, missed, outcomes.data, counted)
+    curves = data_set_curves(outcomes, *headline, miss_rates="miss_rate" in protocol.figures)
+    in_time = detected_in_time(job.tracks)
+    return Figures(
+        job.slices,
+        job.units,
+        job.used,
+        tuple(job.notes),
+        tide=analysis,
+        missed=outcomes.missed(*headline, protocol.score_threshold),
+        data=outcomes.data,
+        counted=np.flatnonzero(outcomes.counted_truth(headline[0])),
+        tracks=job.tracks,
+        curves=curves + ((in_time,) if in_time else ()),
+    )
 
 
 def _coco(job: _Job, outcomes: Outcomes) -> None:
@@ -301,6 +312,7 @@ def _video(job: _Job, times: Sequence[float]) -> None:
     if evaluation is not None:
         job.slices[ALL] = {**evaluation.overall.estimates, **job.slices[ALL]} | dict(evaluation.overall.estimates)
         job.notes += evaluation.notes
+        job.tracks = evaluation.overall.tracks
 
 
 def _calibration(job: _Job, outcomes: Outcomes, view: int, overlap: int) -> None:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from vru.domain import Criterion, CriterionResult, Measurement, VerdictReport, VruError
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.figures import ALL, Figures
 from vru.evaluation.judging import combine, decide, holm
+from vru.evaluation.latency import TrackOutcome
 from vru.evaluation.measuring import unit_of
 from vru.evaluation.protocol import Protocol
 
@@ -92,6 +94,8 @@ def document(
         "notes": list(figures.notes),
         "criteria": [_criterion(item) for item in report.results] if report else [],
         "verdict": report.verdict.value if report else None,
+        "tracks": [_track(track) for track in figures.tracks],
+        "curves": [asdict(curve) for curve in figures.curves],
     }
     if figures.tide is not None:
         result["errors"] = {
@@ -108,6 +112,18 @@ def _metrics(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
 def _measured(measured: Measurement, estimate: Estimate) -> dict[str, Any]:
     values = {"value": measured.value, "low": measured.low, "high": measured.high, "n": measured.n}
     return values | {"units": estimate.units} | ({"unit": measured.unit} if measured.unit else {})
+
+
+def _track(track: TrackOutcome) -> dict[str, Any]:
+    return {
+        "track_id": track.track_id,
+        "road_user": str(track.road_user),
+        "first_visible_s": track.first_visible_s,
+        "last_visible_s": track.last_visible_s,
+        "first_detected_s": track.first_detected_s,
+        "latency_ms": track.latency_ms,
+        "outcome": track.outcome.value,
+    }
 
 
 def _criterion(result: CriterionResult) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def agreement(first: Path, second: Path, json_path: Path | None) -> None:
         if str(json_path) == "-":
             click.echo(text, nl=False)
             return
-        write(json_path, text)
+        write(json_path, text.encode())
     console = Console(highlight=False, soft_wrap=True)
     table = Table("what", "value", title="Agreement of A and B", title_justify="left")
     table.add_row("boxes", f"{found.boxes[0]} and {found.boxes[1]}, {found.matched} matched")
@@ -122,7 +122,7 @@ def noise(
     ]
     text = json.dumps({"verdict": report.verdict.value, "label_noise": rows}, indent=1) + "\n"
     if json_path is not None and str(json_path) != "-":
-        write(json_path, text)
+        write(json_path, text.encode())
     if json_path is not None and str(json_path) == "-":
         click.echo(text, nl=False)
     else:

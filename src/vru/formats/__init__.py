@@ -9,7 +9,7 @@ What each format holds: ``docs/formats.md``.
 from vru.formats.annotations import Annotations, Boxes, BoxRow, FormatError, Picture
 from vru.formats.coco import write_coco
 from vru.formats.cvat import write_cvat
-from vru.formats.files import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS, read_predictions, read_truth
+from vru.formats.files import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS, digest, read_predictions, read_truth
 from vru.formats.kitti import write_kitti_tracking
 from vru.formats.mot import write_mot
 from vru.formats.signals import MarkerRecording, SignalRecording, read_markers, read_signals
@@ -27,6 +27,7 @@ __all__ = [
     "Picture",
     "SignalRecording",
     "Timeline",
+    "digest",
     "read_markers",
     "read_predictions",
     "read_signals",

@@ -1,6 +1,7 @@
 """From paths to annotations: which format a file or folder is in, how large it may be, and its reading."""
 
 import configparser
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -89,6 +90,25 @@ def read_predictions(
     with _named(path):
         no_duplicates(boxes, truth, "detections")
     return boxes
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file; of a folder, over the relative path and the SHA-256 of each of its files, in order of path.
+
+    Raises:
+        FormatError: a file cannot be read.
+    """
+    try:
+        if path.is_file():
+            with path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        lines = [
+            f"{digest(file)}  {file.relative_to(path).as_posix()}\n"
+            for file in sorted(item for item in path.rglob("*") if item.is_file())
+        ]
+    except OSError as error:
+        raise FormatError(f"{error.filename} cannot be read: {error.strerror}.", "Check the path.") from error
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _check_frames(annotations: Annotations) -> None:

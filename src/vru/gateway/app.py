@@ -118,6 +118,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
     api = APIRouter(prefix=PREFIX)
     for module in (auth, projects, videos, ground_truths, models, runs, cameras):
         api.include_router(module.router)
+    api.include_router(runs.keys)
     app.include_router(api)
     app.include_router(health.router)
     add_docs(app)

@@ -1,7 +1,7 @@
 """Validation runs: the gateway checks who asks, the validation engine does the rest."""
 
 import uuid
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
@@ -15,6 +15,7 @@ from vru.service.proxy import forward
 from vru.service.schemas import DetectionBody, RunBody, RunCreate, Schema
 
 router = APIRouter(prefix="/runs", tags=["runs"])
+keys = APIRouter(prefix="/evidence-key", tags=["runs"])
 
 
 class RunList(Schema):
@@ -97,6 +98,40 @@ async def follow_run(run_id: Identity, request: Request, user: CurrentUser, gate
 
 
 @router.get(
+    "/{run_id}/report.{form}",
+    summary="Get a run's report",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "The report as a file", "content": {"text/html": {}, "application/pdf": {}}},
+        **problems(401, 404, 409, 422, 503),
+    },
+)
+async def get_report(
+    run_id: Identity,
+    form: Literal["html", "pdf", "json", "csv", "tracks.csv", "xml"],
+    request: Request,
+    user: CurrentUser,
+    gateway: Gateway,
+) -> Response:
+    """A run that is over, to read (HTML, PDF), to work on (JSON, CSV), or for a pipeline (JUnit XML)."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}/report.{form}")
+
+
+@router.get(
+    "/{run_id}/evidence",
+    summary="Get a run's signed evidence",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "The evidence as a file", "content": {"application/zip": {}}},
+        **problems(401, 404, 409, 503),
+    },
+)
+async def get_evidence(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """Digests of all inputs, detections, metrics, verdict and report, signed. `vru evidence verify` checks it."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}/evidence")
+
+
+@router.get(
     "/{run_id}/detections",
     summary="Get a run's detections",
     response_model=DetectionList,
@@ -112,3 +147,17 @@ async def get_detections(
 ) -> Response:
     """All of them, or those from ``first_frame`` to ``last_frame``, both included."""
     return await _forward(request, gateway, user, f"/runs/{run_id}/detections")
+
+
+@keys.get(
+    "",
+    summary="Get the public key that signs evidence",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "PEM", "content": {"application/x-pem-file": {}}},
+        **problems(401, 503),
+    },
+)
+async def get_evidence_key(request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """Publish its fingerprint (the header ``X-VRU-Key-Fingerprint``) where those who check evidence will look."""
+    return await _forward(request, gateway, user, "/evidence-key")

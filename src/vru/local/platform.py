@@ -64,6 +64,7 @@ class Platform:
             "VRU_MEDIA_DIR": str(self.layout.media),
             "VRU_MODELS_DIR": str(self.models),
             "VRU_CAMERA_STATE_DIR": str(self.layout.root / "camera"),
+            "VRU_EVIDENCE_DIR": str(self.layout.root / "evidence"),
             "VRU_DATABASE_HOST": HOST,
             "VRU_DATABASE_PORT": str(ports["postgres"]),
             "VRU_DATABASE_NAME": postgres.DATABASE,

@@ -97,6 +97,14 @@ class TrackResult(Schema):
     latency_ms: float | None
 
 
+class CurveBody(Schema):
+    """One line of a chart. See ``vru.evaluation.curves.Curve``."""
+
+    chart: Literal["precision_recall", "miss_rate", "detected_in_time"]
+    series: str
+    points: list[tuple[float, float]]
+
+
 class RunMetrics(Schema):
     """What a completed run measured."""
 
@@ -106,6 +114,7 @@ class RunMetrics(Schema):
     false_positives: int
     false_negatives: int
     ground_truth_approved: bool
+    curves: list[CurveBody] = Field(default_factory=list, description="none in runs of platform versions before them")
 
 
 class RunBody(Schema):

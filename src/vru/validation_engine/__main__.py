@@ -3,14 +3,14 @@
 from pydantic import ValidationError
 
 from vru.service.app import fail, serve
-from vru.service.settings import ServiceSettings
 from vru.validation_engine.app import create_validation_engine
+from vru.validation_engine.settings import EngineSettings
 
 
 def main() -> None:
     """Run the service."""
     try:
-        settings = ServiceSettings()
+        settings = EngineSettings()
     except ValidationError as error:
         fail(error)
     serve(lambda: create_validation_engine(settings), settings.validation_engine_port)

@@ -9,6 +9,7 @@ from vru.evaluation import Evaluation, EvaluationSettings, evaluate, judge
 from vru.service.schemas import (
     CriterionBody,
     CriterionResultBody,
+    CurveBody,
     MeasurementBody,
     RunMetrics,
     RunSettings,
@@ -83,4 +84,5 @@ def _metrics(evaluation: Evaluation) -> RunMetrics:
         false_positives=overall.false_positives or 0,  # always known for "all"
         false_negatives=overall.false_negatives,
         ground_truth_approved=evaluation.approved,
+        curves=[CurveBody(**asdict(curve)) for curve in overall.curves],
     )

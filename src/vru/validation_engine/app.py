@@ -10,13 +10,14 @@ from vru.service.app import create_app
 from vru.service.database.sessions import Database
 from vru.service.http import create_session
 from vru.service.queue import create_queue
-from vru.service.settings import ServiceSettings
+from vru.validation_engine.documents import router as documents
 from vru.validation_engine.endpoints import router
+from vru.validation_engine.settings import EngineSettings
 
 
-def create_validation_engine(settings: ServiceSettings | None = None) -> FastAPI:
+def create_validation_engine(settings: EngineSettings | None = None) -> FastAPI:
     """The validation engine, ready for ``vru.service.app.serve``."""
-    settings = settings or ServiceSettings()
+    settings = settings or EngineSettings()
     database, redis = Database(settings), cache.connect(settings)
 
     @asynccontextmanager
@@ -41,4 +42,5 @@ def create_validation_engine(settings: ServiceSettings | None = None) -> FastAPI
         checks={"database": database.check, "redis": check_redis},
     )
     app.include_router(router)
+    app.include_router(documents)
     return app

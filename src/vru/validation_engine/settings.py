@@ -1,8 +1,17 @@
-"""Settings of the validation worker. The engine reads only what every service reads."""
+"""Settings of the validation engine and its workers."""
+
+from pathlib import Path
 
 from pydantic import Field
 
 from vru.service.settings import ServiceSettings
+
+
+class EngineSettings(ServiceSettings):
+    """What the validation engine reads besides the settings that all services share."""
+
+    evidence_dir: Path = Field(Path("/var/lib/vru/evidence"), description="where the key that signs evidence is")
+    image: str = Field("", description="the image that this runs in, with its content tag; named in evidence")
 
 
 class WorkerSettings(ServiceSettings):

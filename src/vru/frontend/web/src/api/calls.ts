@@ -101,3 +101,9 @@ export function uploadGroundTruth(
   const query = new URLSearchParams({ name: file.name, source });
   return upload(`${ROOT}/videos/${videoId}/ground-truths?${query}`, file, options);
 }
+
+/** Where a finished run's report is, as a file of a format: "html", "pdf", "json", "csv", "tracks.csv" or "xml". */
+export const reportUrl = (runId: string, form: string) => `${ROOT}/runs/${runId}/report.${form}`;
+
+/** Where a completed run's signed evidence is. */
+export const evidenceUrl = (runId: string) => `${ROOT}/runs/${runId}/evidence`;

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetRunData, GetRunErrors, GetRunResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StopCameraData, StopCameraErrors, StopCameraResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
+import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetEvidenceData, GetEvidenceErrors, GetEvidenceKeyData, GetEvidenceKeyErrors, GetEvidenceKeyResponses, GetEvidenceResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReportData, GetReportErrors, GetReportResponses, GetRunData, GetRunErrors, GetRunResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StopCameraData, StopCameraErrors, StopCameraResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -443,6 +443,36 @@ export const followRun = <ThrowOnError extends boolean = false>(options: Options
 });
 
 /**
+ * Get a run's report
+ *
+ * A run that is over, to read (HTML, PDF), to work on (JSON, CSV), or for a pipeline (JUnit XML).
+ */
+export const getReport = <ThrowOnError extends boolean = false>(options: Options<GetReportData, ThrowOnError>): RequestResult<GetReportResponses, GetReportErrors, ThrowOnError> => (options.client ?? client).get<GetReportResponses, GetReportErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/runs/{run_id}/report.{form}',
+    ...options
+});
+
+/**
+ * Get a run's signed evidence
+ *
+ * Digests of all inputs, detections, metrics, verdict and report, signed. `vru evidence verify` checks it.
+ */
+export const getEvidence = <ThrowOnError extends boolean = false>(options: Options<GetEvidenceData, ThrowOnError>): RequestResult<GetEvidenceResponses, GetEvidenceErrors, ThrowOnError> => (options.client ?? client).get<GetEvidenceResponses, GetEvidenceErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/runs/{run_id}/evidence',
+    ...options
+});
+
+/**
  * Get a run's detections
  *
  * All of them, or those from ``first_frame`` to ``last_frame``, both included.
@@ -563,6 +593,21 @@ export const getSnapshot = <ThrowOnError extends boolean = false>(options: Optio
             type: 'apiKey'
         }],
     url: '/api/v1/cameras/{camera_id}/snapshot',
+    ...options
+});
+
+/**
+ * Get the public key that signs evidence
+ *
+ * Publish its fingerprint (the header ``X-VRU-Key-Fingerprint``) where those who check evidence will look.
+ */
+export const getEvidenceKey = <ThrowOnError extends boolean = false>(options?: Options<GetEvidenceKeyData, ThrowOnError>): RequestResult<GetEvidenceKeyResponses, GetEvidenceKeyErrors, ThrowOnError> => (options?.client ?? client).get<GetEvidenceKeyResponses, GetEvidenceKeyErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/evidence-key',
     ...options
 });
 

@@ -135,6 +135,29 @@ export type CriterionResultBody = {
 };
 
 /**
+ * CurveBody
+ *
+ * One line of a chart. See ``vru.evaluation.curves.Curve``.
+ */
+export type CurveBody = {
+    /**
+     * Chart
+     */
+    chart: 'precision_recall' | 'miss_rate' | 'detected_in_time';
+    /**
+     * Series
+     */
+    series: string;
+    /**
+     * Points
+     */
+    points: Array<[
+        number,
+        number
+    ]>;
+};
+
+/**
  * DetectionBody
  *
  * One detected box. Pixels, origin top left; seconds of media time.
@@ -742,6 +765,12 @@ export type RunMetrics = {
      * Ground Truth Approved
      */
     ground_truth_approved: boolean;
+    /**
+     * Curves
+     *
+     * none in runs of platform versions before them
+     */
+    curves?: Array<CurveBody>;
 };
 
 /**
@@ -2209,6 +2238,100 @@ export type FollowRunResponses = {
 
 export type FollowRunResponse = FollowRunResponses[keyof FollowRunResponses];
 
+export type GetReportData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+        /**
+         * Form
+         */
+        form: 'html' | 'pdf' | 'json' | 'csv' | 'tracks.csv' | 'xml';
+    };
+    query?: never;
+    url: '/api/v1/runs/{run_id}/report.{form}';
+};
+
+export type GetReportErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type GetReportError = GetReportErrors[keyof GetReportErrors];
+
+export type GetReportResponses = {
+    /**
+     * The report as a file
+     */
+    200: unknown;
+};
+
+export type GetEvidenceData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/runs/{run_id}/evidence';
+};
+
+export type GetEvidenceErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type GetEvidenceError = GetEvidenceErrors[keyof GetEvidenceErrors];
+
+export type GetEvidenceResponses = {
+    /**
+     * The evidence as a file
+     */
+    200: Blob | File;
+};
+
+export type GetEvidenceResponse = GetEvidenceResponses[keyof GetEvidenceResponses];
+
 export type GetDetectionsData = {
     body?: never;
     path: {
@@ -2551,6 +2674,33 @@ export type GetSnapshotResponses = {
 };
 
 export type GetSnapshotResponse = GetSnapshotResponses[keyof GetSnapshotResponses];
+
+export type GetEvidenceKeyData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/evidence-key';
+};
+
+export type GetEvidenceKeyErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type GetEvidenceKeyError = GetEvidenceKeyErrors[keyof GetEvidenceKeyErrors];
+
+export type GetEvidenceKeyResponses = {
+    /**
+     * PEM
+     */
+    200: unknown;
+};
 
 export type GetPlatformHealthData = {
     body?: never;

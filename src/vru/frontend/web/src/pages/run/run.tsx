@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useCallback, useRef } from "react";
+import { evidenceUrl, reportUrl } from "@/api/calls";
 import { projectQuery, truthQuery, videoQuery } from "@/api/queries";
 import type { GroundTruth, Run, TrackResult, Video } from "@/api/types";
 import { Loading, Page } from "@/components/page";
@@ -79,6 +80,7 @@ export function RunPage() {
               </Panel>
             )}
             <Provenance run={run} video={video.data} truth={truth.data} />
+            {!live && <Downloads run={run} />}
           </div>
         </div>
         {run.metrics && (
@@ -88,6 +90,40 @@ export function RunPage() {
         )}
       </div>
     </Page>
+  );
+}
+
+const REPORTS = [
+  ["html", "Report"],
+  ["pdf", "PDF"],
+  ["json", "JSON"],
+  ["csv", "CSV of the figures"],
+  ["tracks.csv", "CSV of the tracks"],
+  ["xml", "JUnit XML"],
+] as const;
+
+/** The report as files, and the signed evidence. */
+function Downloads({ run }: { run: Run }) {
+  const link = "text-accent underline-offset-2 hover:underline";
+  return (
+    <Panel title="Report and evidence">
+      <ul className="flex flex-wrap gap-x-4 gap-y-1.5">
+        {REPORTS.map(([form, label]) => (
+          <li key={form}>
+            <a className={link} href={reportUrl(run.id, form)} target="_blank" rel="noreferrer">
+              {label}
+            </a>
+          </li>
+        ))}
+        {run.state === "completed" && (
+          <li>
+            <a className={link} href={evidenceUrl(run.id)} download>
+              Signed evidence
+            </a>
+          </li>
+        )}
+      </ul>
+    </Panel>
   );
 }
 

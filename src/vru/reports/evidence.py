@@ -1,0 +1,180 @@
+"""Evidence: a run's inputs by digest, its detections, metrics, verdict and report, signed, in one file.
+
+``manifest.json`` names every other file with its SHA-256; ``manifest.sig`` is the Ed25519 signature over it; the
+container (``vru.reports.container``) leaves no byte free. So one changed byte anywhere is found.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from vru.domain import VruError
+from vru.reports.container import ContainerError, Member, checked_content, open_container, pack
+from vru.reports.signing import PUBLIC_FILE, fingerprint, is_signed, load_public, public_pem
+
+FORMAT = "vru-evidence/1"
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+RUN, METRICS, VERDICT = "run.json", "metrics.json", "verdict.json"
+DETECTIONS, TRUTH, FRAMES, REPORT = "detections.jsonl.gz", "ground-truth.jsonl.gz", "frames.jsonl.gz", "report.html"
+_UNLISTED = {MANIFEST, SIGNATURE}
+# These are read whole; everything else is read in pieces.
+_LARGEST_WHOLE = 64 << 20
+# What a compressed file may become when someone asks for its content.
+LARGEST_UNPACKED = 2 << 30
+
+
+class EvidenceError(VruError):
+    """Evidence that proves nothing. The message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verified evidence file says: its manifest, and the fingerprint of the key that signed it.
+
+    ``trusted`` is whether that is the key that the reader expected; None if no key was given to compare with.
+    """
+
+    manifest: Mapping[str, Any]
+    key: str
+    trusted: bool | None
+    files: int
+
+
+def canonical_json(value: object) -> bytes:
+    """JSON with one way to write each value: sorted keys, ASCII, shortest floats; ends with a newline."""
+    return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def compressed(content: bytes) -> bytes:
+    """gzip without name and time, so that the same content gives the same bytes."""
+    return gzip.compress(content, compresslevel=6, mtime=0)
+
+
+def build(facts: Mapping[str, Any], contents: Mapping[str, bytes], key: Ed25519PrivateKey) -> Iterator[bytes]:
+    """The evidence file in pieces. ``facts`` go into the manifest; ``contents`` are the other files by name.
+
+    The same facts, contents and key give the same bytes: nothing in it depends on when it is made.
+
+    Raises:
+        ContainerError: it cannot be held in such a file.
+    """
+    public = public_pem(key.public_key())
+    listed = dict(contents) | {PUBLIC_FILE: public}
+    manifest = canonical_json(
+        {
+            **facts,
+            "format": FORMAT,
+            "key": fingerprint(key.public_key()),
+            "files": {
+                name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+                for name, content in listed.items()
+            },
+        }
+    )
+    return pack(listed | {MANIFEST: manifest, SIGNATURE: key.sign(manifest)})
+
+
+def verify(path: Path, trusted: str | None = None) -> Verified:
+    """Check everything about an evidence file. ``trusted`` is the fingerprint that its key must have.
+
+    Raises:
+        EvidenceError: it is not what was signed, or was signed by another key; says where.
+    """
+    try:
+        with path.open("rb") as stream:
+            return _verify(stream, trusted)
+    except OSError as error:
+        raise EvidenceError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+    except ContainerError as error:
+        raise EvidenceError(f"{path}: {error.message}", error.fix) from error
+
+
+def _verify(stream: BinaryIO, trusted: str | None) -> Verified:
+    members = {member.name: member for member in open_container(stream)}
+    missing = {MANIFEST, SIGNATURE, PUBLIC_FILE} - members.keys()
+    if missing:
+        raise EvidenceError(f"It has no {', '.join(sorted(missing))}: it is no evidence.", "Download it again.")
+    content = _whole(stream, members[MANIFEST])
+    key = load_public(_whole(stream, members[PUBLIC_FILE]))
+    if not is_signed(key, _whole(stream, members[SIGNATURE]), content):
+        raise EvidenceError("The signature is not that of the manifest.", "It was changed: do not trust it.")
+    mark = fingerprint(key)
+    if trusted is not None and trusted != mark:
+        raise EvidenceError(f"It was signed by another key: {mark}, not {trusted}.", "Do not trust it.")
+    manifest = _manifest(content)
+    if manifest["key"] != mark:
+        raise EvidenceError(f"It names the key {manifest['key']}, but was signed by {mark}.", "Do not trust it.")
+    listed: Mapping[str, Any] = manifest["files"]
+    strangers = sorted(members.keys() - listed.keys() - _UNLISTED)
+    if strangers:
+        raise EvidenceError(f"It holds {', '.join(strangers)}, which was not signed.", "Do not trust it.")
+    for name, expected in sorted(listed.items()):
+        if name not in members:
+            raise EvidenceError(f"{name} was signed, but is missing.", "Do not trust it.")
+        digest = hashlib.sha256()
+        for piece in checked_content(stream, members[name]):
+            digest.update(piece)
+        if digest.hexdigest() != expected["sha256"]:
+            raise EvidenceError(f"{name} is not what was signed: its SHA-256 differs.", "Do not trust it.")
+    return Verified(manifest, mark, None if trusted is None else True, len(members))
+
+
+def _manifest(content: bytes) -> dict[str, Any]:
+    try:
+        manifest = json.loads(content)
+        known = manifest["format"] == FORMAT
+        complete = isinstance(manifest["key"], str) and all(row["sha256"] for row in manifest["files"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EvidenceError("Its manifest is not one that this version knows.", "Update vru-platform.") from error
+    if not (known and complete):
+        raise EvidenceError(f"Its format is {manifest['format']!r}, not {FORMAT!r}.", "Update vru-platform.")
+    return dict(manifest)
+
+
+def read_json(path: Path, name: str) -> Any:
+    """A JSON file in an evidence file that was verified.
+
+    Raises:
+        EvidenceError: there is none.
+    """
+    return json.loads(_content(path, name))
+
+
+def read_lines(path: Path, name: str) -> Iterator[Any]:
+    """The lines of a compressed file of JSON lines in an evidence file that was verified.
+
+    Raises:
+        EvidenceError: there is none, or it would become larger than ``LARGEST_UNPACKED``.
+    """
+    total = 0
+    with gzip.open(io.BytesIO(_content(path, name, LARGEST_UNPACKED)), "rb") as stream:
+        try:
+            for line in stream:
+                total += len(line)
+                if total > LARGEST_UNPACKED:
+                    raise EvidenceError(f"{name} is larger than {LARGEST_UNPACKED >> 30} GiB.")
+                yield json.loads(line)
+        except (OSError, EOFError, zlib.error, ValueError) as error:
+            raise EvidenceError(f"{name} cannot be read: {error}.", "It was signed like this.") from error
+
+
+def _content(path: Path, name: str, limit: int = _LARGEST_WHOLE) -> bytes:
+    with path.open("rb") as stream:
+        for member in open_container(stream):
+            if member.name == name:
+                return _whole(stream, member, limit)
+    raise EvidenceError(f"It has no {name}.", "It is evidence of another kind of run.")
+
+
+def _whole(stream: BinaryIO, member: Member, limit: int = _LARGEST_WHOLE) -> bytes:
+    if member.size > limit:
+        raise EvidenceError(f"{member.name} has {member.size >> 20} MiB, more than {limit >> 20}.", "Do not trust it.")
+    return b"".join(checked_content(stream, member))

@@ -1,0 +1,140 @@
+"""What a report says, whatever it is written as."""
+
+from dataclasses import dataclass
+
+from vru.domain import Comparator, Severity, Verdict
+
+ALL = "all"
+# Slices are ordered by the first of these figures that a report has, and the sign that makes the worst come first.
+_HEADLINES = (("f1", 1), ("recall", 1), ("ap", 1), ("ap_moderate", 1), ("hota", 1), ("mota", 1), ("lamr", -1))
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line about an input or a setting."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What is known about one input: a video, a file, a model."""
+
+    title: str
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A figure with its two-sided interval; None where the data do not determine it. ``units`` says what n counts."""
+
+    metric: str
+    slice: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    units: str = ""
+    unit: str = ""
+    confidence_level: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A criterion, what was measured for it, and how it came out."""
+
+    comparator: Comparator
+    threshold: float
+    confidence_level: float
+    severity: Severity
+    measured: Measured
+    verdict: Verdict
+    reason: str
+    more_needed: int | None = None
+
+    @property
+    def requirement(self) -> str:
+        """Such as ``recall >= 0.95``; with the slice where it is not "all"."""
+        of = "" if self.measured.slice == ALL else f" ({self.measured.slice})"
+        unit = f" {self.measured.unit}" if self.measured.unit else ""
+        return f"{self.measured.metric}{of} {self.comparator.value} {self.threshold:g}{unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackRow:
+    """One road user. Times are media seconds; a miss has no detection and no latency."""
+
+    track_id: int
+    road_user: str
+    first_visible_s: float
+    last_visible_s: float
+    first_detected_s: float | None
+    latency_ms: float | None
+
+    @property
+    def outcome(self) -> str:
+        """``detected`` or ``not detected``."""
+        return "not detected" if self.first_detected_s is None else "detected"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart: see ``vru.evaluation.curves.Curve``."""
+
+    chart: str
+    series: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One of TIDE's kinds of error: how many, and how much average precision mending them would gain."""
+
+    kind: str
+    count: int
+    ap_gained: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A validation's outcome.
+
+    ``approved`` is whether a person vouches for the ground truth, None where that is not recorded. ``failure`` says
+    why a run has no figures. ``times`` are those of a run; files have none, so that they give the same
+    report each time.
+    """
+
+    title: str
+    kind: str
+    verdict: Verdict | None
+    approved: bool | None
+    inputs: tuple[Section, ...]
+    settings: tuple[Fact, ...]
+    measurements: tuple[Measured, ...]
+    criteria: tuple[Judged, ...]
+    notes: tuple[str, ...]
+    tracks: tuple[TrackRow, ...]
+    curves: tuple[Line, ...]
+    errors: tuple[ErrorKind, ...]
+    platform: str
+    times: tuple[Fact, ...] = ()
+    failure: str | None = None
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The slices besides "all", worst first: by F1, or the first other figure of the whole that there is."""
+        whole = {row.metric for row in self.measurements if row.slice == ALL}
+        parts = {row.slice for row in self.measurements} - {ALL}
+        headline, sign = next(((name, sign) for name, sign in _HEADLINES if name in whole), ("", 1))
+        values = {row.slice: row.value for row in self.measurements if row.metric == headline}
+
+        def badness(name: str) -> tuple[bool, float, str]:
+            value = values.get(name)
+            return (value is None, sign * (value or 0.0), name)
+
+        return tuple(sorted(parts, key=badness))
+
+    def of_slice(self, name: str) -> tuple[Measured, ...]:
+        """The figures of one slice."""
+        return tuple(row for row in self.measurements if row.slice == name)

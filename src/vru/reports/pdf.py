@@ -1,0 +1,107 @@
+"""A report as PDF, set by Typst: a wheel with everything in it, so that no server needs Pango or a browser."""
+
+import json
+import re
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from vru.domain import VruError
+from vru.reports import charts
+from vru.reports.model import ALL, Report
+
+# A report of every track of a long video would have hundreds of pages; the other formats have them all.
+_MOST_TRACKS = 400
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def to_pdf(report: Report) -> bytes:
+    """A tagged PDF. The report goes in as data and is never read as markup.
+
+    Raises:
+        VruError: Typst is not installed.
+    """
+    try:
+        import typst
+    except ModuleNotFoundError as error:
+        if error.name != "typst":
+            raise
+        raise VruError(
+            "typst is not installed: a report as PDF needs it.", "Install it: pip install 'vru-platform[pdf]'"
+        ) from None
+    template = files("vru.reports").joinpath("templates", "report.typ").read_bytes()
+    return bytes(typst.compile(template, sys_inputs={"report": json.dumps(_printable(_data(report)))}))
+
+
+def _printable(value: Any) -> Any:
+    """The same without control characters: no font has them."""
+    if isinstance(value, str):
+        return _CONTROL.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {name: _printable(part) for name, part in value.items()}
+    return [_printable(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _data(report: Report) -> dict[str, Any]:
+    """What the template shows, in words already."""
+    missed_first = sorted(report.tracks, key=lambda track: (track.latency_ms is not None, -(track.latency_ms or 0)))
+    return {
+        "title": report.title,
+        "kind": report.kind,
+        "verdict": report.verdict.value if report.verdict else "No verdict",
+        "failure": report.failure or ("" if report.verdict else "No criteria were given: figures only."),
+        "marked": report.approved is False,
+        "platform": report.platform,
+        "notes": report.notes,
+        "criteria": [
+            {
+                "verdict": result.verdict.value,
+                "severity": result.severity.value,
+                "requirement": result.requirement,
+                "confidence": f"{result.confidence_level * 100:g} % confidence",
+                "value": charts.figure(result.measured.value),
+                "n": str(result.measured.n),
+                "interval": charts.interval(result.measured.low, result.measured.high),
+                "plot": charts.draw_interval(result, charts.PAPER),
+                "reason": result.reason,
+            }
+            for result in report.criteria
+        ],
+        "charts": [
+            {
+                "title": chart.title,
+                "explanation": chart.explanation,
+                "svg": charts.draw(chart, charts.PAPER),
+                "legend": [
+                    {"name": charts.series_name(line), "colour": charts.PAPER.series[at % len(charts.PAPER.series)]}
+                    for at, line in enumerate(chart.lines)
+                ],
+            }
+            for chart in charts.charts_of(report.curves)
+        ],
+        "figures": [
+            [
+                *(row.slice, row.metric, charts.figure(row.value), charts.interval(row.low, row.high)),
+                *(f"{row.n} {row.units}".strip(), row.unit),
+            ]
+            for name in (ALL, *report.slices)
+            for row in report.of_slice(name)
+        ],
+        "errors": [[row.kind, str(row.count), charts.figure(row.ap_gained)] for row in report.errors],
+        "tracks": [
+            [
+                *(str(track.track_id), track.road_user, f"{track.first_visible_s:.3f}", f"{track.last_visible_s:.3f}"),
+                "–" if track.latency_ms is None else f"{track.latency_ms:.1f}",
+            ]
+            for track in missed_first[:_MOST_TRACKS]
+        ],
+        "tracks_left_out": max(0, len(report.tracks) - _MOST_TRACKS),
+        "facts": [
+            {"title": section["title"], "facts": section["facts"]}
+            for section in (
+                *map(asdict, report.inputs),
+                {"title": "Settings", "facts": list(map(asdict, report.settings))},
+                *([{"title": "Run", "facts": list(map(asdict, report.times))}] if report.times else ()),
+            )
+        ],
+    }

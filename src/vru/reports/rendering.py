@@ -1,0 +1,125 @@
+"""The formats of a report. Each is a pure function from ``Report`` to bytes: the same report gives the same bytes."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from xml.etree import ElementTree
+
+from vru.domain import Severity, Verdict
+from vru.reports.html import to_html
+from vru.reports.model import Judged, Measured, Report, TrackRow
+from vru.reports.pdf import to_pdf
+
+# What XML 1.0 has no way to write, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a report is written: the function, and the content type for a download."""
+
+    render: Callable[[Report], bytes]
+    media_type: str
+
+
+def to_json(report: Report) -> bytes:
+    """Everything that the report says, as one object."""
+    return (json.dumps({"format": "vru-report/1"} | asdict(report), indent=1, allow_nan=False) + "\n").encode()
+
+
+def to_csv(report: Report) -> bytes:
+    """One row a figure; an empty cell is a figure that the data do not determine."""
+    unapproved = {"ground_truth_approved": _approval(report)}
+    rows = [asdict(row) | unapproved for row in report.measurements]
+    return _csv([*_names(Measured), *unapproved], rows)
+
+
+def to_tracks_csv(report: Report) -> bytes:
+    """One row a road user."""
+    unapproved = {"ground_truth_approved": _approval(report)}
+    rows = [asdict(row) | {"outcome": row.outcome} | unapproved for row in report.tracks]
+    return _csv([*_names(TrackRow), "outcome", *unapproved], rows)
+
+
+def to_junit(report: Report) -> bytes:
+    """JUnit XML, one test case a criterion, as Jenkins and GitLab read it.
+
+    A required criterion that is FAIL or INCONCLUSIVE is a failure of that type: a pipeline stops unless the evidence
+    is there. An advisory one that did not pass is skipped, with the reason. A run without figures is an error.
+    """
+    title = _xml(report.title)
+    cases = [_case(result, _xml(report.kind)) for result in report.criteria]
+    if report.failure is not None:
+        case = ElementTree.Element("testcase", name="run", classname="vru", time="0")
+        ElementTree.SubElement(case, "error", type="FAILED", message=_xml(report.failure))
+        cases.append(case)
+    counts = {
+        "tests": str(len(cases)),
+        "failures": str(sum(case.find("failure") is not None for case in cases)),
+        "errors": str(sum(case.find("error") is not None for case in cases)),
+    }
+    root = ElementTree.Element("testsuites", {"name": "VRU Platform", "time": "0"} | counts)
+    counts["skipped"] = str(sum(case.find("skipped") is not None for case in cases))
+    suite = ElementTree.SubElement(root, "testsuite", {"name": title, "time": "0"} | counts)
+    properties = ElementTree.SubElement(suite, "properties")
+    named = [("platform", report.platform), ("verdict", report.verdict.value if report.verdict else "none")]
+    named += [(fact.name, fact.value) for fact in report.settings]
+    for name, value in named:
+        ElementTree.SubElement(properties, "property", name=_xml(name), value=_xml(value))
+    suite.extend(cases)
+    if report.notes:
+        ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(report.notes))
+    ElementTree.indent(root, " ")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'.encode()
+
+
+def _case(result: Judged, classname: str) -> ElementTree.Element:
+    name = f"{result.requirement} ({result.confidence_level:g} confidence)"
+    case = ElementTree.Element("testcase", name=_xml(name), classname=classname, time="0")
+    reason = _xml(result.reason)
+    if result.verdict == Verdict.PASS:
+        ElementTree.SubElement(case, "system-out").text = reason
+    elif result.severity == Severity.REQUIRED:
+        ElementTree.SubElement(case, "failure", type=result.verdict.value, message=reason).text = reason
+    else:
+        ElementTree.SubElement(case, "skipped", message=f"advisory, {result.verdict.value}: {reason}")
+    return case
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def _approval(report: Report) -> str:
+    return {True: "yes", False: "no", None: ""}[report.approved]
+
+
+def _names(of: type[Measured] | type[TrackRow]) -> list[str]:
+    return [field.name for field in fields(of)]
+
+
+def _csv(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\r\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_cell(row[name]) for name in names])
+    return stream.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    """A text that a spreadsheet would take for a formula gets an apostrophe (OWASP, CSV injection)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+FORMATS: Mapping[str, Format] = {
+    "html": Format(to_html, "text/html; charset=utf-8"),
+    "pdf": Format(to_pdf, "application/pdf"),
+    "json": Format(to_json, "application/json"),
+    "csv": Format(to_csv, "text/csv; charset=utf-8"),
+    "tracks.csv": Format(to_tracks_csv, "text/csv; charset=utf-8"),
+    "xml": Format(to_junit, "application/xml"),
+}

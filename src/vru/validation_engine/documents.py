@@ -1,0 +1,114 @@
+"""A run's report and evidence over HTTP."""
+
+import asyncio
+import uuid
+from enum import StrEnum
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response, StreamingResponse
+
+from vru.domain import RunState
+from vru.reports import FORMATS
+from vru.reports.html import content_policy
+from vru.reports.signing import fingerprint, public_pem, signing_key
+from vru.service.database.sessions import Database, Reading
+from vru.service.database.tables import Run
+from vru.service.errors import ConflictError, NotFoundError
+from vru.service.schemas import ModelBody, Problem
+from vru.validation_engine import repository, service
+from vru.validation_engine.models import find_model
+from vru.validation_engine.packing import Inputs, evidence_of, report_of
+from vru.validation_engine.settings import EngineSettings
+
+router = APIRouter(tags=["runs"], responses={404: {"model": Problem}, 409: {"model": Problem}})
+
+
+class ReportFormat(StrEnum):
+    """How a report is written: the ends of file names. See ``vru.reports.FORMATS``."""
+
+    HTML = "html"
+    PDF = "pdf"
+    JSON = "json"
+    CSV = "csv"
+    TRACKS_CSV = "tracks.csv"
+    JUNIT_XML = "xml"
+
+
+# Evidence holds a run's detections in memory: one at a time bounds it.
+_packing = asyncio.Semaphore(1)
+
+
+async def _finished(run_id: uuid.UUID, session: Reading) -> Run:
+    run = await service.get_run(session, run_id)
+    if not RunState(run.state).is_final:
+        raise ConflictError(f"Run {run_id} is {run.state}: it is not over yet.", "Ask again when it has ended.")
+    return run
+
+
+Finished = Annotated[Run, Depends(_finished)]
+
+
+async def _model(request: Request, run: Run) -> ModelBody | None:
+    settings: EngineSettings = request.app.state.settings
+    try:
+        return await find_model(request.app.state.http, settings.ml_engine_url, run.model, run.model_version)
+    except NotFoundError:
+        # The version was taken out of the repository since; the documents say so.
+        return None
+
+
+async def _inputs(request: Request, run: Run, session: Reading) -> Inputs:
+    project, video, truth = await repository.inputs(session, run.project_id, run.video_id, run.ground_truth_id)
+    if project is None or video is None or truth is None:
+        raise NotFoundError("The run's project, video or ground truth is gone.")
+    return Inputs(project, video, truth, await _model(request, run))
+
+
+@router.get("/runs/{run_id}/report.{form}", summary="Get a run's report", response_class=Response)
+async def run_report(form: ReportFormat, request: Request, run: Finished, session: Reading) -> Response:
+    """HTML, PDF, JSON, CSV (figures, or tracks), or JUnit XML."""
+    chosen = FORMATS[form.value]
+    report = report_of(run, await _inputs(request, run, session))
+    content = await asyncio.to_thread(chosen.render, report)
+    headers = {"Content-Disposition": f'inline; filename="vru-run-{run.id}.{form.value}"'}
+    if form.value == "html":
+        # It has a script of its own, and no business with this site: not even its cookies.
+        headers["Content-Security-Policy"] = f"{content_policy()}; sandbox allow-scripts; frame-ancestors 'none'"
+    return Response(content, media_type=chosen.media_type, headers=headers)
+
+
+@router.get("/runs/{run_id}/evidence", summary="Get a run's signed evidence", response_class=StreamingResponse)
+async def run_evidence(request: Request, run: Finished, session: Reading) -> StreamingResponse:
+    """One file; ``vru evidence verify`` checks it."""
+    if run.state != RunState.COMPLETED:
+        raise ConflictError(f"Run {run.id} is {run.state}: it has no figures to sign.", "Start it again.")
+    settings: EngineSettings = request.app.state.settings
+    database: Database = request.app.state.database
+    inputs = await _inputs(request, run, session)
+    async with _packing:
+        async with database.read() as reading:
+            video = await repository.video_with_times(reading, run.video_id)
+            if video is None:
+                raise NotFoundError("The run's video is gone.")
+            truth = await repository.ground_truth(reading, inputs.truth, video)
+            detections = await repository.all_detections(reading, run.id)
+        key = partial(signing_key, settings.evidence_dir)
+        made = await asyncio.to_thread(
+            lambda: list(evidence_of(run, inputs, truth, detections, video.frame_times, settings.image, key))
+        )
+    headers = {
+        "Content-Disposition": f'attachment; filename="vru-run-{run.id}.evidence.zip"',
+        "Content-Length": str(sum(map(len, made))),
+    }
+    return StreamingResponse(iter(made), media_type="application/zip", headers=headers)
+
+
+@router.get("/evidence-key", summary="Get the public key that signs evidence", response_class=Response)
+async def evidence_key(request: Request) -> Response:
+    """PEM. Its fingerprint is in the header ``X-VRU-Key-Fingerprint``."""
+    settings: EngineSettings = request.app.state.settings
+    key = (await asyncio.to_thread(signing_key, settings.evidence_dir)).public_key()
+    headers = {"X-VRU-Key-Fingerprint": fingerprint(key)}
+    return Response(public_pem(key), media_type="application/x-pem-file", headers=headers)
