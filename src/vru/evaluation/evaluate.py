@@ -9,6 +9,7 @@ import numpy as np
 from vru.domain import Box, Detection, GroundTruth, Measurement, VruError
 from vru.evaluation.alarms import FalseAlarm, false_alarms
 from vru.evaluation.estimates import Estimate
+from vru.evaluation.exclusion import without
 from vru.evaluation.latency import TrackOutcome, track_outcomes
 from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match
 from vru.evaluation.measuring import METRICS, Sample
@@ -130,6 +131,8 @@ def evaluate(
     check_independent(ground_truth.source, settings.model)
     check_slices(settings.slices)
     frames = dict(sorted(evaluated_frames.items()))
+    if settings.excluded:
+        ground_truth, frames = without(ground_truth, frames, settings.excluded)
     _check_times(ground_truth, detections, frames)
     ids = [track.track_id for track in ground_truth.tracks]
     if len(set(ids)) < len(ids):

@@ -19,6 +19,8 @@ class EvaluationSettings:
     one false alarm.
     ``model``: name of the model under test; ground truth that it made itself is refused.
     ``slices``: the subsets to measure besides "all"; see ``vru.evaluation.slices``.
+    ``excluded``: first and last frame of each part of the video that could not be looked at. These frames, and the
+    truth in them, count nowhere; nor does the time that they last.
     """
 
     score_threshold: float = 0.5
@@ -30,6 +32,7 @@ class EvaluationSettings:
     alarm_link_iou: float = 0.3
     model: str | None = None
     slices: tuple[str, ...] = ()
+    excluded: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.score_threshold):

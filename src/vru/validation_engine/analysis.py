@@ -23,6 +23,18 @@ class Analysis:
     metrics: dict[str, Any]
     verdict: Verdict
     reasons: list[dict[str, Any]]
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Clips of a run that could not be processed: first and last frame of each, and a sentence on each."""
+
+    clips: Sequence[tuple[int, int]] = ()
+    notes: Sequence[str] = ()
+
+
+_NOTHING = Exclusion()
 
 
 def to_criterion(body: CriterionBody) -> Criterion:
@@ -37,10 +49,12 @@ def analyse(
     settings: RunSettings,
     criteria: Sequence[CriterionBody],
     model: str,
+    exclusion: Exclusion = _NOTHING,
 ) -> Analysis:
     """Evaluate and judge. Takes seconds for a long video: call it outside of the event loop.
 
-    Besides "all" it measures the criteria's slices, and each class if there is more than one.
+    Besides "all" it measures the criteria's slices, and each class if there is more than one. With frames excluded the
+    verdict cannot be PASS: nobody knows what the model would have found in them.
 
     Raises:
         VruError: the inputs contradict each other, or the model under test made the ground truth.
@@ -57,11 +71,16 @@ def analyse(
             seed=settings.seed,
             model=model,
             slices=tuple(slices),
+            excluded=tuple(exclusion.clips),
         ),
     )
     report = judge(evaluation, [to_criterion(criterion) for criterion in criteria])
     reasons = [CriterionResultBody.model_validate(result).model_dump(mode="json") for result in report.results]
-    return Analysis(_metrics(evaluation).model_dump(mode="json"), report.verdict, reasons)
+    verdict = report.verdict
+    if exclusion.clips and verdict == Verdict.PASS:
+        verdict = Verdict.INCONCLUSIVE
+    notes = [*exclusion.notes, *evaluation.notes]
+    return Analysis(_metrics(evaluation).model_dump(mode="json"), verdict, reasons, notes)
 
 
 def _metrics(evaluation: Evaluation) -> RunMetrics:
