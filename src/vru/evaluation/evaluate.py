@@ -9,7 +9,7 @@ import numpy as np
 from vru.domain import Box, Detection, GroundTruth, Measurement, VruError
 from vru.evaluation.alarms import FalseAlarm, false_alarms
 from vru.evaluation.estimates import Estimate
-from vru.evaluation.exclusion import without
+from vru.evaluation.exclusion import before_gaps, without
 from vru.evaluation.latency import TrackOutcome, track_outcomes
 from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match
 from vru.evaluation.measuring import METRICS, Sample
@@ -186,7 +186,8 @@ def _evaluate_slice(
     outcomes, not_evaluated = track_outcomes(sliced.truth, matches, frames, settings.score_threshold)
     number_of = {track.track_id: number for number, track in enumerate(sliced.truth.tracks)}
     known = sliced.in_slice is not None
-    alarms = false_alarms(matches, settings.score_threshold, settings.alarm_link_iou) if known else []
+    gaps = before_gaps(frames, settings.excluded).tolist()
+    alarms = false_alarms(matches, settings.score_threshold, settings.alarm_link_iou, gaps) if known else []
     sample = Sample(matches, outcomes, [number_of[track.track_id] for track in outcomes], frames, settings)
     counted = matches.outcome[matches.score >= settings.score_threshold]
     hits = int((counted == TRUE_POSITIVE).sum())
