@@ -15,6 +15,8 @@ from vru.service.database.tables import DetectionRow, GroundTruthSet, Project, R
 from vru.service.queue import driver_connection
 from vru.service.schemas import DetectionBody, RunEvent
 
+# Rows that are in memory at a time while many are read.
+_AT_ONCE = 2000
 _ACTIVE = [str(state) for state in RunState if not state.is_final]
 
 
@@ -80,23 +82,26 @@ async def all_detections(session: ReadSession, run_id: uuid.UUID) -> list[Detect
         .where(DetectionRow.run_id == run_id)
         .order_by(DetectionRow.frame_index, DetectionRow.id)
     )
-    rows = await session.execute(columns)
-    return [Detection(frame, time, VruClass(kind), score, Box(*box)) for frame, time, kind, score, *box in rows]
+    rows = await session.stream(columns.execution_options(yield_per=_AT_ONCE))
+    return [Detection(frame, time, VruClass(kind), score, Box(*box)) async for frame, time, kind, score, *box in rows]
 
 
 async def ground_truth(session: ReadSession, truth: GroundTruthSet, video: Video) -> GroundTruth:
     """The tracks of a ground truth on its video."""
-    rows = await session.scalars(
-        select(TruthBoxRow)
+    # Columns and not rows of the mapper, which would take several times the memory.
+    columns = (
+        select(
+            *(TruthBoxRow.track_id, TruthBoxRow.road_user, TruthBoxRow.frame_index, TruthBoxRow.time_s),
+            *(TruthBoxRow.occluded, TruthBoxRow.truncated, TruthBoxRow.ignore),
+            *(TruthBoxRow.x, TruthBoxRow.y, TruthBoxRow.width, TruthBoxRow.height),
+        )
         .where(TruthBoxRow.ground_truth_id == truth.id)
         .order_by(TruthBoxRow.track_id, TruthBoxRow.frame_index)
     )
+    rows = await session.stream(columns.execution_options(yield_per=_AT_ONCE))
     boxes: dict[tuple[int, str], list[TruthBox]] = {}
-    for row in rows:
-        box = Box(row.x, row.y, row.width, row.height)
-        boxes.setdefault((row.track_id, row.road_user), []).append(
-            TruthBox(row.frame_index, row.time_s, box, row.occluded, row.truncated, row.ignore)
-        )
+    async for track, kind, frame, time, occluded, truncated, ignore, *box in rows:
+        boxes.setdefault((track, kind), []).append(TruthBox(frame, time, Box(*box), occluded, truncated, ignore))
     tracks = tuple(Track(number, VruClass(kind), tuple(found)) for (number, kind), found in boxes.items())
     return GroundTruth(video.width, video.height, video.frame_count, tracks, truth.source, truth.approved_by)
 
