@@ -183,10 +183,12 @@ RULE_TESTS = textwrap.dedent(
           - {series: 'pg_settings_max_connections', values: '100x80'}
           - {series: 'redis_memory_used_bytes', values: '10x80'}
           - {series: 'redis_memory_max_bytes', values: '100x80'}
+          - {series: 'vru_queue_oldest_job_seconds', values: '20x80'}
         alert_rule_test: &quiet
           - {eval_time: 20m, alertname: ServiceDown}
           - {eval_time: 20m, alertname: ServiceGone}
           - {eval_time: 20m, alertname: WorkersGone}
+          - {eval_time: 20m, alertname: ClipsWaitLong}
           - {eval_time: 20m, alertname: UsersCannotReach}
           - {eval_time: 20m, alertname: ManyErrors}
           - {eval_time: 20m, alertname: DiskAlmostFull}
@@ -221,6 +223,7 @@ FIRING = {
     "ServiceDown": ({'up{job="ml_engine",instance="172.18.0.5:8001"}': "0x80"}, {"job": "ml_engine"}),
     "ServiceGone": ({'up{job="api_gateway"}': "1x80"}, {"job": "ml_engine"}),
     "WorkersGone": ({'up{job="api_gateway"}': "1x80"}, {"job": "validation_worker"}),
+    "ClipsWaitLong": ({"vru_queue_oldest_job_seconds": "2000x80"}, {}),
     "UsersCannotReach": ({'probe_success{instance="http://nginx:8080/"}': "0x80"}, {"instance": "http://nginx:8080/"}),
     "ManyErrors": (
         {

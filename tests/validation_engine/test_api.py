@@ -135,8 +135,8 @@ async def test_a_range_of_detections(client: httpx2.AsyncClient, stored: Stored,
     with psycopg.connect(rows.conninfo, autocommit=True) as connection:
         shard = uuid.uuid4()
         connection.execute(
-            "INSERT INTO shards (id, run_id, number, first_frame, last_frame, state, token, attempts) "
-            "VALUES (%s, %s, 0, 0, 9, 'done', 1, 0)",
+            "INSERT INTO shards (id, run_id, number, first_frame, last_frame, state, token, attempts, deaths, waits) "
+            "VALUES (%s, %s, 0, 0, 9, 'done', 1, 0, 0, 0)",
             [shard, run.id],
         )
         connection.execute(
@@ -188,7 +188,7 @@ async def test_who_connects_again_goes_on_where_he_was(
         await asyncio.sleep(0.5)
         return following
 
-    first, again, unknown = await follow("0.0.100"), await follow("2.25.100"), await follow("of another time")
+    first, again, unknown = await follow("0.0.0.100"), await follow("0.2.25.100"), await follow("of another time")
     for done in (20, 30):
         event = RunEvent(run_id=run.id, state=RunState.RUNNING, frames_done=done, frames_total=100)
         await events.publish(redis, event)
@@ -197,12 +197,12 @@ async def test_who_connects_again_goes_on_where_he_was(
     texts = [(await asyncio.wait_for(following, 10)).text for following in (first, again, unknown)]
     await redis.aclose()
     assert [re.findall(r"^id: (.*)$", text, re.MULTILINE) for text in texts] == [
-        ["2.20.100", "2.30.100", "6.30.100"],
-        ["2.30.100", "6.30.100"],
-        ["0.0.100", "2.20.100", "2.30.100", "6.30.100"],
+        ["0.2.20.100", "0.2.30.100", "0.6.30.100"],
+        ["0.2.30.100", "0.6.30.100"],
+        ["0.0.0.100", "0.2.20.100", "0.2.30.100", "0.6.30.100"],
     ]
     assert "retry: 1000" in texts[0]
-    over = await asyncio.wait_for(client.get(f"/runs/{run.id}/events", headers={"Last-Event-ID": "6.30.100"}), 2)
+    over = await asyncio.wait_for(client.get(f"/runs/{run.id}/events", headers={"Last-Event-ID": "0.6.30.100"}), 2)
     assert parse(over.text) == []
 
 

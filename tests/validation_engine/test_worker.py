@@ -184,11 +184,11 @@ async def test_a_missing_video_fails_the_run_and_is_named(
     run = await done(client, run_id)
     assert run.error
     assert "videos/gone.mp4" in run.error
-    assert "Shard" in run.error
+    assert "Clip" in run.error
 
 
 @pytest.mark.slow
-async def test_a_shard_that_fails_three_times_fails_the_run(
+async def test_a_damaged_part_of_a_video_is_set_aside(
     client: httpx2.AsyncClient, db: Database, start_worker: StartWorker, rows: Rows, media: Path
 ) -> None:
     whole = (media / "videos" / "street.mp4").read_bytes()
@@ -196,11 +196,12 @@ async def test_a_shard_that_fails_three_times_fails_the_run(
     (media / "videos" / "damaged.mp4").write_bytes(whole[:kept] + bytes(len(whole) - kept))
     run_id = await start_run(client, await store(db, path="videos/damaged.mp4"), settings={"frame_stride": 10})
     start_worker(shard_frames=5)
-    await until(rows, run_id, "failed", seconds=60)
-    error = (await done(client, run_id)).error
-    assert error
-    assert "Shard 1 (frames 50 to 90) failed 3 times" in error
-    assert "damaged" in error
+    await until(rows, run_id, "completed", seconds=60)
+    run = await done(client, run_id)
+    (clip,) = run.set_aside
+    assert (clip.number, clip.first_frame, clip.last_frame) == (1, 50, 90)
+    assert "damaged" in (clip.reason or "")
+    assert run.verdict in ("FAIL", "INCONCLUSIVE")
     assert rows.ask("SELECT state, attempts, token FROM shards WHERE run_id = %s AND number = 1", run_id) == [
         ("failed", 3, 3)
     ]

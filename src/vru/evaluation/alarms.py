@@ -1,5 +1,6 @@
 """False alarms: false positives that follow each other in time are one event, not one per frame."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +17,15 @@ class FalseAlarm:
     road_user: int
 
 
-def false_alarms(matches: Matches, score_threshold: float, link_iou: float) -> list[FalseAlarm]:
+def false_alarms(
+    matches: Matches, score_threshold: float, link_iou: float, gaps: Collection[int] = ()
+) -> list[FalseAlarm]:
     """Link false positives to events.
 
     A false positive continues an event if the event had a false positive of the same class in the evaluated frame just
     before, and the two boxes overlap by at least ``link_iou``; pairs are formed greedily by falling overlap, one to
     one. Otherwise it starts a new event. A gap of one evaluated frame ends an event: an alarm that flickers is
-    several alarms.
+    several alarms. So does one of the ``gaps``: evaluated frames (positions) that no look follows at once.
     """
     chosen = np.flatnonzero((matches.outcome == FALSE_POSITIVE) & (matches.score >= score_threshold))
     events: list[list[int]] = []
@@ -30,8 +33,10 @@ def false_alarms(matches: Matches, score_threshold: float, link_iou: float) -> l
     last_frame = -2
     # Detections are ordered by frame, so each frame's are neighbours.
     frames, starts = np.unique(matches.frame[chosen], return_index=True)
+    apart = {*gaps}
     for frame, here in zip(frames.tolist(), np.split(chosen, starts[1:]), strict=False):
-        before = np.array(list(open_events), dtype=np.int64) if frame == last_frame + 1 else np.zeros(0, dtype=np.int64)
+        linked = frame == last_frame + 1 and last_frame not in apart
+        before = np.array(list(open_events), dtype=np.int64) if linked else np.zeros(0, dtype=np.int64)
         continued = _link(matches, before, here, link_iou)
         following: dict[int, int] = {}
         for detection in here.tolist():

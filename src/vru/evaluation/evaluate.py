@@ -10,6 +10,7 @@ from vru.domain import Box, Detection, GroundTruth, Measurement, VruError
 from vru.evaluation.alarms import FalseAlarm, false_alarms
 from vru.evaluation.curves import Curve, video_curves
 from vru.evaluation.estimates import Estimate
+from vru.evaluation.exclusion import before_gaps, without
 from vru.evaluation.latency import TrackOutcome, detection_curve, track_outcomes
 from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match
 from vru.evaluation.measuring import METRICS, Sample
@@ -139,6 +140,8 @@ def evaluate(
     check_independent(ground_truth.source, settings.model)
     check_slices(settings.slices)
     frames = dict(sorted(evaluated_frames.items()))
+    if settings.excluded:
+        ground_truth, frames = without(ground_truth, frames, settings.excluded)
     _check_times(ground_truth, detections, frames)
     ids = [track.track_id for track in ground_truth.tracks]
     if len(set(ids)) < len(ids):
@@ -195,7 +198,8 @@ def _evaluate_slice(
     )  # fmt: skip
     number_of = {track.track_id: number for number, track in enumerate(sliced.truth.tracks)}
     known = sliced.in_slice is not None
-    alarms = false_alarms(matches, settings.score_threshold, settings.alarm_link_iou) if known else []
+    gaps = before_gaps(frames, settings.excluded).tolist()
+    alarms = false_alarms(matches, settings.score_threshold, settings.alarm_link_iou, gaps) if known else []
     sample = Sample(matches, outcomes, [number_of[track.track_id] for track in outcomes], frames, settings)
     counted = matches.outcome[matches.score >= settings.score_threshold]
     hits = int((counted == TRUE_POSITIVE).sum())

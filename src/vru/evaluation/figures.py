@@ -151,7 +151,7 @@ def measure_all(
         view = View(ALL, ~ignored, np.ones(len(seen.found), dtype=bool))
         outcomes = match_all(seen, (protocol.overlap,), (view,), regions=seen.truth.crowd, most=None)
         # A tracker has made its own choice: all its boxes count.
-        return _with_misses(job, outcomes, (0, 0), -np.inf, None)
+        return _finished(job, outcomes, (0, 0), -np.inf)
     if protocol.task == "kitti":
         _kitti(job)
         return Figures(job.slices, job.units, 0, tuple(job.notes))
@@ -176,17 +176,29 @@ def measure_all(
     analysis = tide(seen, ignored, foreground=protocol.overlap) if errors else None
     curves = data_set_curves(outcomes, *headline, miss_rates="miss_rate" in protocol.figures)
     in_time = detected_in_time(job.tracks)
+    curves += (in_time,) if in_time else ()
+    return _finished(job, outcomes, headline, protocol.score_threshold, analysis, curves)
+
+
+def _finished(
+    job: _Job,
+    outcomes: Outcomes,
+    headline: tuple[int, int],
+    score: float,
+    errors: Tide | None = None,
+    curves: tuple[Curve, ...] = (),
+) -> Figures:
     return Figures(
         job.slices,
         job.units,
         job.used,
         tuple(job.notes),
-        tide=analysis,
-        missed=outcomes.missed(*headline, protocol.score_threshold),
+        tide=errors,
+        missed=outcomes.missed(*headline, score),
         data=outcomes.data,
         counted=np.flatnonzero(outcomes.counted_truth(headline[0])),
         tracks=job.tracks,
-        curves=curves + ((in_time,) if in_time else ()),
+        curves=curves,
     )
 
 

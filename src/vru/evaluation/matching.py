@@ -1,5 +1,6 @@
 """Which detection found which truth box: greedy by score, within a frame and a class, as COCO does it."""
 
+from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,8 +110,9 @@ def match(
     for detection in detections:
         found[position[detection.frame_index], _NUMBER[detection.road_user]].append(detection)
 
-    rows: list[tuple[int, int, float, int, int]] = []
-    corners: list[tuple[float, float, float, float]] = []
+    # Typed arrays: lists of numbers would take ten times the memory of a long video's boxes.
+    frames_of, classes_of, outcomes_of, tracks_of = (array("q") for _ in range(4))
+    scores, corners = array("d"), array("d")
     for key in sorted(found):
         candidates = truths[key]
         ordered = sorted(found[key], key=lambda detection: -detection.score)
@@ -123,18 +125,22 @@ def match(
         )
         for detection, outcome, which in zip(ordered, outcomes, taken, strict=True):
             track_number = candidates[which][0] if outcome == TRUE_POSITIVE else -1
-            rows.append((*key, detection.score, outcome, track_number))
-        corners.extend(boxes)
+            frames_of.append(key[0])
+            classes_of.append(key[1])
+            scores.append(detection.score)
+            outcomes_of.append(outcome)
+            tracks_of.append(track_number)
+        for corner in boxes:
+            corners.extend(corner)
 
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
     where_truth, who = zip(*counted, strict=True) if counted else ((), ())
     return Matches(
-        frame=np.array(columns[0], dtype=np.int64),
-        road_user=np.array(columns[1], dtype=np.int64),
-        score=np.array(columns[2], dtype=np.float64),
-        outcome=np.array(columns[3], dtype=np.int64),
-        track=np.array(columns[4], dtype=np.int64),
-        boxes=np.array(corners, dtype=np.float64).reshape(-1, 4),
+        frame=np.frombuffer(frames_of, dtype=np.int64),
+        road_user=np.frombuffer(classes_of, dtype=np.int64),
+        score=np.frombuffer(scores, dtype=np.float64),
+        outcome=np.frombuffer(outcomes_of, dtype=np.int64),
+        track=np.frombuffer(tracks_of, dtype=np.int64),
+        boxes=np.frombuffer(corners, dtype=np.float64).reshape(-1, 4),
         truth_frame=np.array(where_truth, dtype=np.int64),
         truth_track=np.array(who, dtype=np.int64),
     )

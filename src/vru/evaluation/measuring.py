@@ -9,6 +9,7 @@ from vru.evaluation.alarms import FalseAlarm
 from vru.evaluation.average_precision import average_precision
 from vru.evaluation.bootstrap import influence
 from vru.evaluation.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
+from vru.evaluation.exclusion import before_gaps
 from vru.evaluation.latency import Outcome, TrackOutcome, latency_quantile
 from vru.evaluation.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floats, Ints, Matches
 from vru.evaluation.resampling import Units
@@ -56,17 +57,21 @@ def unit_of(metric: str) -> str:
     return METRICS.get(metric, CAMERA_UNITS.get(metric, ""))
 
 
-def clips(frames: Mapping[int, float], clip_seconds: float) -> tuple[Ints, Floats]:
+def clips(
+    frames: Mapping[int, float], clip_seconds: float, excluded: Sequence[tuple[int, int]] = ()
+) -> tuple[Ints, Floats]:
     """Cut the evaluated frames into clips of ``clip_seconds`` of media time.
 
     Returns the clip of each evaluated frame, numbered from 0 without gaps, and the minutes that each clip lasts. A
-    frame lasts until the next evaluated one, the last as long as the median frame; a single frame lasts no known
-    time: 0.
+    frame lasts until the next evaluated one, the last, and the last before an excluded part, as long as the median
+    frame; a single frame lasts no known time: 0.
     """
     times = np.fromiter(frames.values(), dtype=np.float64, count=len(frames))
     if not len(times):
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     steps = np.diff(times)
+    if len(steps):
+        steps[before_gaps(frames, excluded)] = np.median(steps)
     lasting = np.append(steps, np.median(steps) if len(steps) else 0.0)
     # A rounding error must not open a new clip one frame late: times are exact to far less than a microsecond.
     segments = np.floor((times - times[0] + 1e-6) / clip_seconds).astype(np.int64)
@@ -132,7 +137,8 @@ class Sample:
         """``track_numbers`` are the positions of the ``outcomes`` among the ground truth's tracks."""
         self.matches, self.outcomes, self.settings = matches, outcomes, settings
         self.frame_times = np.fromiter(frames.values(), dtype=np.float64, count=len(frames))
-        self.clip_of_frame, self.clip_minutes = clips(frames, settings.clip_seconds)
+        self.clip_of_frame, self.clip_minutes = clips(frames, settings.clip_seconds, settings.excluded)
+        self.gaps = before_gaps(frames, settings.excluded)
         self.clip_count = len(self.clip_minutes)
         row = {number: position for position, number in enumerate(track_numbers)}
         self.row_of_track = row
@@ -166,7 +172,7 @@ class Sample:
         # What is not known is set to its extremes: a track cut short might have been detected the moment after.
         earliest = np.sort([np.inf if t.outcome == Outcome.MISSED else t.observed_ms for t in self.outcomes])
         latest = np.sort([t.observed_ms if t.outcome == Outcome.DETECTED else np.inf for t in self.outcomes])
-        steps = np.diff(self.frame_times)
+        steps = np.delete(np.diff(self.frame_times), self.gaps)
         return {
             "track_recall": Proportion(len(detected), len(self.outcomes)),
             "latency_median_ms": Quantile(latency_quantile(self.outcomes, 0.5), 0.5, earliest, latest),

@@ -20,6 +20,8 @@ class EvaluationSettings:
     ``reasonable_height``: pixels from which a road user is of reasonable size, for the latencies from there on.
     ``model``: name of the model under test; ground truth that it made itself is refused.
     ``slices``: the subsets to measure besides "all"; see ``vru.evaluation.slices``.
+    ``excluded``: first and last frame of each part of the video that could not be looked at. These frames, and the
+    truth in them, count nowhere; nor does the time that they last.
     """
 
     score_threshold: float = 0.5
@@ -32,6 +34,7 @@ class EvaluationSettings:
     reasonable_height: float = 50.0
     model: str | None = None
     slices: tuple[str, ...] = ()
+    excluded: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.score_threshold):

@@ -12,7 +12,7 @@ from vru.gateway.parameters import FrameIndex, Identity, Limit, Offset, problems
 from vru.gateway.resources import Gateway, Resources
 from vru.gateway.uploads import json_body
 from vru.service.proxy import forward
-from vru.service.schemas import DetectionBody, RunBody, RunCreate, Schema
+from vru.service.schemas import DetectionBody, RunBody, RunChange, RunCreate, Schema
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 keys = APIRouter(prefix="/evidence-key", tags=["runs"])
@@ -78,6 +78,36 @@ async def get_run(run_id: Identity, request: Request, user: CurrentUser, gateway
 async def cancel_run(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
     """A run that has ended cannot be cancelled."""
     return await _forward(request, gateway, user, f"/runs/{run_id}/cancel")
+
+
+@router.post("/{run_id}/pause", summary="Pause a run", response_model=RunBody, responses=problems(401, 404, 409, 503))
+async def pause_run(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """No more of its clips are started; those that are being worked on are finished."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}/pause")
+
+
+@router.post("/{run_id}/resume", summary="Resume a run", response_model=RunBody, responses=problems(401, 404, 409, 503))
+async def resume_run(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """A paused run goes on."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}/resume")
+
+
+@router.post("/{run_id}/retry", summary="Retry a run", response_model=RunBody, responses=problems(401, 404, 409, 503))
+async def retry_run(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """A failed or cancelled run continues with what is done; only its other clips are done again."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}/retry")
+
+
+@router.patch(
+    "/{run_id}",
+    summary="Change a run's priority",
+    response_model=RunBody,
+    responses=problems(401, 404, 409, 422, 503),
+    openapi_extra=json_body(RunChange),
+)
+async def change_run(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """Waiting clips of runs with a higher priority are done first."""
+    return await _forward(request, gateway, user, f"/runs/{run_id}")
 
 
 @router.get(

@@ -7,8 +7,6 @@ from typing import Any
 from vru.domain import Comparator, Severity, Verdict
 from vru.reports.model import ALL, ErrorKind, Fact, Judged, Line, Measured, Report, Section, TrackRow
 
-_UNAPPROVED = "The ground truth is not approved: no person has vouched for it."
-
 
 def report_of_evaluation(document: Mapping[str, Any]) -> Report:
     """A report on files. ``document`` is that of ``vru.evaluation.results.document``."""
@@ -51,11 +49,8 @@ def report_of_run(run: Mapping[str, Any], title: str, inputs: Iterable[Section])
     """A report on a run that is over. ``run`` is the API's ``RunBody`` as JSON; ``inputs`` are what it was made of."""
     metrics = run["metrics"] or {}
     approved = metrics.get("ground_truth_approved")
-    notes = [_UNAPPROVED] if approved is False else []
     tracks = _tracks(metrics.get("tracks", ()))
-    missed = sum(track.latency_ms is None for track in tracks)
-    if missed:
-        notes.append(f"{missed} of {len(tracks)} tracks were never detected; they are censored in the latencies.")
+    notes = list(run["notes"] or ())
     if metrics:
         counts = (metrics[name] for name in ("true_positives", "false_positives", "false_negatives"))
         notes.append("{:,} detections are right, {:,} are false, {:,} truth boxes were not found.".format(*counts))

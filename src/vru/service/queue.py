@@ -39,13 +39,28 @@ async def driver_connection(session: AsyncSession) -> "psycopg.AsyncConnection[A
 
 
 async def defer(
-    queue: App, session: AsyncSession, task: str, arguments: Sequence[dict[str, Any]], *, delay_s: float = 0.0
+    queue: App,
+    session: AsyncSession,
+    task: str,
+    arguments: Sequence[dict[str, Any]],
+    *,
+    delay_s: float = 0.0,
+    priority: int = 0,
+    lock: str | None = None,
 ) -> None:
     """Defer one job of ``task`` for each of ``arguments``, as part of ``session``'s transaction.
 
-    A worker sees the jobs when the transaction commits, ``delay_s`` seconds later at the earliest.
+    A worker sees the jobs when the transaction commits, ``delay_s`` seconds later at the earliest. Of waiting jobs
+    those with the highest ``priority`` are next. Jobs with the same ``lock`` are done one after the other.
     """
     await session.flush()
     at = datetime.now(UTC) + timedelta(seconds=delay_s) if delay_s > 0 else None
-    deferrer = queue.configure_task(task, queue=RUNS_QUEUE, schedule_at=at, connection=await driver_connection(session))
+    deferrer = queue.configure_task(
+        task,
+        queue=RUNS_QUEUE,
+        schedule_at=at,
+        priority=priority,
+        lock=lock,
+        connection=await driver_connection(session),
+    )
     await deferrer.batch_defer_async(*arguments)

@@ -2,9 +2,9 @@
 
 import uuid
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from vru.domain import Comparator, RunKind, RunState, Severity, Verdict, VruClass
 
@@ -73,6 +73,9 @@ class RunSettings(Schema):
     seed: int = Field(0, description="of the resampling behind the confidence intervals")
 
 
+Priority = Annotated[int, Field(ge=-100, le=100, description="clips of runs with a higher one are done first")]
+
+
 class RunCreate(Schema):
     """A request for a validation run. Without ``criteria`` the project's apply."""
 
@@ -84,6 +87,13 @@ class RunCreate(Schema):
     settings: RunSettings = Field(default_factory=lambda: RunSettings())
     criteria: list[CriterionBody] | None = None
     kind: Literal[RunKind.MODEL] = RunKind.MODEL
+    priority: Priority = 0
+
+
+class RunChange(Schema):
+    """What can be changed about a run that is under way."""
+
+    priority: Priority
 
 
 class TrackResult(Schema):
@@ -117,6 +127,23 @@ class RunMetrics(Schema):
     curves: list[CurveBody] = Field(default_factory=list, description="none in runs of platform versions before them")
 
 
+class SetAsideClip(Schema):
+    """A clip that could not be processed: its frames count nowhere. Both ends are included; seconds of media time."""
+
+    number: int
+    first_frame: int
+    last_frame: int
+    first_s: float | None
+    last_s: float | None
+    reason: str | None = Field(validation_alias=AliasChoices("reason", "error"), description="the last one")
+
+    @property
+    def name(self) -> str:
+        """The clip as messages name it."""
+        times = "" if self.first_s is None else f", {self.first_s:.3f} to {self.last_s:.3f} s"
+        return f"Clip {self.number} (frames {self.first_frame} to {self.last_frame}{times})"
+
+
 class RunBody(Schema):
     """A validation run as clients see it."""
 
@@ -127,15 +154,20 @@ class RunBody(Schema):
     ground_truth_id: uuid.UUID
     model: str
     model_version: str
+    model_sha256: str | None = Field(description="digest of the model version's files when the run was started")
     settings: RunSettings
     criteria: list[CriterionBody]
     state: RunState
     error: str | None
     frames_total: int
     frames_done: int
+    priority: int
+    paused_at: datetime | None
+    set_aside: list[SetAsideClip] = Field(description="clips that could not be processed")
     metrics: RunMetrics | None
     verdict: Verdict | None
     verdict_reasons: list[CriterionResultBody] | None
+    notes: list[str] | None = Field(description="what limits the figures")
     created_by: str
     created_at: datetime
     started_at: datetime | None
@@ -143,12 +175,19 @@ class RunBody(Schema):
 
 
 class RunEvent(Schema):
-    """One server-sent event of a run: its state and progress at that moment."""
+    """One server-sent event of a run: its state and progress at that moment.
+
+    ``revision`` grows with each pause, resume, retry, change of priority and clip that is set aside.
+    """
 
     run_id: uuid.UUID
     state: RunState
     frames_done: int
     frames_total: int
+    revision: int = 0
+    paused: bool = False
+    priority: int = 0
+    set_aside: int = Field(0, description="number of clips that could not be processed")
     verdict: Verdict | None = None
     error: str | None = None
 

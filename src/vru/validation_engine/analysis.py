@@ -13,6 +13,7 @@ from vru.service.schemas import (
     MeasurementBody,
     RunMetrics,
     RunSettings,
+    SetAsideClip,
     TrackResult,
 )
 
@@ -24,6 +25,7 @@ class Analysis:
     metrics: dict[str, Any]
     verdict: Verdict
     reasons: list[dict[str, Any]]
+    notes: list[str]
 
 
 def to_criterion(body: CriterionBody) -> Criterion:
@@ -38,10 +40,13 @@ def analyse(
     settings: RunSettings,
     criteria: Sequence[CriterionBody],
     model: str,
+    set_aside: Sequence[SetAsideClip] = (),
 ) -> Analysis:
     """Evaluate and judge. Takes seconds for a long video: call it outside of the event loop.
 
-    Besides "all" it measures the criteria's slices, and each class if there is more than one.
+    Besides "all" it measures the criteria's slices, and each class if there is more than one. The frames of
+    clips that were ``set_aside`` count nowhere, and the verdict cannot be PASS: nobody knows what the model would have
+    found in them.
 
     Raises:
         VruError: the inputs contradict each other, or the model under test made the ground truth.
@@ -58,11 +63,17 @@ def analyse(
             seed=settings.seed,
             model=model,
             slices=tuple(slices),
+            excluded=tuple((clip.first_frame, clip.last_frame) for clip in set_aside),
         ),
     )
     report = judge(evaluation, [to_criterion(criterion) for criterion in criteria])
     reasons = [CriterionResultBody.model_validate(result).model_dump(mode="json") for result in report.results]
-    return Analysis(_metrics(evaluation).model_dump(mode="json"), report.verdict, reasons)
+    verdict = report.verdict
+    if set_aside and verdict == Verdict.PASS:
+        verdict = Verdict.INCONCLUSIVE
+    notes = [f"{clip.name} could not be processed: {clip.reason} Its frames count nowhere." for clip in set_aside]
+    notes += evaluation.notes
+    return Analysis(_metrics(evaluation).model_dump(mode="json"), verdict, reasons, notes)
 
 
 def _metrics(evaluation: Evaluation) -> RunMetrics:

@@ -1,7 +1,7 @@
 """The validation engine's HTTP API. It trusts its network: the gateway says who asks, in ``X-VRU-User``."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 import aiohttp
@@ -10,11 +10,11 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from procrastinate import App
 from redis.asyncio import Redis
 
-from vru.domain import RunState
-from vru.service.database.sessions import Database, Reading, Writing
+from vru.service.database.sessions import Database, Reading, WriteSession, Writing
+from vru.service.database.tables import Run
 from vru.service.ending import Ending
 from vru.service.errors import NotFoundError, UnprocessableError
-from vru.service.schemas import DetectionBody, Problem, RunBody, RunCreate, RunEvent, Schema
+from vru.service.schemas import DetectionBody, Problem, RunBody, RunChange, RunCreate, RunEvent, Schema
 from vru.validation_engine import events, repository, service
 from vru.validation_engine.models import find_model
 from vru.validation_engine.stream import Position, follow
@@ -102,18 +102,45 @@ async def get_run(run_id: uuid.UUID, session: Reading) -> RunBody:
     return RunBody.model_validate(await service.get_run(session, run_id))
 
 
+async def _told(
+    request: Request, redis: Redis, run_id: uuid.UUID, change: Callable[[WriteSession], Awaitable[Run]]
+) -> RunBody:
+    """Change a run, and tell who follows it: after the commit, for whoever hears of it may ask at once."""
+    database: Database = request.app.state.database
+    async with database.write() as session:
+        run = RunBody.model_validate(await change(session))
+    await events.announce(redis, database, run_id)
+    return run
+
+
+@router.patch("/{run_id}", summary="Change a run's priority")
+async def change_run(request: Request, run_id: uuid.UUID, body: RunChange, redis: Cache) -> RunBody:
+    """Its waiting clips move in the queue; those that are being worked on stay where they are."""
+    return await _told(request, redis, run_id, lambda session: service.change_run(session, run_id, body))
+
+
 @router.post("/{run_id}/cancel", summary="Cancel a run")
 async def cancel_run(request: Request, run_id: uuid.UUID, redis: Cache) -> RunBody:
     """Stops its shards within a second or so."""
-    database: Database = request.app.state.database
-    async with database.write() as session:
-        run = RunBody.model_validate(await service.cancel_run(session, run_id))
-    # After the commit: whoever hears of it may ask at once.
-    event = RunEvent(
-        run_id=run_id, state=RunState.CANCELLED, frames_done=run.frames_done, frames_total=run.frames_total
-    )
-    await events.publish(redis, event)
-    return run
+    return await _told(request, redis, run_id, lambda session: service.cancel_run(session, run_id))
+
+
+@router.post("/{run_id}/pause", summary="Pause a run")
+async def pause_run(request: Request, run_id: uuid.UUID, redis: Cache) -> RunBody:
+    """No more of its clips are started; those that are being worked on are finished."""
+    return await _told(request, redis, run_id, lambda session: service.pause_run(session, run_id))
+
+
+@router.post("/{run_id}/resume", summary="Resume a run")
+async def resume_run(request: Request, run_id: uuid.UUID, redis: Cache, queue: Queue) -> RunBody:
+    """A paused run goes on."""
+    return await _told(request, redis, run_id, lambda session: service.resume_run(session, queue, run_id))
+
+
+@router.post("/{run_id}/retry", summary="Retry a run")
+async def retry_run(request: Request, run_id: uuid.UUID, redis: Cache, queue: Queue) -> RunBody:
+    """A failed or cancelled run continues with what is done; only the other clips are done again."""
+    return await _told(request, redis, run_id, lambda session: service.retry_run(session, queue, run_id))
 
 
 @router.get("/{run_id}/events", summary="Follow a run", response_class=EventSourceResponse)

@@ -7,7 +7,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from vru.service.database.sessions import Database
 from vru.service.schemas import RunEvent
+from vru.validation_engine import repository
 
 log = structlog.get_logger("vru.events")
 
@@ -26,6 +28,14 @@ async def publish(redis: Redis, event: RunEvent) -> None:
         await redis.publish(channel(event.run_id), event.model_dump_json())
     except RedisError as error:
         log.warning("event not published", run_id=str(event.run_id), reason=str(error))
+
+
+async def announce(redis: Redis, database: Database, run_id: uuid.UUID) -> None:
+    """Tell whoever listens where the run stands in the database."""
+    async with database.read() as session:
+        event = await repository.run_event(session, run_id)
+    if event:
+        await publish(redis, event)
 
 
 class Progress:

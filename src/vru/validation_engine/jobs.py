@@ -4,13 +4,15 @@ PREPARE_RUN = "prepare_run"
 RUN_SHARD = "run_shard"
 ANALYSE_RUN = "analyse_run"
 
-# A shard whose detection failed so often fails its run.
-MAX_FAILURES = 3
-# A shard that was started so often without an end (its workers died, or the ML engine could not be reached) fails its
-# run too. Much higher: it is the environment that failed, and it usually comes back.
-MAX_STARTS = 30
-# A job that took so many workers with it is not given to another.
-MAX_STALLS = 10
+# The queue's lock for clips of which a try has failed, or has taken its worker with it: they are done one after the
+# other, in all workers. So what one of them breaks is not blamed on another.
+SUSPECTS = "suspects"
+
+# So many workers may die while they prepare or analyse one run. Higher than a clip's tries: there is no clip to set
+# aside, so the run ends.
+MAX_DEATHS = 10
+# A clip for which the ML engine was away so often ends its run: an hour at UNAVAILABLE_DELAY_S.
+MAX_WAITS = 720
 UNAVAILABLE_DELAY_S = 5.0
 
 # Below this confidence the detections of a model are not kept. The average precision is over all that are kept.

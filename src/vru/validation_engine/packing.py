@@ -44,12 +44,12 @@ class Inputs:
 def _named(run: Run, inputs: Inputs) -> dict[str, dict[str, Any]]:
     """The inputs by name, with their digests."""
     approved_at = inputs.truth.approved_at
-    model = inputs.model.model_dump(mode="json") if inputs.model else {"sha256": None}
+    model = inputs.model.model_dump(mode="json") if inputs.model else {}
     return {
         "video": {name: getattr(inputs.video, name) for name in _OF_VIDEO},
         "ground_truth": {name: getattr(inputs.truth, name) for name in _OF_TRUTH}
         | {"approved_at": approved_at.isoformat() if approved_at else None},
-        "model": model | {"name": run.model, "version": run.model_version},
+        "model": model | {"name": run.model, "version": run.model_version, "sha256": run.model_sha256},
     }
 
 
@@ -62,7 +62,7 @@ def report_of(run: Run, inputs: Inputs) -> Report:
     sections = [
         Section("Video", facts(named["video"])),
         Section("Ground truth", facts(named["ground_truth"] | {"approved_by": inputs.truth.approved_by or "nobody"})),
-        Section("Model", facts(shown | {"sha256": shown["sha256"] or "not in the model repository any more"})),
+        Section("Model", facts(shown | {"sha256": shown["sha256"] or "not recorded"})),
     ]
     return report_of_run(body, title, sections)
 

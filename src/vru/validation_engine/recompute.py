@@ -5,7 +5,7 @@ from typing import Any
 
 from vru.domain import VruError
 from vru.reports.evidence import DETECTIONS, FRAMES, METRICS, RUN, TRUTH, VERDICT, read_json, read_lines
-from vru.service.schemas import CriterionBody, RunSettings
+from vru.service.schemas import CriterionBody, RunSettings, SetAsideClip
 from vru.validation_engine.analysis import analyse
 from vru.validation_engine.packing import to_detection, to_truth
 
@@ -25,11 +25,16 @@ def differences(path: Path) -> list[str]:
         detections = [to_detection(row) for row in read_lines(path, DETECTIONS)]
         frames = {index: times[index] for index in range(0, len(times), settings.frame_stride)}
         criteria = [CriterionBody.model_validate(row) for row in run["criteria"]]
-        analysis = analyse(truth, detections, frames, settings, criteria, run["model"])
+        set_aside = [SetAsideClip.model_validate(row) for row in run["set_aside"]]
+        analysis = analyse(truth, detections, frames, settings, criteria, run["model"], set_aside)
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise VruError(f"The evidence cannot be evaluated: {error}.", "Use the version that made it.") from error
     again = {"verdict": str(analysis.verdict), "criteria": analysis.reasons}
-    return [*_differ("metrics", stated, analysis.metrics), *_differ("verdict", verdict, again)]
+    return [
+        *_differ("metrics", stated, analysis.metrics),
+        *_differ("verdict", verdict, again),
+        *_differ("notes", run["notes"], analysis.notes),
+    ]
 
 
 def _differ(place: str, stated: Any, again: Any) -> list[str]:

@@ -9,66 +9,53 @@ import uuid
 import structlog
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job, Status
 from redis.asyncio import Redis
+from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from vru.domain import RunState
 from vru.service.database.sessions import Database
-from vru.validation_engine import events, jobs, metrics, repository
+from vru.validation_engine import events, metrics, workflow
 
 log = structlog.get_logger("vru.recovery")
 
+# Any constant does; it only has to be the same in every worker.
+_SWEEP_LOCK = 7_665_002
 _TIDY_EVERY_S = 3600.0
 _KEEP_HOURS = 72
 
 
-async def sweep(queue: App, database: Database, redis: Redis, stalled_after_s: float) -> int:
-    """Put the jobs of workers that have been silent for ``stalled_after_s`` back into the queue, and defer a job for
-    each step that has none. How many.
+async def sweep(queue: App, database: Database, redis: Redis, *, stalled_after_s: float, clip_tries: int) -> int:
+    """Take the jobs of workers that have been silent for ``stalled_after_s``, and defer a job for each step that has
+    none. How many were deferred; 0 also while another worker looks.
     """
-    stalled = list(await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=stalled_after_s))
-    found = 0
-    for job in stalled:
-        found += await _put_back(queue, database, redis, job)
+    touched: set[uuid.UUID] = set()
     async with database.write() as session:
-        orphans = await repository.adopt_orphans(queue, session)
-    if stalled or orphans:
-        log.warning("recovered jobs", stalled=len(stalled), orphans=orphans)
-    metrics.recovered.inc(found + orphans)
-    return found + orphans
-
-
-async def _put_back(queue: App, database: Database, redis: Redis, job: Job) -> bool:
-    try:
-        if job.attempts < jobs.MAX_STALLS:
-            await queue.job_manager.retry_job(job)
-            return True
-        await queue.job_manager.finish_job(job, Status.FAILED, delete_job=False)
-    except ConnectorException as error:
-        # Another worker's sweep was first, or the worker woke up and finished: then the job is not "doing" any more.
-        if "not found" not in str(error.__cause__):
-            raise
-        return False
-    run_id = uuid.UUID(str(job.task_kwargs["run_id"]))
-    async with database.write() as session:
-        reason = f"The job {job.task_name} was begun {job.attempts} times, and each time its worker died."
-        await repository.end_run(session, run_id, RunState.FAILED, reason)
-        event = await repository.run_event(session, run_id)
-    if event:
-        await events.publish(redis, event)
-    return False
+        if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _SWEEP_LOCK}):
+            return 0
+        stalled = list(await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=stalled_after_s))
+        for job in stalled:
+            run_id = await workflow.bury(queue, session, job, clip_tries)
+            if run_id:
+                touched.add(run_id)
+        deferred = await workflow.defer_missing(queue, session)
+    if stalled or deferred:
+        log.warning("recovered jobs", stalled=len(stalled), deferred=deferred)
+    metrics.recovered.inc(deferred)
+    for run_id in touched:
+        await events.announce(redis, database, run_id)
+    return deferred
 
 
 async def sweep_forever(
-    queue: App, database: Database, redis: Redis, *, stalled_after_s: float, every_s: float
+    queue: App, database: Database, redis: Redis, *, stalled_after_s: float, every_s: float, clip_tries: int
 ) -> None:
     """Sweep again and again; outlives times without a database. Ends when cancelled."""
     loop = asyncio.get_running_loop()
     tidy_at = loop.time()
     while True:
+        pause_s = every_s
         try:
-            await sweep(queue, database, redis, stalled_after_s)
+            await sweep(queue, database, redis, stalled_after_s=stalled_after_s, clip_tries=clip_tries)
             if loop.time() >= tidy_at:
                 await queue.job_manager.delete_old_jobs(
                     _KEEP_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
@@ -77,4 +64,6 @@ async def sweep_forever(
                 tidy_at = loop.time() + _TIDY_EVERY_S
         except (OperationalError, InterfaceError, ConnectorException, OSError) as error:
             log.warning("cannot look for stalled jobs", reason=str(error).strip().splitlines()[:1])
-        await asyncio.sleep(every_s)
+            # While the database was away no worker could say that it lives: they get the time to say it.
+            pause_s = stalled_after_s
+        await asyncio.sleep(pause_s)

@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from procrastinate import App
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import undefer
@@ -13,10 +12,11 @@ from vru.domain import Box, GroundTruth, RunState, ShardState, Track, TruthBox, 
 from vru.domain.boxes import Detection
 from vru.service.database.sessions import ReadSession, WriteSession
 from vru.service.database.tables import DetectionRow, GroundTruthSet, Project, Run, Shard, TruthBoxRow, Video
-from vru.service.queue import defer, driver_connection
+from vru.service.queue import driver_connection
 from vru.service.schemas import DetectionBody, RunEvent
-from vru.validation_engine import jobs
 
+# Rows that are in memory at a time while many are read.
+_AT_ONCE = 2000
 _ACTIVE = [str(state) for state in RunState if not state.is_final]
 
 
@@ -39,7 +39,12 @@ async def list_runs(
 
 async def run_event(session: ReadSession, run_id: uuid.UUID) -> RunEvent | None:
     """Where a run stands."""
-    columns = select(Run.state, Run.frames_done, Run.frames_total, Run.verdict, Run.error).where(Run.id == run_id)
+    set_aside = select(func.count()).where(Shard.run_id == run_id, Shard.state == ShardState.FAILED)
+    columns = select(
+        *(Run.state, Run.frames_done, Run.frames_total, Run.verdict, Run.error, Run.revision, Run.priority),
+        Run.paused_at.is_not(None).label("paused"),
+        set_aside.scalar_subquery().label("set_aside"),
+    ).where(Run.id == run_id)
     row = (await session.execute(columns)).one_or_none()
     return RunEvent(run_id=run_id, **row._mapping) if row else None
 
@@ -77,23 +82,26 @@ async def all_detections(session: ReadSession, run_id: uuid.UUID) -> list[Detect
         .where(DetectionRow.run_id == run_id)
         .order_by(DetectionRow.frame_index, DetectionRow.id)
     )
-    rows = await session.execute(columns)
-    return [Detection(frame, time, VruClass(kind), score, Box(*box)) for frame, time, kind, score, *box in rows]
+    rows = await session.stream(columns.execution_options(yield_per=_AT_ONCE))
+    return [Detection(frame, time, VruClass(kind), score, Box(*box)) async for frame, time, kind, score, *box in rows]
 
 
 async def ground_truth(session: ReadSession, truth: GroundTruthSet, video: Video) -> GroundTruth:
     """The tracks of a ground truth on its video."""
-    rows = await session.scalars(
-        select(TruthBoxRow)
+    # Columns and not rows of the mapper, which would take several times the memory.
+    columns = (
+        select(
+            *(TruthBoxRow.track_id, TruthBoxRow.road_user, TruthBoxRow.frame_index, TruthBoxRow.time_s),
+            *(TruthBoxRow.occluded, TruthBoxRow.truncated, TruthBoxRow.ignore),
+            *(TruthBoxRow.x, TruthBoxRow.y, TruthBoxRow.width, TruthBoxRow.height),
+        )
         .where(TruthBoxRow.ground_truth_id == truth.id)
         .order_by(TruthBoxRow.track_id, TruthBoxRow.frame_index)
     )
+    rows = await session.stream(columns.execution_options(yield_per=_AT_ONCE))
     boxes: dict[tuple[int, str], list[TruthBox]] = {}
-    for row in rows:
-        box = Box(row.x, row.y, row.width, row.height)
-        boxes.setdefault((row.track_id, row.road_user), []).append(
-            TruthBox(row.frame_index, row.time_s, box, row.occluded, row.truncated, row.ignore)
-        )
+    async for track, kind, frame, time, occluded, truncated, ignore, *box in rows:
+        boxes.setdefault((track, kind), []).append(TruthBox(frame, time, Box(*box), occluded, truncated, ignore))
     tracks = tuple(Track(number, VruClass(kind), tuple(found)) for (number, kind), found in boxes.items())
     return GroundTruth(video.width, video.height, video.frame_count, tracks, truth.source, truth.approved_by)
 
@@ -103,26 +111,51 @@ async def video_with_times(session: ReadSession, video_id: uuid.UUID) -> Video |
     return await session.scalar(select(Video).where(Video.id == video_id).options(undefer(Video.frame_times)))
 
 
-async def enter(session: WriteSession, run_id: uuid.UUID, before: Sequence[RunState], **values: Any) -> bool:
-    """Change a run if its state is among ``before``; whether it was. The row stays locked until the commit."""
-    changed = await session.execute(update(Run).where(Run.id == run_id, Run.state.in_(before)).values(**values))
+async def enter(
+    session: WriteSession, run_id: uuid.UUID, before: Sequence[RunState], *, paused: bool | None = None, **values: Any
+) -> bool:
+    """Change a run if its state is among ``before``, and if it is ``paused`` or not where that is given.
+
+    Returns whether it was so. The row stays locked until the commit.
+    """
+    chosen = update(Run).where(Run.id == run_id, Run.state.in_(before))
+    if paused is not None:
+        chosen = chosen.where(Run.paused_at.is_not(None) if paused else Run.paused_at.is_(None))
+    changed = await session.execute(chosen.values(**values))
     return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
 async def end_run(session: WriteSession, run_id: uuid.UUID, state: RunState, error: str | None) -> bool:
     """Make a run that is not over ``failed`` or ``cancelled``; whether it was not over."""
     active = [RunState(value) for value in _ACTIVE]
-    return await enter(session, run_id, active, state=state, error=error, finished_at=func.now())
+    changes: dict[str, Any] = {"state": state, "error": error, "finished_at": func.now(), "paused_at": None}
+    return await enter(session, run_id, active, **changes)
 
 
 async def add_shards(session: WriteSession, run_id: uuid.UUID, parts: Sequence[tuple[int, int]]) -> list[uuid.UUID]:
-    """Store a run's shards. Their ids, in order; none if the run has shards already."""
+    """Store a run's shards, with the media time of their ends. Their ids, in order."""
     rows = [
         {"id": uuid.uuid4(), "run_id": run_id, "number": number, "first_frame": first, "last_frame": last}
         for number, (first, last) in enumerate(parts)
     ]
-    await session.execute(insert(Shard).values(state=ShardState.QUEUED, token=0, attempts=0), rows)
+    fresh = {"state": ShardState.QUEUED, "token": 0, "attempts": 0, "deaths": 0, "waits": 0}
+    await session.execute(insert(Shard).values(**fresh), rows)
+    await session.execute(_SHARD_TIMES, {"run_id": run_id})
     return [row["id"] for row in rows]  # type: ignore[misc]
+
+
+# The array of a long video's times is unpacked once, and never leaves the database.
+_SHARD_TIMES = text(
+    """
+    WITH times AS MATERIALIZED (
+        SELECT frame - 1 AS frame, seconds FROM runs JOIN videos ON videos.id = runs.video_id,
+            unnest(videos.frame_times) WITH ORDINALITY AS listed (seconds, frame)
+        WHERE runs.id = :run_id
+    )
+    UPDATE shards SET first_s = first.seconds, last_s = last.seconds FROM times AS first, times AS last
+    WHERE shards.run_id = :run_id AND first.frame = shards.first_frame AND last.frame = shards.last_frame
+    """
+)
 
 
 async def start_shard(session: WriteSession, shard_id: uuid.UUID) -> Shard | None:
@@ -134,6 +167,7 @@ async def start_shard(session: WriteSession, shard_id: uuid.UUID) -> Shard | Non
             Shard.state.in_([ShardState.QUEUED, ShardState.RUNNING]),
             Shard.run_id == Run.id,
             Run.state == RunState.RUNNING,
+            Run.paused_at.is_(None),
         )
         .values(token=Shard.token + 1, state=ShardState.RUNNING, started_at=func.now())
         .returning(Shard)
@@ -173,50 +207,14 @@ async def store_detections(
             )
 
 
-async def shards_left(session: ReadSession, run_id: uuid.UUID) -> int:
-    """How many of a run's shards are not done."""
-    left = select(func.count()).where(Shard.run_id == run_id, Shard.state != ShardState.DONE)
-    return await session.scalar(left) or 0
-
-
-# Steps of active runs that no waiting or running job will do. A worker that was stopped and woken may mark another's
-# job as finished, so a missing job is possible; a doubled one is harmless, for the fence stands behind it.
-_ORPHANS = text(
-    """
-    WITH live AS (
-        SELECT task_name, args FROM procrastinate_jobs WHERE status IN ('todo', 'doing')
-    ), wanted AS (
-        SELECT runs.id AS run_id, NULL::uuid AS shard_id, CAST(:prepare AS text) AS task
-            FROM runs WHERE state IN ('queued', 'preparing')
-        UNION ALL
-        SELECT runs.id, shards.id, :shard FROM runs JOIN shards ON shards.run_id = runs.id
-            WHERE runs.state = 'running' AND shards.state IN ('queued', 'running')
-        UNION ALL
-        SELECT runs.id, NULL, :analyse FROM runs WHERE state = 'analysing'
-    )
-    SELECT wanted.task, wanted.run_id, wanted.shard_id FROM wanted
-    WHERE NOT EXISTS (
-        SELECT 1 FROM live
-        WHERE live.task_name = wanted.task
-          AND live.args ->> 'run_id' = wanted.run_id::text
-          AND (wanted.shard_id IS NULL OR live.args ->> 'shard_id' = wanted.shard_id::text)
-    )
-    """
-)
-# Any constant does; it only has to be the same in every worker.
-_SWEEP_LOCK = 7_665_002
-
-
-async def adopt_orphans(queue: App, session: WriteSession) -> int:
-    """Defer a job for each step of an active run that has none. How many; 0 also while another worker looks."""
-    if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _SWEEP_LOCK}):
-        return 0
-    names = {"prepare": jobs.PREPARE_RUN, "shard": jobs.RUN_SHARD, "analyse": jobs.ANALYSE_RUN}
-    orphans = (await session.execute(_ORPHANS, names)).all()
-    for task, run_id, shard_id in orphans:
-        arguments = {"run_id": str(run_id)} | ({"shard_id": str(shard_id)} if shard_id else {})
-        await defer(queue, session, task, [arguments])
-    return len(orphans)
+async def unsettled(session: ReadSession, run_id: uuid.UUID) -> tuple[int, int]:
+    """How many of a run's shards are still to be done, and how many are done."""
+    counted = select(
+        func.count().filter(Shard.state.in_([ShardState.QUEUED, ShardState.RUNNING])),
+        func.count().filter(Shard.state == ShardState.DONE),
+    ).where(Shard.run_id == run_id)
+    to_do, done = (await session.execute(counted)).one()
+    return to_do, done
 
 
 async def waiting(session: ReadSession) -> tuple[int, float]:

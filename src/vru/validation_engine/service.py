@@ -1,18 +1,20 @@
 """What can be done with runs."""
 
 import uuid
+from typing import Any
 
 from procrastinate import App
+from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
 
-from vru.domain import RunState, VruError
+from vru.domain import RunState, ShardState, VruError
 from vru.evaluation import check_criteria, check_independent
 from vru.service.database.sessions import ReadSession, WriteSession
 from vru.service.database.tables import Run
 from vru.service.errors import ConflictError, NotFoundError, UnprocessableError
 from vru.service.queue import defer
-from vru.service.schemas import CriterionBody, ModelBody, RunCreate
-from vru.validation_engine import jobs, repository
+from vru.service.schemas import CriterionBody, ModelBody, RunChange, RunCreate
+from vru.validation_engine import jobs, repository, workflow
 from vru.validation_engine.analysis import to_criterion
 
 
@@ -66,11 +68,13 @@ async def create_run(session: WriteSession, queue: App, body: RunCreate, model: 
         kind=body.kind,
         model=model.name,
         model_version=model.version,
+        model_sha256=model.sha256,
         settings=body.settings.model_dump(mode="json"),
         criteria=[criterion.model_dump(mode="json") for criterion in criteria],
         state=RunState.QUEUED,
         frames_total=len(range(0, video.frame_count, body.settings.frame_stride)),
         frames_done=0,
+        priority=body.priority,
         created_by=user,
     )
     session.add(run)
@@ -78,7 +82,7 @@ async def create_run(session: WriteSession, queue: App, body: RunCreate, model: 
         await session.flush()
     except IntegrityError as error:
         raise ConflictError("The project, video or ground truth was deleted meanwhile.") from error
-    await defer(queue, session, jobs.PREPARE_RUN, [{"run_id": str(run.id)}])
+    await defer(queue, session, jobs.PREPARE_RUN, [{"run_id": str(run.id)}], priority=run.priority)
     await session.refresh(run)
     return run
 
@@ -93,5 +97,87 @@ async def cancel_run(session: WriteSession, run_id: uuid.UUID) -> Run:
     cancelled = await repository.end_run(session, run_id, RunState.CANCELLED, None)
     run = await get_run(session, run_id)
     if not cancelled:
-        raise ConflictError(f"Run {run_id} is {run.state} already.")
+        raise ConflictError(f"Run {run_id} is {run.state} already: there is nothing to cancel.")
+    await workflow.drop_waiting(session, run_id)
+    return run
+
+
+_BEFORE_ANALYSIS = (RunState.QUEUED, RunState.PREPARING, RunState.RUNNING)
+_NEXT_REVISION = Run.revision + 1
+
+
+async def pause_run(session: WriteSession, run_id: uuid.UUID) -> Run:
+    """Start no more of the run's clips; those that are being worked on are finished.
+
+    Raises:
+        NotFoundError: there is none with this id.
+        ConflictError: it is paused, or has no clip left to start.
+    """
+    changes = {"paused_at": func.now(), "revision": _NEXT_REVISION}
+    paused = await repository.enter(session, run_id, _BEFORE_ANALYSIS, paused=False, **changes)
+    run = await get_run(session, run_id)
+    if not paused and run.paused_at:
+        raise ConflictError(f"Run {run_id} is paused already.", "POST /runs/{run_id}/resume lets it go on.")
+    if not paused:
+        raise ConflictError(f"Run {run_id} is {run.state}: it has no clip left to hold back.")
+    await workflow.drop_waiting(session, run_id)
+    return run
+
+
+async def resume_run(session: WriteSession, queue: App, run_id: uuid.UUID) -> Run:
+    """Let a paused run go on.
+
+    Raises:
+        NotFoundError: there is none with this id.
+        ConflictError: it is not paused.
+    """
+    changes = {"paused_at": None, "revision": _NEXT_REVISION}
+    resumed = await repository.enter(session, run_id, _BEFORE_ANALYSIS, paused=True, **changes)
+    run = await get_run(session, run_id)
+    if not resumed:
+        fix = "POST /runs/{run_id}/retry continues it." if run.state in _CAN_RETRY else ""
+        raise ConflictError(f"Run {run_id} is {run.state}, and not paused.", fix)
+    await workflow.defer_missing(queue, session, run_id)
+    return run
+
+
+_CAN_RETRY = (RunState.FAILED, RunState.CANCELLED)
+
+
+async def retry_run(session: WriteSession, queue: App, run_id: uuid.UUID) -> Run:
+    """Continue a run that failed or was cancelled: what is done stays, each other clip gets all its tries again.
+
+    Raises:
+        NotFoundError: there is none with this id.
+        ConflictError: it neither failed nor was cancelled.
+    """
+    # Locks the row: of two retries the second finds the run under way.
+    fresh: dict[str, Any] = {"error": None, "finished_at": None, "deaths": 0, "revision": _NEXT_REVISION}
+    again = await repository.enter(session, run_id, _CAN_RETRY, state=RunState.QUEUED, **fresh)
+    if not again:
+        run = await get_run(session, run_id)
+        fix = "Start a new run." if run.state == RunState.COMPLETED else "It goes on by itself."
+        raise ConflictError(f"Run {run_id} is {run.state}: only a failed or cancelled run is retried.", fix)
+    states = await workflow.start_over(session, run_id)
+    if states:
+        done = all(state == ShardState.DONE for state in states)
+        state = RunState.ANALYSING if done else RunState.RUNNING
+        await repository.enter(session, run_id, (RunState.QUEUED,), state=state)
+    await workflow.defer_missing(queue, session, run_id)
+    return await get_run(session, run_id)
+
+
+async def change_run(session: WriteSession, run_id: uuid.UUID, change: RunChange) -> Run:
+    """Give a run another priority; its waiting clips move in the queue.
+
+    Raises:
+        NotFoundError: there is none with this id.
+        ConflictError: it is over.
+    """
+    active = [state for state in RunState if not state.is_final]
+    changed = await repository.enter(session, run_id, active, priority=change.priority, revision=_NEXT_REVISION)
+    run = await get_run(session, run_id)
+    if not changed:
+        raise ConflictError(f"Run {run_id} is {run.state}: its priority decides nothing any more.")
+    await workflow.reorder(session, run_id, change.priority)
     return run

@@ -23,3 +23,6 @@ class WorkerSettings(ServiceSettings):
     shard_frames: int = Field(150, ge=1, description="evaluated frames that make one shard")
     heartbeat_s: float = Field(2.0, gt=0, description="how often a worker says that it lives")
     stalled_after_s: float = Field(10.0, gt=0, description="silence after which a worker's jobs go to others")
+    clip_tries: int = Field(
+        3, ge=1, description="failures, or workers that died of it, after which a clip is set aside"
+    )

@@ -19,10 +19,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from vru.domain import RunState, ShardState, VruError
 from vru.service.database.sessions import Database, ReadSession
-from vru.service.database.tables import GroundTruthSet, Run, Shard
+from vru.service.database.tables import GroundTruthSet, Run, Shard, Video
 from vru.service.queue import defer
-from vru.service.schemas import CriterionBody, RunEvent, RunSettings
-from vru.validation_engine import events, jobs, metrics, repository
+from vru.service.schemas import CriterionBody, RunEvent, RunSettings, SetAsideClip
+from vru.validation_engine import events, jobs, metrics, repository, workflow
 from vru.validation_engine.analysis import analyse
 from vru.validation_engine.settings import WorkerSettings
 from vru.validation_engine.shards import (
@@ -94,34 +94,27 @@ class Steps:
                 log.exception("unexpected error")
                 await self._fail(run_id, f"The validation worker made an error ({type(error).__name__}: {error}).")
                 raise
-        await self._announce(run_id)
+        await events.announce(self.redis, self.database, run_id)
 
     async def _fail(self, run_id: uuid.UUID, reason: str) -> None:
         async with self.database.write() as session:
             if await repository.end_run(session, run_id, RunState.FAILED, reason):
                 log.error("run failed", reason=reason)
-        await self._announce(run_id)
-
-    async def _announce(self, run_id: uuid.UUID) -> None:
-        async with self.database.read() as session:
-            event = await repository.run_event(session, run_id)
-        if event:
-            await events.publish(self.redis, event)
+        await events.announce(self.redis, self.database, run_id)
 
     async def _prepare(self, run_id: uuid.UUID) -> None:
         async with self.database.write() as session:
             waiting = (RunState.QUEUED, RunState.PREPARING)
-            if not await repository.enter(
-                session, run_id, waiting, state=RunState.PREPARING, started_at=func.coalesce(Run.started_at, func.now())
-            ):
+            begun = {"state": RunState.PREPARING, "started_at": func.coalesce(Run.started_at, func.now())}
+            if not await repository.enter(session, run_id, waiting, paused=False, **begun):
                 raise _Outdated
-        await self._announce(run_id)
+        await events.announce(self.redis, self.database, run_id)
         async with self.database.write() as session:
             # This also locks the run's row: a second worker at the same step waits here, and then finds it done.
             if not await repository.enter(session, run_id, (RunState.PREPARING,), state=RunState.RUNNING):
                 raise _Outdated
             run = await repository.find_run(session, run_id)
-            video = await repository.video_with_times(session, run.video_id) if run else None
+            video = await session.get(Video, run.video_id) if run else None
             if run is None or video is None:
                 raise _Outdated
             settings = RunSettings.model_validate(run.settings)
@@ -131,7 +124,8 @@ class Steps:
             shards = await repository.add_shards(session, run_id, parts)
             run.frames_total = len(range(0, video.frame_count, settings.frame_stride))
             arguments = [{"run_id": str(run_id), "shard_id": str(shard)} for shard in shards]
-            await defer(self.queue, session, jobs.RUN_SHARD, arguments)
+            if run.paused_at is None:
+                await defer(self.queue, session, jobs.RUN_SHARD, arguments, priority=run.priority)
 
     async def _shard(self, run_id: uuid.UUID, shard_id: uuid.UUID) -> None:
         async with self.database.write() as session:
@@ -139,9 +133,6 @@ class Steps:
             if shard is None:
                 raise _Outdated
             spec = await self._spec(session, run_id, shard)
-        if shard.token > jobs.MAX_STARTS:
-            last = f" The last reason: {shard.error}" if shard.error else ""
-            raise VruError(f"{_name(shard)} was started {jobs.MAX_STARTS} times and never came to its end.{last}")
         log.info("shard started", shard=shard.number, token=shard.token)
         began = time.monotonic()
         try:
@@ -154,10 +145,12 @@ class Steps:
             await asyncio.shield(self._give_back(run_id, shard, None, delay_s=0))
             raise
         except EngineUnavailableError as error:
+            if shard.waits >= jobs.MAX_WAITS:
+                raise VruError(str(error), "Start the ML engine, then retry the run.") from error
             await self._give_back(run_id, shard, str(error), delay_s=jobs.UNAVAILABLE_DELAY_S)
             return
         except RefusedError as error:
-            raise VruError(f"{_name(shard)} cannot be run. {error}") from error
+            raise VruError(f"{SetAsideClip.model_validate(shard).name} cannot be run. {error}") from error
         except ShardError as error:
             await self._failed(run_id, shard, str(error))
             return
@@ -168,7 +161,7 @@ class Steps:
 
     async def _spec(self, session: ReadSession, run_id: uuid.UUID, shard: Shard) -> ShardSpec:
         run = await repository.find_run(session, run_id)
-        video = await repository.video_with_times(session, run.video_id) if run else None
+        video = await session.get(Video, run.video_id) if run else None
         if run is None or video is None:
             raise _Outdated
         settings = RunSettings.model_validate(run.settings)
@@ -225,42 +218,36 @@ class Steps:
                 metrics.shards.labels("outdated").inc()
                 raise _Outdated
             await repository.store_detections(session, run_id, shard.id, result.detections)
-            # Locks the run's row, so that of two shards that finish together one sees the other: one is the last.
-            more = {"frames_done": Run.frames_done + result.frames}
-            if not await repository.enter(session, run_id, (RunState.RUNNING,), **more):
+            if not await workflow.settle(self.queue, session, run_id, result.frames):
                 raise _Outdated
-            if await repository.shards_left(session, run_id) == 0:
-                await repository.enter(session, run_id, (RunState.RUNNING,), state=RunState.ANALYSING)
-                await defer(self.queue, session, jobs.ANALYSE_RUN, [{"run_id": str(run_id)}])
         log.info("shard done", shard=shard.number, token=shard.token, detections=len(result.detections))
 
     async def _give_back(self, run_id: uuid.UUID, shard: Shard, reason: str | None, *, delay_s: float) -> None:
+        """Let another try. With a ``reason``, which is then the ML engine's absence, the try counts as a wait."""
         async with self.database.write() as session:
-            waiting = {"state": ShardState.QUEUED, "error": reason}
-            if not await repository.fenced(session, shard.id, shard.token, **waiting):
+            changes = {"state": ShardState.QUEUED, "error": reason, "waits": shard.waits + (reason is not None)}
+            if not await repository.fenced(session, shard.id, shard.token, **changes):
                 raise _Outdated
-            arguments = {"run_id": str(run_id), "shard_id": str(shard.id)}
-            await defer(self.queue, session, jobs.RUN_SHARD, [arguments], delay_s=delay_s)
+            suspect = shard.attempts + shard.deaths > 0
+            await workflow.defer_shard(self.queue, session, shard, suspect=suspect, delay_s=delay_s)
         metrics.shards.labels("given_back").inc()
         log.warning("shard given back", shard=shard.number, token=shard.token, reason=reason)
 
     async def _failed(self, run_id: uuid.UUID, shard: Shard, reason: str) -> None:
-        """Count a failure; the third ends the run."""
+        """Count a failure; the last one sets the clip aside, and the run goes on without it."""
         metrics.shards.labels("failed").inc()
         failures = shard.attempts + 1
-        hopeless = failures >= jobs.MAX_FAILURES
         log.warning("shard failed", shard=shard.number, token=shard.token, failures=failures, reason=reason)
         async with self.database.write() as session:
-            state = ShardState.FAILED if hopeless else ShardState.QUEUED
-            changes = {"state": state, "attempts": failures, "error": reason}
+            changes = {"state": ShardState.QUEUED, "attempts": failures, "error": reason}
             if not await repository.fenced(session, shard.id, shard.token, **changes):
                 raise _Outdated
-            if hopeless:
-                message = f"{_name(shard)} failed {failures} times. {reason}"
-                await repository.end_run(session, run_id, RunState.FAILED, message)
+            if failures >= self.settings.clip_tries:
+                await workflow.set_aside(self.queue, session, shard, reason)
+                log.error("shard set aside", shard=shard.number, reason=reason)
             else:
-                arguments = {"run_id": str(run_id), "shard_id": str(shard.id)}
-                await defer(self.queue, session, jobs.RUN_SHARD, [arguments], delay_s=float(2 ** (failures - 1)))
+                delay_s = float(2 ** min(failures - 1, 5))
+                await workflow.defer_shard(self.queue, session, shard, suspect=True, delay_s=delay_s)
 
     async def _analyse(self, run_id: uuid.UUID) -> None:
         async with self.database.read() as session:
@@ -274,10 +261,11 @@ class Steps:
             truth = await repository.ground_truth(session, stored, video)
             detections = await repository.all_detections(session, run_id)
         settings = RunSettings.model_validate(run.settings)
+        set_aside = [SetAsideClip.model_validate(clip) for clip in run.set_aside]
         frames = {index: video.frame_times[index] for index in range(0, video.frame_count, settings.frame_stride)}
         criteria = [CriterionBody.model_validate(criterion) for criterion in run.criteria]
         began = time.monotonic()
-        analysis = await asyncio.to_thread(analyse, truth, detections, frames, settings, criteria, run.model)
+        analysis = await asyncio.to_thread(analyse, truth, detections, frames, settings, criteria, run.model, set_aside)
         metrics.analysis_seconds.observe(time.monotonic() - began)
         async with self.database.write() as session:
             if not await repository.enter(
@@ -288,11 +276,8 @@ class Steps:
                 metrics=analysis.metrics,
                 verdict=analysis.verdict,
                 verdict_reasons=analysis.reasons,
+                notes=analysis.notes,
                 finished_at=func.now(),
             ):
                 raise _Outdated
         log.info("run completed", verdict=analysis.verdict)
-
-
-def _name(shard: Shard) -> str:
-    return f"Shard {shard.number} (frames {shard.first_frame} to {shard.last_frame})"

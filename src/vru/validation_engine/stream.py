@@ -28,8 +28,12 @@ _STATES = list(RunState)
 
 @dataclass(frozen=True, order=True)
 class Position:
-    """How far a run had come at an event: the id of that event in the stream. Later events have greater ones."""
+    """How far a run had come at an event: the id of that event in the stream. Later events have greater ones.
 
+    A run that is retried goes back in its states: its revision tells that from an event that comes late.
+    """
+
+    revision: int
     state: int
     frames_done: int
     frames_total: int
@@ -37,16 +41,16 @@ class Position:
     @classmethod
     def of(cls, event: RunEvent) -> "Position":
         """The position of an event."""
-        return cls(_STATES.index(event.state), event.frames_done, event.frames_total)
+        return cls(event.revision, _STATES.index(event.state), event.frames_done, event.frames_total)
 
     @classmethod
     def parse(cls, text: str) -> "Position | None":
         """Read an id; None for what is none, as nothing is known then of what the client has seen."""
-        found = re.fullmatch(r"(\d{1,2})\.(\d{1,18})\.(\d{1,18})", text, re.ASCII)
+        found = re.fullmatch(r"(\d{1,9})\.(\d{1,2})\.(\d{1,18})\.(\d{1,18})", text, re.ASCII)
         return cls(*map(int, found.groups())) if found else None
 
     def __str__(self) -> str:
-        return f"{self.state}.{self.frames_done}.{self.frames_total}"
+        return f"{self.revision}.{self.state}.{self.frames_done}.{self.frames_total}"
 
 
 async def follow(

@@ -125,7 +125,15 @@ async def run(settings: WorkerSettings) -> None:
         log.info("working", concurrency=settings.worker_concurrency, ml_engine=settings.ml_engine_url)
         working = asyncio.create_task(_work(queue, settings))
         sweeping = asyncio.create_task(
-            sweep_forever(queue, database, redis, stalled_after_s=settings.stalled_after_s, every_s=_SWEEP_EVERY_S)
+            sweep_forever(
+                queue,
+                database,
+                redis,
+                stalled_after_s=settings.stalled_after_s,
+                # A dead worker is noticed soon after its time is over.
+                every_s=min(_SWEEP_EVERY_S, settings.stalled_after_s / 2),
+                clip_tries=settings.clip_tries,
+            )
         )
         await asyncio.wait((working, sweeping, stopping), return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")

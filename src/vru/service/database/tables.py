@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, CheckConstraint, DateTime, Float, ForeignKey, Index, MetaData, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from vru.domain import RunKind, RunState, ShardState, Verdict, VruClass
 
@@ -34,7 +34,13 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSONB, list[dict[str, Any]]: JSONB, datetime: Timestamp, str: Text}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012
+        dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+        list[str]: JSONB,
+        datetime: Timestamp,
+        str: Text,
+    }
 
 
 class User(Table):
@@ -107,7 +113,10 @@ class TruthBoxRow(Table):
     """One box of one ground-truth track in one frame. Pixels."""
 
     __tablename__ = "truth_boxes"
-    __table_args__ = (_one_of("road_user", VruClass),)
+    __table_args__ = (
+        _one_of("road_user", VruClass),
+        Index("ix_truth_boxes_ground_truth_id_frame_index", "ground_truth_id", "frame_index"),
+    )
     ground_truth_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("ground_truths.id", ondelete="CASCADE"), primary_key=True
     )
@@ -136,6 +145,8 @@ class Run(Table):
     ground_truth_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("ground_truths.id", ondelete="RESTRICT"))
     model: Mapped[str]
     model_version: Mapped[str]
+    # Digest of the version's files when the run was started.
+    model_sha256: Mapped[str | None]
     # score_threshold, iou_threshold, frame_stride, ... : everything that decides the outcome.
     settings: Mapped[dict[str, Any]]
     criteria: Mapped[list[dict[str, Any]]]
@@ -143,17 +154,34 @@ class Run(Table):
     error: Mapped[str | None]
     frames_total: Mapped[int] = mapped_column(default=0)
     frames_done: Mapped[int] = mapped_column(default=0)
+    # Among waiting clips those of the highest priority are next.
+    priority: Mapped[int] = mapped_column(default=0)
+    # While it is set no clip is started.
+    paused_at: Mapped[datetime | None]
+    # Counts what people and the recovery did to the run (pause, retry, ...): orders the events of a run that goes back.
+    revision: Mapped[int] = mapped_column(default=0)
+    # Workers that died while they prepared or analysed the run.
+    deaths: Mapped[int] = mapped_column(default=0)
     metrics: Mapped[dict[str, Any] | None]
     verdict: Mapped[str | None]
     verdict_reasons: Mapped[list[dict[str, Any]] | None]
+    # Sentences on what limits the figures.
+    notes: Mapped[list[str] | None]
     created_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # The clips that could not be processed.
+    set_aside: Mapped[list["Shard"]] = relationship(
+        primaryjoin="and_(Run.id == Shard.run_id, Shard.state == 'failed')",
+        order_by="Shard.number",
+        lazy="selectin",
+        viewonly=True,
+    )
 
 
 class Shard(Table):
-    """A run's part that one worker takes: frames ``first_frame`` to ``last_frame``, both included.
+    """A clip, a run's part that one worker takes: frames ``first_frame`` to ``last_frame``, both included.
 
     Starting a shard increments ``token``. Finishing it is one transaction that updates the row where id, token and
     ``state = 'running'`` still hold, and stores the results only if exactly one row changed: a worker that was
@@ -167,9 +195,15 @@ class Shard(Table):
     number: Mapped[int]
     first_frame: Mapped[int]
     last_frame: Mapped[int]
+    # Media time of the first and the last frame.
+    first_s: Mapped[float | None]
+    last_s: Mapped[float | None]
     state: Mapped[str] = mapped_column(default=ShardState.QUEUED)
     token: Mapped[int] = mapped_column(default=0)
+    # Tries that ended in a failure; in the death of the worker; in the ML engine being away.
     attempts: Mapped[int] = mapped_column(default=0)
+    deaths: Mapped[int] = mapped_column(default=0)
+    waits: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -63,6 +63,11 @@ export const listRuns = (project_id: string) =>
 export const getRun = (run_id: string) => data<t.Run>(sdk.getRun({ path: { run_id }, ...THROW }));
 export const createRun = (body: t.RunDraft) => data<t.Run>(sdk.createRun({ body, ...THROW }));
 export const cancelRun = (run_id: string) => data<t.Run>(sdk.cancelRun({ path: { run_id }, ...THROW }));
+export const pauseRun = (run_id: string) => data<t.Run>(sdk.pauseRun({ path: { run_id }, ...THROW }));
+export const resumeRun = (run_id: string) => data<t.Run>(sdk.resumeRun({ path: { run_id }, ...THROW }));
+export const retryRun = (run_id: string) => data<t.Run>(sdk.retryRun({ path: { run_id }, ...THROW }));
+export const changeRun = (run_id: string, priority: number) =>
+  data<t.Run>(sdk.changeRun({ path: { run_id }, body: { priority }, ...THROW }));
 export const listDetections = (run_id: string, first_frame: number, last_frame: number) =>
   items<t.Detection>(sdk.getDetections({ path: { run_id }, query: { first_frame, last_frame }, ...THROW }));
 

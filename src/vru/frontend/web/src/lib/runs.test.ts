@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { CriterionResult, Verdict } from "@/api/types";
 import { defaultCriterion } from "./metrics";
-import { isFinal, pace, verdictSummary } from "./runs";
+import { isFinal, pace, runActions, runMeaning, verdictSummary } from "./runs";
 
 function result(verdict: Verdict, severity: "required" | "advisory" = "required"): CriterionResult {
   const measurement = {
@@ -38,6 +38,27 @@ it("verdictSummary names what is undecided", () => {
   expect(verdictSummary({ verdict: "FAIL", verdict_reasons: [result("FAIL"), result("INCONCLUSIVE")] })).toBe(
     "1 of 2 required criteria is not met; 1 more cannot be decided with this much evidence.",
   );
+});
+
+it("verdictSummary says why a run that meets everything is inconclusive", () => {
+  const clip = { number: 3, first_frame: 30, last_frame: 39, first_s: 3, last_s: 3.9, reason: "damaged" };
+  const run = { verdict: "INCONCLUSIVE" as const, verdict_reasons: [result("PASS")], set_aside: [clip] };
+  expect(verdictSummary(run)).toContain("part of the video could not be processed");
+});
+
+it("runActions offers what the server would not refuse", () => {
+  const names = (state: Parameters<typeof runActions>[0]["state"], paused_at: string | null = null) =>
+    runActions({ state, paused_at }).names;
+  expect(names("running")).toEqual(["pause", "cancel"]);
+  expect(names("running", "2026-01-01T00:00:00Z")).toEqual(["resume", "cancel"]);
+  expect(names("analysing")).toEqual(["cancel"]);
+  expect(names("failed")).toEqual(["retry"]);
+  expect(names("completed")).toEqual([]);
+});
+
+it("runMeaning says that a run is paused", () => {
+  expect(runMeaning({ state: "running", paused_at: "2026-01-01T00:00:00Z" })).toContain("Paused");
+  expect(runMeaning({ state: "running", paused_at: null })).not.toContain("Paused");
 });
 
 it("pace needs movement", () => {

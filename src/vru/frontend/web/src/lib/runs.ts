@@ -17,14 +17,43 @@ export const STATE_MEANING: Record<RunState, string> = {
   cancelled: "Somebody cancelled the run.",
 };
 
+/** The priorities that the page offers; the API takes any from -100 to 100. */
+export const PRIORITIES = [
+  { value: 10, label: "High" },
+  { value: 0, label: "Normal" },
+  { value: -10, label: "Low" },
+] as const;
+
+export type RunAction = "pause" | "resume" | "cancel" | "retry";
+
+/** What can be done with a run now, and whether its place in the queue still decides anything. */
+export function runActions(run: Pick<Run, "state" | "paused_at">): { names: RunAction[]; ordered: boolean } {
+  if (run.state === "failed" || run.state === "cancelled") return { names: ["retry"], ordered: false };
+  if (isFinal(run.state)) return { names: [], ordered: false };
+  if (run.paused_at) return { names: ["resume", "cancel"], ordered: true };
+  if (run.state === "analysing") return { names: ["cancel"], ordered: false };
+  return { names: ["pause", "cancel"], ordered: true };
+}
+
+/** What a run is doing, in one sentence. */
+export function runMeaning(run: Pick<Run, "state" | "paused_at">): string {
+  if (run.paused_at) return "Paused: no clip is started; those under way are finished.";
+  return STATE_MEANING[run.state];
+}
+
 /** What the verdict says in one sentence, from its criteria. */
-export function verdictSummary(run: Pick<Run, "verdict" | "verdict_reasons">): string {
+export function verdictSummary(
+  run: Pick<Run, "verdict" | "verdict_reasons"> & Partial<Pick<Run, "set_aside">>,
+): string {
   const results = run.verdict_reasons ?? [];
   const required = results.filter((result) => result.criterion.severity === "required");
   const count = (verdict: Verdict) => required.filter((result) => result.verdict === verdict).length;
   const of = `of ${required.length} required ${required.length === 1 ? "criterion" : "criteria"}`;
   const failed = count("FAIL");
   const open = count("INCONCLUSIVE");
+  const apart = (run.set_aside?.length ?? 0) > 0;
+  if (run.verdict === "INCONCLUSIVE" && apart && !open)
+    return "Every required criterion is met with confidence, but part of the video could not be processed.";
   if (run.verdict === "PASS") return `All ${required.length} required criteria are met with confidence.`;
   const parts: string[] = [];
   if (failed) parts.push(`${failed} ${of} ${failed === 1 ? "is" : "are"} not met`);

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetEvidenceData, GetEvidenceErrors, GetEvidenceKeyData, GetEvidenceKeyErrors, GetEvidenceKeyResponses, GetEvidenceResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReportData, GetReportErrors, GetReportResponses, GetRunData, GetRunErrors, GetRunResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StopCameraData, StopCameraErrors, StopCameraResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
+import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, ChangeRunData, ChangeRunErrors, ChangeRunResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetEvidenceData, GetEvidenceErrors, GetEvidenceKeyData, GetEvidenceKeyErrors, GetEvidenceKeyResponses, GetEvidenceResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReportData, GetReportErrors, GetReportResponses, GetRunData, GetRunErrors, GetRunResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, PauseRunData, PauseRunErrors, PauseRunResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, RetryRunData, RetryRunErrors, RetryRunResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StopCameraData, StopCameraErrors, StopCameraResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -413,6 +413,25 @@ export const getRun = <ThrowOnError extends boolean = false>(options: Options<Ge
 });
 
 /**
+ * Change a run's priority
+ *
+ * Waiting clips of runs with a higher priority are done first.
+ */
+export const changeRun = <ThrowOnError extends boolean = false>(options: Options<ChangeRunData, ThrowOnError>): RequestResult<ChangeRunResponses, ChangeRunErrors, ThrowOnError> => (options.client ?? client).patch<ChangeRunResponses, ChangeRunErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/runs/{run_id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
  * Cancel a run
  *
  * A run that has ended cannot be cancelled.
@@ -424,6 +443,51 @@ export const cancelRun = <ThrowOnError extends boolean = false>(options: Options
             type: 'apiKey'
         }],
     url: '/api/v1/runs/{run_id}/cancel',
+    ...options
+});
+
+/**
+ * Pause a run
+ *
+ * No more of its clips are started; those that are being worked on are finished.
+ */
+export const pauseRun = <ThrowOnError extends boolean = false>(options: Options<PauseRunData, ThrowOnError>): RequestResult<PauseRunResponses, PauseRunErrors, ThrowOnError> => (options.client ?? client).post<PauseRunResponses, PauseRunErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/runs/{run_id}/pause',
+    ...options
+});
+
+/**
+ * Resume a run
+ *
+ * A paused run goes on.
+ */
+export const resumeRun = <ThrowOnError extends boolean = false>(options: Options<ResumeRunData, ThrowOnError>): RequestResult<ResumeRunResponses, ResumeRunErrors, ThrowOnError> => (options.client ?? client).post<ResumeRunResponses, ResumeRunErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/runs/{run_id}/resume',
+    ...options
+});
+
+/**
+ * Retry a run
+ *
+ * A failed or cancelled run continues with what is done; only its other clips are done again.
+ */
+export const retryRun = <ThrowOnError extends boolean = false>(options: Options<RetryRunData, ThrowOnError>): RequestResult<RetryRunResponses, RetryRunErrors, ThrowOnError> => (options.client ?? client).post<RetryRunResponses, RetryRunErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/runs/{run_id}/retry',
     ...options
 });
 

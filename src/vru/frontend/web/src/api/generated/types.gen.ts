@@ -670,6 +670,12 @@ export type RunBody = {
      * Model Version
      */
     model_version: string;
+    /**
+     * Model Sha256
+     *
+     * digest of the model version's files when the run was started
+     */
+    model_sha256: string | null;
     settings: RunSettings;
     /**
      * Criteria
@@ -688,12 +694,32 @@ export type RunBody = {
      * Frames Done
      */
     frames_done: number;
+    /**
+     * Priority
+     */
+    priority: number;
+    /**
+     * Paused At
+     */
+    paused_at: string | null;
+    /**
+     * Set Aside
+     *
+     * clips that could not be processed
+     */
+    set_aside: Array<SetAsideClip>;
     metrics: RunMetrics | null;
     verdict: Verdict | null;
     /**
      * Verdict Reasons
      */
     verdict_reasons: Array<CriterionResultBody> | null;
+    /**
+     * Notes
+     *
+     * what limits the figures
+     */
+    notes: Array<string> | null;
     /**
      * Created By
      */
@@ -811,6 +837,40 @@ export type RunSettings = {
  * Where a validation run stands.
  */
 export type RunState = 'queued' | 'preparing' | 'running' | 'analysing' | 'completed' | 'failed' | 'cancelled';
+
+/**
+ * SetAsideClip
+ *
+ * A clip that could not be processed: its frames count nowhere. Both ends are included; seconds of media time.
+ */
+export type SetAsideClip = {
+    /**
+     * Number
+     */
+    number: number;
+    /**
+     * First Frame
+     */
+    first_frame: number;
+    /**
+     * Last Frame
+     */
+    last_frame: number;
+    /**
+     * First S
+     */
+    first_s: number | null;
+    /**
+     * Last S
+     */
+    last_s: number | null;
+    /**
+     * Reason
+     *
+     * the last one
+     */
+    reason: string | null;
+};
 
 /**
  * Severity
@@ -1038,6 +1098,20 @@ export type CameraCreate = {
 };
 
 /**
+ * RunChange
+ *
+ * What can be changed about a run that is under way.
+ */
+export type RunChange = {
+    /**
+     * Priority
+     *
+     * clips of runs with a higher one are done first
+     */
+    priority: number;
+};
+
+/**
  * RunCreate
  *
  * A request for a validation run. Without ``criteria`` the project's apply.
@@ -1074,6 +1148,12 @@ export type RunCreate = {
      * Kind
      */
     kind?: 'model';
+    /**
+     * Priority
+     *
+     * clips of runs with a higher one are done first
+     */
+    priority?: number;
 };
 
 /**
@@ -1116,6 +1196,8 @@ export type Problem = {
  * RunEvent
  *
  * One server-sent event of a run: its state and progress at that moment.
+ *
+ * ``revision`` grows with each pause, resume, retry, change of priority and clip that is set aside.
  */
 export type RunEvent = {
     /**
@@ -1131,6 +1213,24 @@ export type RunEvent = {
      * Frames Total
      */
     frames_total: number;
+    /**
+     * Revision
+     */
+    revision?: number;
+    /**
+     * Paused
+     */
+    paused?: boolean;
+    /**
+     * Priority
+     */
+    priority?: number;
+    /**
+     * Set Aside
+     *
+     * number of clips that could not be processed
+     */
+    set_aside?: number;
     verdict?: Verdict | null;
     /**
      * Error
@@ -2150,6 +2250,52 @@ export type GetRunResponses = {
 
 export type GetRunResponse = GetRunResponses[keyof GetRunResponses];
 
+export type ChangeRunData = {
+    body: RunChange;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/runs/{run_id}';
+};
+
+export type ChangeRunErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type ChangeRunError = ChangeRunErrors[keyof ChangeRunErrors];
+
+export type ChangeRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunBody;
+};
+
+export type ChangeRunResponse = ChangeRunResponses[keyof ChangeRunResponses];
+
 export type CancelRunData = {
     body?: never;
     path: {
@@ -2195,6 +2341,144 @@ export type CancelRunResponses = {
 };
 
 export type CancelRunResponse = CancelRunResponses[keyof CancelRunResponses];
+
+export type PauseRunData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/runs/{run_id}/pause';
+};
+
+export type PauseRunErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type PauseRunError = PauseRunErrors[keyof PauseRunErrors];
+
+export type PauseRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunBody;
+};
+
+export type PauseRunResponse = PauseRunResponses[keyof PauseRunResponses];
+
+export type ResumeRunData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/runs/{run_id}/resume';
+};
+
+export type ResumeRunErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type ResumeRunError = ResumeRunErrors[keyof ResumeRunErrors];
+
+export type ResumeRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunBody;
+};
+
+export type ResumeRunResponse = ResumeRunResponses[keyof ResumeRunResponses];
+
+export type RetryRunData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/runs/{run_id}/retry';
+};
+
+export type RetryRunErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type RetryRunError = RetryRunErrors[keyof RetryRunErrors];
+
+export type RetryRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunBody;
+};
+
+export type RetryRunResponse = RetryRunResponses[keyof RetryRunResponses];
 
 export type FollowRunData = {
     body?: never;

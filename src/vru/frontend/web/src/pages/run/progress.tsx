@@ -1,25 +1,16 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Check } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
-import { cancelRun } from "@/api/calls";
-import { runQuery } from "@/api/queries";
 import type { Run } from "@/api/types";
-import { ProblemNotice } from "@/components/problem-notice";
-import { Button } from "@/components/ui/button";
 import { Progress } from "@/components/ui/controls";
 import { Panel } from "@/components/ui/panel";
 import { cn } from "@/lib/cn";
 import { formatCount, formatDuration, humanise } from "@/lib/format";
-import { pace, RUN_STEPS, STATE_MEANING } from "@/lib/runs";
+import { pace, RUN_STEPS, runMeaning } from "@/lib/runs";
+import { RunControls } from "./controls";
 
 /** Where a run that is under way stands, and how long it may take. */
 export function RunProgress({ run, polling }: { run: Run; polling: boolean }) {
-  const queries = useQueryClient();
   const here = RUN_STEPS.indexOf(run.state);
-  const cancel = useMutation({
-    mutationFn: () => cancelRun(run.id),
-    onSuccess: () => queries.invalidateQueries({ queryKey: runQuery(run.id).queryKey }),
-  });
   const speed = usePace(run);
   return (
     <Panel>
@@ -53,12 +44,13 @@ export function RunProgress({ run, polling }: { run: Run; polling: boolean }) {
       <div className="flex flex-wrap items-center gap-x-6 gap-y-3">
         <div className="min-w-64 flex-1">
           <div className="figures mb-1.5 flex flex-wrap justify-between gap-x-4">
-            <span role="status">{STATE_MEANING[run.state]}</span>
+            <span role="status">{runMeaning(run)}</span>
             <span className="text-ink-soft">
               {run.frames_total > 0 &&
                 `${formatCount(run.frames_done)} of ${formatCount(run.frames_total)} frames`}
               {speed &&
                 run.state === "running" &&
+                !run.paused_at &&
                 `, ${speed.perSecond.toFixed(speed.perSecond < 10 ? 1 : 0)} frames/s, about ${formatDuration(Math.ceil(speed.secondsLeft))} left`}
             </span>
           </div>
@@ -68,16 +60,13 @@ export function RunProgress({ run, polling }: { run: Run; polling: boolean }) {
             max={run.frames_total}
           />
         </div>
-        <Button onClick={() => cancel.mutate()} disabled={cancel.isPending}>
-          Cancel run
-        </Button>
+        <RunControls run={run} />
       </div>
       {polling && (
         <p className="mt-2 text-[13px] text-ink-faint">
           The live stream is interrupted: asking every two seconds.
         </p>
       )}
-      <ProblemNotice error={cancel.error} className="mt-3" />
     </Panel>
   );
 }

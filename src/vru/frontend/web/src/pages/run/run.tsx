@@ -10,6 +10,7 @@ import { StateBadge } from "@/components/status";
 import { Facts, Panel } from "@/components/ui/panel";
 import { formatDate, formatDuration, UNKNOWN } from "@/lib/format";
 import { Viewer, type ViewerHandle } from "@/viewer/viewer";
+import { RunControls } from "./controls";
 import { RunProgress } from "./progress";
 import { MeasurementsTable, TracksTable } from "./tables";
 import { useRun } from "./use-run";
@@ -57,7 +58,9 @@ export function RunPage() {
         {run.state === "cancelled" && (
           <Panel>The run was cancelled after {run.frames_done} frames. It has no verdict.</Panel>
         )}
+        {(run.state === "failed" || run.state === "cancelled") && <RunControls run={run} />}
         <VerdictPanel run={run} />
+        <SetAside clips={run.set_aside} />
         <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_410px]">
           <Panel flush className="overflow-hidden">
             <ProblemNotice error={video.error ?? truth.error} className="m-4" />
@@ -127,6 +130,30 @@ function Downloads({ run }: { run: Run }) {
   );
 }
 
+/** The parts of the video that nobody could look at. */
+function SetAside({ clips }: { clips: Run["set_aside"] }) {
+  if (!clips.length) return null;
+  return (
+    <Panel title="Clips that could not be processed" note="their frames count nowhere">
+      <ul className="flex flex-col gap-1.5">
+        {clips.map((clip) => (
+          <li key={clip.number}>
+            <span className="figures font-medium">
+              Clip {clip.number}, frames {clip.first_frame} to {clip.last_frame}
+              {clip.first_s !== null && clip.last_s !== null && (
+                <>
+                  , {clip.first_s.toFixed(2)} to {clip.last_s.toFixed(2)} s
+                </>
+              )}
+            </span>
+            <span className="ml-2 text-ink-soft">{clip.reason}</span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
 /** Everything that decided the outcome. */
 function Provenance({
   run,
@@ -157,6 +184,7 @@ function Provenance({
           ["Overlap (IoU)", run.settings.iou_threshold],
           ["Frames", run.settings.frame_stride === 1 ? "all" : `1 in ${run.settings.frame_stride}`],
           ["Seed", run.settings.seed],
+          ["Model digest", digest(run.model_sha256 ?? undefined)],
           ["Video digest", digest(video?.sha256)],
           ["Truth digest", digest(truth?.sha256)],
           ["Truth made by", truth?.source ?? UNKNOWN],

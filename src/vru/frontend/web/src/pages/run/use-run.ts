@@ -34,8 +34,17 @@ export function useRun(id: string) {
         void queries.invalidateQueries({ queryKey });
         return;
       }
-      const { state, frames_done, frames_total } = event;
-      queries.setQueryData<Run>(queryKey, (run) => run && { ...run, state, frames_done, frames_total });
+      const { state, frames_done, frames_total, priority = 0 } = event;
+      const paused_at = event.paused ? new Date().toISOString() : null;
+      const before = queries.getQueryData<Run>(queryKey);
+      // The event says how many clips were set aside, not which.
+      if (before && before.set_aside.length !== (event.set_aside ?? 0)) {
+        void queries.invalidateQueries({ queryKey });
+      }
+      queries.setQueryData<Run>(
+        queryKey,
+        (run) => run && { ...run, state, frames_done, frames_total, priority, paused_at },
+      );
     });
     stream.addEventListener("error", () => setPolling(true));
     return () => stream.close();
