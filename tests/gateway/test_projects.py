@@ -123,8 +123,8 @@ def add_run(settings, project_id, video_id, ground_truth_id, state):
     with psycopg.connect(settings.database_conninfo) as connection:
         connection.execute(
             "INSERT INTO runs (id, project_id, kind, video_id, ground_truth_id, model, model_version, settings,"
-            " criteria, state, frames_total, frames_done, created_by)"
-            " VALUES (%s, %s, 'model', %s, %s, 'm', '1', '{}', '[]', %s, 0, 0, 'x')",
+            " criteria, state, frames_total, frames_done, created_by, priority, revision, deaths)"
+            " VALUES (%s, %s, 'model', %s, %s, 'm', '1', '{}', '[]', %s, 0, 0, 'x', 0, 0, 0)",
             (uuid.uuid4(), project_id, video_id, ground_truth_id, state),
         )
 

@@ -127,7 +127,7 @@ def _visible(
     """First and last media second of a spell, and whether the video's end cut it off."""
     begin, end = times[spell[0]], times[spell[-1]]
     before = -np.inf if first else times[spell[0] - 1]
-    after = np.inf if last else times[spell[-1] + 1]
+    after = times[spell[-1] + 1] if spell[-1] + 1 < len(times) else np.inf
     inside = [box.time_s for box in counted if before < box.time_s < after]
     until = min(max(inside[-1], end), times[-1])
     return min(inside[0], begin), until, last and inside[-1] >= times[-1]
