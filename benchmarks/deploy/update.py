@@ -15,7 +15,8 @@ from tests.e2e.laptop import ADDRESS
 
 FILE = "src/vru/gateway/app.py"
 _COMPOSE = f"cd {ROOT} && docker compose -f docker-compose.production.yml"
-_POLL_S = 0.05
+# Often enough to see a second's tenths, seldom enough for the platform's limit of requests.
+_POLL_S = 0.15
 
 
 @dataclass

@@ -78,6 +78,20 @@ def test_an_address_that_answers_with_an_error_is_named_with_what_it_said(tmp_pa
     assert "degraded" in by_name(checks)["health"].detail
 
 
+def test_whoever_asks_too_often_asks_again(tmp_path: Path, serve) -> None:
+    class Busy(Answers):
+        asked = 0
+
+        def do_GET(self) -> None:
+            Busy.asked += 1
+            self.status = 429 if Busy.asked == 1 else 200
+            super().do_GET()
+
+    checks = verification.verify_outside(environment(tmp_path, [serve(Busy), serve(Answers), serve(Answers)]))
+    assert problems(checks) == []
+    assert Busy.asked == 2
+
+
 def test_an_address_that_does_not_answer_is_named(tmp_path: Path, serve) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))

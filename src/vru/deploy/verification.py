@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ from vru.deploy.connection import RemoteError, Server
 from vru.deploy.environment import Environment
 
 _TIMEOUT_S = 10.0
+# Whoever deploys may be at the limit of requests for other reasons: a browser that is open, a test that runs.
+_TOO_MANY, _PATIENCE = 429, 5
 # What must never answer from outside: the services' own ports and the stores behind them.
 _CLOSED_PORTS = (5432, 6379, 8001, 8002, 8003, 9090, 9093, 9100)
 
@@ -71,19 +74,28 @@ def worst(checks: Iterable[Check]) -> str:
 
 
 def _check_url(name: str, url: str) -> Check:
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - http URLs made above
-            return ok(name, f"{url} answers {answer.status}")
-    except urllib.error.HTTPError as error:
-        if error.code == 503 and error.headers.get("X-Maintenance"):
-            return warning(name, f"{url} is closed: maintenance is on.", "vru maintenance off opens it.")
-        body = error.read(300).decode(errors="replace")
-        return problem(name, f"{url} answers {error.code}: {body}", "Look at: vru logs --tail 50")
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        return problem(
-            name, f"{url} cannot be reached from here: {reason}.", "Check VRU_EXTERNAL_IP and firewalls on the way."
-        )
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - http URLs made above
+                return ok(name, f"{url} answers {answer.status}")
+        except urllib.error.HTTPError as error:
+            if error.code != _TOO_MANY or attempts == _PATIENCE:
+                return _refused(name, url, error)
+            time.sleep(1)
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            return problem(
+                name, f"{url} cannot be reached from here: {reason}.", "Check VRU_EXTERNAL_IP and firewalls on the way."
+            )
+
+
+def _refused(name: str, url: str, error: urllib.error.HTTPError) -> Check:
+    if error.code == 503 and error.headers.get("X-Maintenance"):
+        return warning(name, f"{url} is closed: maintenance is on.", "vru maintenance off opens it.")
+    body = error.read(300).decode(errors="replace")
+    return problem(name, f"{url} answers {error.code}: {body}", "Look at: vru logs --tail 50")
 
 
 def _check_shut(host: str, port: int) -> Check:
