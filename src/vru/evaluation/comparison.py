@@ -147,7 +147,7 @@ def _difference(metric: str, slice_: str, old: Estimate, new: Estimate) -> Diffe
         slice_,
         old.value,
         new.value,
-        new.n,
+        min(old.n, new.n),
         new.units,
         new.replicates[:common] - old.replicates[:common],
         new.influences - old.influences,

@@ -8,14 +8,14 @@ import numpy as np
 
 from vru.domain import VruError
 from vru.evaluation.calibration import calibration_of
-from vru.evaluation.coco import CocoFigures, match_coco, measure
+from vru.evaluation.coco import AREAS, CocoFigures, match_coco, measure
 from vru.evaluation.curves import Curve, data_set_curves, detected_in_time
 from vru.evaluation.data_sets import evaluated_labels, prepared, setup_view
 from vru.evaluation.estimates import Estimate, Rate
 from vru.evaluation.kitti import kitti
 from vru.evaluation.latency import TrackOutcome
 from vru.evaluation.miss_rate import miss_rate
-from vru.evaluation.operating_point import counts_at, rates
+from vru.evaluation.operating_point import contributing, counts_at, rates
 from vru.evaluation.outcomes import Outcomes, View, match_all
 from vru.evaluation.protocol import Protocol
 from vru.evaluation.resampling import Counted, Drawn, Spread, Units, affordable, redrawn, resampled, share, units_of
@@ -96,9 +96,11 @@ class _Job:
         self.used = max(self.used, count)
         return count
 
-    def put(self, slice_: str, metric: str, figure: Drawn, rate: tuple[float, float] | None = None) -> None:
-        """Take a figure. ``rate`` are events and exposure, where it is a rate of events."""
-        units, count, value = self.units.name, self.units.count, figure.value
+    def put(self, slice_: str, metric: str, figure: Drawn, count: int, rate: tuple[float, float] | None = None) -> None:
+        """Take a figure that rests on ``count`` units: those that show the slice. ``rate`` are events and exposure,
+        where it is a rate of events.
+        """
+        units, value = self.units.name, figure.value
         estimate: Estimate
         if metric in _COUNTS:
             estimate = Counted(value, count, units)
@@ -109,13 +111,23 @@ class _Job:
         elif rate is not None:
             estimate = Counted(value, count, units)
         else:
-            estimate = share(figure, self.units)
+            estimate = share(figure, self.units, count)
         self.slices.setdefault(slice_, {})[metric] = estimate
 
-    def put_all(self, slice_: str, figures: Mapping[str, float | None], drawn: _Redrawn) -> None:
-        """Take figures that were resampled picture by picture."""
-        for metric, value in figures.items():
-            self.put(slice_, metric, Drawn(value, *drawn.get(f"{slice_}/{metric}", ())))
+    def put_all(self, slice_: str, outcomes: Outcomes, of: CocoFigures, drawn: _Redrawn, label: int | None) -> None:
+        """Take COCO's figures of all classes, or of one; they were resampled picture by picture."""
+        summary = of.summary(None if label is None else of.labels[label])
+        for metric, value in summary.items():
+            size = metric.rpartition("_")[2]
+            shown = self.shown(outcomes, outcomes.view(size if size in AREAS else ALL), label)
+            self.put(slice_, metric, Drawn(value, *drawn.get(f"{slice_}/{metric}", ())), shown)
+
+    def shown(self, outcomes: Outcomes, view: int, label: int | None = None) -> int:
+        """How many units have a truth box that counts in the view, of all classes or of one."""
+        counted = outcomes.counted_truth(view)
+        if label is not None:
+            counted = counted & (outcomes.data.truth.label == label)
+        return self.units.showing(outcomes.data.truth.picture[counted])
 
 
 def measure_all(
@@ -226,9 +238,9 @@ def _coco(job: _Job, outcomes: Outcomes) -> None:
         count,
         job.seed,
     )
-    job.put_all(ALL, figures.summary(), drawn)
-    for label in labels:
-        job.put_all(f"class:{label}", figures.summary(label), drawn)
+    job.put_all(ALL, outcomes, figures, drawn, None)
+    for number, label in enumerate(labels):
+        job.put_all(f"class:{label}", outcomes, figures, drawn, number)
 
 
 def _point(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, *, by_class: bool) -> None:
@@ -236,6 +248,7 @@ def _point(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, 
     if by_class and len(outcomes.data.labels) > 1:
         labels += [(f"class:{label}", number) for number, label in enumerate(outcomes.data.labels)]
     counts = {name: counts_at(outcomes, view, overlap, job.protocol.score_threshold, label) for name, label in labels}
+    resting = {name: contributing(job.units.sums(of.table())) for name, of in counts.items()}
     # All slices at once: they share their resamples.
     for names in (list(counts),) if len(counts) <= _MOST_CLASSES + 1 else ([slice_], list(counts)[1:]):
         table = job.units.sums(np.column_stack([counts[name].table() for name in names]))
@@ -243,7 +256,8 @@ def _point(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, 
         for name, figures in _per_slice(resampled(job.units, table, _rates_of(names), count, job.seed)).items():
             for metric, figure in figures.items():
                 wrong, pictures = float(counts[name].wrong.sum()), float(job.data.pictures)
-                job.put(name, metric, figure, (wrong, pictures) if metric == "fppi" else None)
+                rate = (wrong, pictures) if metric == "fppi" else None
+                job.put(name, metric, figure, resting[name][metric], rate)
 
 
 def _rates_of(names: Sequence[str]) -> Callable[[Floats], dict[str, Floats]]:
@@ -278,7 +292,8 @@ def _miss_rate(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: s
     value = mean(None)
     count = job.affordable(lambda: mean(np.ones(job.data.pictures)))
     drawn = redrawn(job.units, lambda weights: {"lamr": mean(weights)}, count, job.seed)
-    job.put(slice_, "lamr", Drawn(None if np.isnan(value) else value, *drawn.get("lamr", ())))
+    figure = Drawn(None if np.isnan(value) else value, *drawn.get("lamr", ()))
+    job.put(slice_, "lamr", figure, job.shown(outcomes, view))
 
 
 def _setups(job: _Job, seen: DataSet, ignored: Bools) -> Outcomes:
@@ -335,7 +350,8 @@ def _calibration(job: _Job, outcomes: Outcomes, view: int, overlap: int) -> None
     for name, adaptive in (("ece", False), ("ece_adaptive", True)):
         error = calibration_of(outcomes, view, overlap, bins=job.protocol.bins, adaptive=adaptive).error
         # A resample is always calibrated worse than the whole: its percentiles would be no interval.
-        job.slices[ALL][name] = Counted(error, job.units.count, job.units.name)
+        said = job.units.showing(outcomes.data.found.picture[outcomes.kept[outcomes.outcome[view, overlap] >= 0]])
+        job.slices[ALL][name] = Counted(error, said, job.units.name)
 
 
 def _kitti(job: _Job) -> None:
@@ -343,7 +359,9 @@ def _kitti(job: _Job) -> None:
     labels = evaluated_labels(job.data, protocol)
     region = next(iter(protocol.region_classes), "DontCare")
     means: dict[str, list[float]] = {}
+    truth = job.data.truth
     for label in labels:
+        shown = job.units.showing(truth.picture[truth.label == job.data.labels.index(label)])
         for name, difficulty in protocol.difficulties.items():
             figures = kitti(
                 job.data,
@@ -354,7 +372,7 @@ def _kitti(job: _Job) -> None:
                 regions=region,
             )
             for prefix, value in (("ap", figures.ap_40), ("ap11", figures.ap_11)):
-                estimate = Counted(value, job.units.count, job.units.name)
+                estimate = Counted(value, shown, job.units.name)
                 job.slices[ALL][f"{prefix}_{label.lower()}_{name}"] = estimate
                 job.slices.setdefault(f"class:{label}", {})[f"{prefix}_{name}"] = estimate
                 if value is not None:
@@ -388,18 +406,24 @@ def _tracking(job: _Job) -> None:
 def _put_tracking(job: _Job, slice_: str, classes: list[list[tuple[ClearCounts, IdentityCounts, HotaCounts]]]) -> None:
     """Counts of all classes added up, sequence by sequence; sequences are drawn again."""
     sequences = [list(of) for of in zip(*classes, strict=True)]
-    clears = np.array([ClearCounts.total(part[0] for part in parts).row() for parts in sequences])
+    totals = [ClearCounts.total(part[0] for part in parts) for parts in sequences]
+    clears = np.array([total.row() for total in totals])
     identities = np.array([IdentityCounts.total(part[1] for part in parts).row() for parts in sequences])
     hotas = np.array([HotaCounts.total(part[2] for part in parts).row() for parts in sequences])
     of = {"clear": (clears, clear_rates), "identity": (identities, identity_rates), "hota": (hotas, hota_rates)}
     # One sequence says nothing about others.
     count = job.sums() if len(sequences) > 1 else 0
     units = Units("sequences", np.arange(len(sequences)), len(sequences))
-    exposure = ClearCounts.total(part[0] for parts in sequences for part in parts)
+    exposure = ClearCounts.total(totals)
+    # Sums of each sequence: hits, false positives, truth boxes, frames.
+    point = [[part.hits, part.wrong, part.hits + part.misses, part.frames] for part in totals]
+    resting = contributing(np.array(point, dtype=np.float64))
+    # A sequence without truth says nothing about how its road users are followed.
+    shown = resting["recall"]
     for name in job.protocol.figures:
         for metric, figure in resampled(units, *of[name], count, job.seed).items():
             rate = (float(exposure.wrong), float(exposure.frames)) if metric == "fppi" else None
-            job.put(slice_, metric, figure, rate)
+            job.put(slice_, metric, figure, resting.get(metric, shown), rate)
 
 
 def _forget_sizes(job: _Job) -> None:

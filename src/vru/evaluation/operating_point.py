@@ -25,6 +25,18 @@ class PointCounts:
         return np.column_stack([self.hits, self.wrong, self.truths, np.ones(len(self.hits))])
 
 
+def contributing(sums: Floats) -> dict[str, int]:
+    """How many of the units with these sums (units x 4, see ``PointCounts.table``) each figure rests on.
+
+    A unit that shows nobody says nothing about recall, however many of them there are; so for precision one without a
+    detection. F1 rests on the units with truth, because false positives elsewhere prove no hits; where there is no
+    truth at all, on those with detections. False positives per image rest on all units that have images.
+    """
+    hits, wrong, truths, pictures = (column for column in sums.T)
+    shown, said = int(np.count_nonzero(truths)), int(np.count_nonzero(hits + wrong))
+    return {"precision": said, "recall": shown, "f1": shown or said, "fppi": int(np.count_nonzero(pictures))}
+
+
 def rates(sums: Floats) -> dict[str, Floats]:
     """The figures of each row of sums over pictures (m x 4, see ``PointCounts.table``); NaN where nothing divides."""
     hits, wrong, truths, pictures = sums.T
