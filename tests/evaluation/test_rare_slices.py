@@ -3,14 +3,19 @@
 Whole data sets are simulated and measured by ``measure_all``, so that the product itself decides what ``n`` is.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from tests.evaluation.truths import frames, track, truth
 
 from vru.domain import Comparator, Criterion, Verdict
+from vru.evaluation.evaluate import evaluate
 from vru.evaluation.figures import measure_all
-from vru.evaluation.judging import decide
+from vru.evaluation.judging import decide, judge
 from vru.evaluation.protocol import Protocol
-from vru.evaluation.results import judge_figures
+from vru.evaluation.results import document, judge_figures
+from vru.evaluation.settings import EvaluationSettings
 from vru.evaluation.tables import DataSet, found_table, truth_table
 
 PICTURES = 200
@@ -30,7 +35,7 @@ def campaign(rng: np.random.Generator, shown: int, recall: float, wrong: float =
     hits = [row for row in cyclists if rng.random() < found_share[row[0]]]
     number = rng.poisson(wrong, PICTURES).tolist()
     false = [(picture, 1, spot, 900.0) for picture, count in enumerate(number) for spot in range(count)]
-    truth, found = pedestrians + cyclists, pedestrians + hits + false
+    shown_boxes, found = pedestrians + cyclists, pedestrians + hits + false
 
     def boxes(rows: list[tuple[int, int, int, float]]) -> list[tuple[float, float, float, float]]:
         return [(spot * 50.0, top, 20.0, 60.0) for _, _, spot, top in rows]
@@ -40,7 +45,7 @@ def campaign(rng: np.random.Generator, shown: int, recall: float, wrong: float =
         tuple(map(str, range(PICTURES))),
         np.arange(PICTURES),
         np.zeros(PICTURES, dtype=np.int64),
-        truth_table([row[0] for row in truth], [row[1] for row in truth], boxes(truth)),
+        truth_table([row[0] for row in shown_boxes], [row[1] for row in shown_boxes], boxes(shown_boxes)),
         found_table([row[0] for row in found], [row[1] for row in found], boxes(found), np.ones(len(found))),
     )
 
@@ -95,3 +100,31 @@ def test_n_is_what_each_figure_rests_on() -> None:
     assert part["fppi"].n == PICTURES
     whole = measure_all(data, POINT, resamples=200).slices["all"]
     assert whole["recall"].n == PICTURES
+
+
+@pytest.mark.parametrize(("recall", "threshold"), [(1 - 1e-9, 0.2), (1e-9, 0.9)])
+def test_a_slice_that_too_few_units_show_decides_nothing(recall: float, threshold: float) -> None:
+    data = campaign(np.random.default_rng(35), 6, recall)
+    criteria = [Criterion("recall", Comparator.AT_LEAST, threshold, slice="class:cyclist")]
+    judged = judge_figures(measure_all(data, POINT, resamples=200), criteria)
+    assert judged.verdict == Verdict.INCONCLUSIVE
+    assert "from 6 images, fewer than the 10 that a slice must have: 4 more images needed" in judged.reasons[0]
+    assert judged.results[0].more_needed == 4
+    asked = judge_figures(measure_all(data, replace(POINT, smallest_n=6), resamples=200), criteria)
+    assert asked.verdict == (Verdict.PASS if recall > 0.5 else Verdict.FAIL)
+
+
+def test_too_few_units_are_marked() -> None:
+    figures = measure_all(campaign(np.random.default_rng(36), 6, 0.9), POINT, resamples=200)
+    content = document(figures, POINT, {}, None)
+    assert content["slices"]["class:cyclist"]["recall"]["too_few"] and content["smallest_n"] == 10
+    assert "too_few" not in content["slices"]["class:cyclist"]["fppi"]  # all 200 images could have had a false one
+    assert "too_few" not in content["slices"]["class:pedestrian"]["recall"]
+
+
+def test_runs_have_a_smallest_n_too() -> None:
+    ground_truth = truth(*(track(number, number * 15, number * 15 + 10) for number in range(6)))
+    criteria = [Criterion("track_recall", Comparator.AT_LEAST, 0.9, slice="class:pedestrian")]
+    for smallest_n, verdict in ((10, Verdict.INCONCLUSIVE), (6, Verdict.FAIL)):
+        settings = EvaluationSettings(slices=("class:pedestrian",), smallest_n=smallest_n)
+        assert judge(evaluate(ground_truth, [], frames(100), settings), criteria).verdict == verdict

@@ -19,7 +19,7 @@ from vru.evaluation.operating_point import contributing, counts_at, rates
 from vru.evaluation.outcomes import Outcomes, View, match_all
 from vru.evaluation.protocol import Protocol
 from vru.evaluation.resampling import Counted, Drawn, Spread, Units, affordable, redrawn, resampled, share, units_of
-from vru.evaluation.settings import EvaluationSettings
+from vru.evaluation.settings import SMALLEST_N, EvaluationSettings
 from vru.evaluation.tables import Bools, DataSet, Floats, Ints
 from vru.evaluation.tide import Tide, tide
 from vru.evaluation.tracking import (
@@ -53,7 +53,7 @@ class Figures:
     """What was measured: estimates by slice and metric, the units behind them, and what limits them.
 
     ``counted`` are the truth boxes that the headline view counts, ``missed`` those of them that nothing found, as
-    places in ``data``'s truth.
+    places in ``data``'s truth. Slices that fewer than ``smallest_n`` units show decide nothing.
     """
 
     slices: Mapping[str, Mapping[str, Estimate]]
@@ -66,6 +66,7 @@ class Figures:
     counted: Ints | None = None
     tracks: tuple[TrackOutcome, ...] = ()
     curves: tuple[Curve, ...] = ()
+    smallest_n: int = SMALLEST_N
 
 
 @dataclass(slots=True)
@@ -166,7 +167,7 @@ def measure_all(
         return _finished(job, outcomes, (0, 0), -np.inf)
     if protocol.task == "kitti":
         _kitti(job)
-        return Figures(job.slices, job.units, 0, tuple(job.notes))
+        return Figures(job.slices, job.units, 0, tuple(job.notes), smallest_n=protocol.smallest_n)
     seen, ignored = prepared(data, protocol)
     if "coco" in protocol.figures:
         outcomes = match_coco(seen, ignored=ignored)
@@ -211,6 +212,7 @@ def _finished(
         counted=np.flatnonzero(outcomes.counted_truth(headline[0])),
         tracks=job.tracks,
         curves=curves,
+        smallest_n=job.protocol.smallest_n,
     )
 
 
