@@ -14,13 +14,16 @@ from rich.table import Table
 
 from vru.domain import Criterion, Verdict, VerdictReport, VruError
 from vru.evaluation.camera.files import clocks_of, evaluate_recording, to_figures
+from vru.evaluation.conditions import conditions_of
 from vru.evaluation.criteria_files import read_criteria
+from vru.evaluation.cuts import kinds_of
 from vru.evaluation.data_sets import to_dataset
 from vru.evaluation.estimates import Estimate
-from vru.evaluation.figures import ALL, Figures, measure_all
+from vru.evaluation.figures import Figures, measure_all
 from vru.evaluation.judging import too_few
-from vru.evaluation.protocol import load_protocol, protocol_names
+from vru.evaluation.protocol import Protocol, load_protocol, protocol_names
 from vru.evaluation.results import document, headline, judge_figures, measurement, worst_first
+from vru.evaluation.slices import ALL
 from vru.formats import (
     FORMATS,
     LIMIT_BYTES,
@@ -75,6 +78,13 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.option("--score", type=float, help="Confidence from which a detection counts in precision and recall.")
 @click.option("--resamples", type=click.IntRange(0, 100_000), help="Resamples behind the intervals; 0 gives none.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
+@click.option(
+    "--slices",
+    metavar="KIND,...",
+    help="Measure these by themselves: size, occlusion, truncation, distance, or an attribute such as light. "
+    "Those that criteria name are measured anyway.",
+)
+@click.option("--attributes", type=click.Path(path_type=Path), help="YAML or JSON: light, weather, ..., calibration.")
 @click.option("--smallest-n", type=click.IntRange(1), help="Units below which a slice decides nothing.  [default: 10]")
 @click.option("--truth-format", type=click.Choice(FORMATS), help="Where the content does not tell.")
 @click.option("--predictions-format", type=click.Choice(PREDICTION_FORMATS), help="Where the content does not tell.")
@@ -101,6 +111,8 @@ def evaluate(
     score: float | None,
     resamples: int | None,
     seed: int,
+    slices: str | None,
+    attributes: Path | None,
     smallest_n: int | None,
     truth_format: str | None,
     predictions_format: str | None,
@@ -130,6 +142,8 @@ def evaluate(
             chosen = replace(chosen, score_threshold=score)
         if smallest_n is not None:
             chosen = replace(chosen, smallest_n=smallest_n)
+        kinds = _kinds(slices, asked, chosen)
+        conditions = conditions_of(annotations, attributes)
         if chosen.task == "camera":
             clocks = clocks_of(markers, offset_ns, offset_uncertainty_ms, limit)
             recording = read_signals(predictions, videos=annotations.sequences, limit_bytes=limit)
@@ -149,13 +163,17 @@ def evaluate(
                 least=_least(asked),
                 errors=errors,
                 pixels=not annotations.normalised,
+                slices=kinds,
+                conditions=conditions,
             )
             counted = {"boxes": len(found)}
         report = judge_figures(figures, asked) if asked else None
         hashed = {"truth": digest(truth), "predictions": digest(predictions)}
+        if attributes is not None:
+            hashed["attributes"] = digest(attributes)
     except VruError as error:
         fail(error)
-    inputs = {
+    inputs: dict[str, dict[str, Any]] = {
         "truth": {
             "path": str(truth),
             "sha256": hashed["truth"],
@@ -168,6 +186,8 @@ def evaluate(
         "predictions": {"path": str(predictions), "sha256": hashed["predictions"], **counted},
         "settings": {"score_threshold": chosen.score_threshold, "overlap": chosen.overlap, "seed": seed},
     }
+    if attributes is not None:
+        inputs["truth"] |= {"attributes": str(attributes), "attributes_sha256": hashed["attributes"]}
     content = document(figures, chosen, inputs, report)
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     outputs = {"html": html_path, "pdf": pdf_path, "xml": junit_path, "csv": csv_path}
@@ -208,6 +228,15 @@ def times_of(annotations: Annotations) -> list[float] | None:
     """Media seconds of the pictures, if the truth has them all."""
     times = [picture.time_s for picture in annotations.pictures if picture.time_s is not None]
     return times if times and len(times) == len(annotations.pictures) else None
+
+
+def _kinds(slices: str | None, criteria: Sequence[Criterion], protocol: Protocol) -> tuple[str, ...]:
+    """The kinds of slices that are asked for, or that a criterion names."""
+    named = [name.strip() for name in (slices or "").split(",") if name.strip()]
+    kinds = tuple(dict.fromkeys((*named, *kinds_of(criterion.slice for criterion in criteria))))
+    if kinds and protocol.task == "camera":
+        raise VruError(f"A camera run has slices by class only, not by {kinds[0]}.", "Leave it out.")
+    return kinds
 
 
 def _least(criteria: Sequence[Criterion]) -> int:

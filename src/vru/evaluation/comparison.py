@@ -15,8 +15,9 @@ from scipy import special
 from vru.domain import Verdict, VruError
 from vru.evaluation.bootstrap import bca
 from vru.evaluation.estimates import Estimate, Rate, Resampled
-from vru.evaluation.figures import ALL, Figures
+from vru.evaluation.figures import Figures
 from vru.evaluation.resampling import Spread
+from vru.evaluation.slices import ALL
 from vru.evaluation.tables import DataSet, Floats, Ints
 
 # Figures of which less is better.

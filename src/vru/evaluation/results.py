@@ -7,11 +7,12 @@ from typing import Any
 
 from vru.domain import Criterion, CriterionResult, Measurement, VerdictReport, VruError
 from vru.evaluation.estimates import Estimate
-from vru.evaluation.figures import ALL, Figures
+from vru.evaluation.figures import Figures
 from vru.evaluation.judging import combine, decide, enough, holm, too_few
 from vru.evaluation.latency import TrackOutcome
 from vru.evaluation.measuring import unit_of
 from vru.evaluation.protocol import Protocol
+from vru.evaluation.slices import ALL
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -62,8 +63,8 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictRep
 def worst_first(figures: Figures) -> list[str]:
     """The slices without "all", the one with the worst figure first; those where it is not determined come last.
 
-    The figure is the first of ``ap``, ``mota``, ``lamr`` and ``recall`` that "all" has. The worst of many slices is
-    partly so by chance: its order says where to look, only a criterion on it says what is proven.
+    The figure is the first of ``ap``, ``mota``, ``lamr`` and ``recall`` that all slices have. The worst of many
+    slices is partly so by chance: its order says where to look, only a criterion on it says what is proven.
     """
     names = [name for name in figures.slices if name != ALL]
 
@@ -78,8 +79,15 @@ def worst_first(figures: Figures) -> list[str]:
 
 def headline(figures: Figures, slice_: str) -> tuple[str, Estimate | None]:
     """The metric by which slices are ordered, and the slice's estimate of it; None if it has none."""
-    metric = next((item for item in ("ap", "mota", "lamr", "recall") if item in figures.slices[ALL]), "")
+    # Slices of occlusion have recall and no precision: figures of one kind only can be put in order.
+    known = [part for part in figures.slices.values() if _determined(part, "recall")]
+    metrics = [item for item in ("ap", "mota", "lamr", "recall") if item in figures.slices[ALL]]
+    metric = next((item for item in metrics if all(_determined(part, item) for part in known)), "recall")
     return metric, figures.slices[slice_].get(metric)
+
+
+def _determined(estimates: Mapping[str, Estimate], metric: str) -> bool:
+    return metric in estimates and estimates[metric].value is not None
 
 
 def document(

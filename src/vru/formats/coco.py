@@ -2,11 +2,14 @@
 
 Beside COCO's own fields, an image may carry ``video_id``, ``frame_index`` (or ``frame_id``) and ``timestamp_s``; an
 annotation may carry ``track_id``, ``occluded``, ``truncated`` and ``ignore`` (0 or 1), ``occlusion`` and ``truncation``
-(shares from 0 to 1), and ``vis_ratio`` (the share that is visible). ``bbox`` is ``[x, y, width, height]`` in pixels.
+(shares from 0 to 1), ``vis_ratio`` (the share that is visible) and ``distance_m`` (metres). Images and videos may carry
+``attributes``, texts by name, such as ``{"light": "night"}``; an image's own come before its video's. ``bbox`` is
+``[x, y, width, height]`` in pixels.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO, TextIO
 
 from vru.formats.annotations import (
@@ -58,6 +61,7 @@ class _Reader:
         self._missing = set(_LISTS)
         self._videos: dict[Key, Video] = {}
         self._video_names: dict[Key, str] = {}
+        self._video_attributes: dict[Key, Mapping[str, str]] = {}
         self._labels: dict[Key, str] = {}
         self._images: dict[Key, tuple[Picture, Key | None]] = {}
         self._boxes = Boxes(_describe)
@@ -102,6 +106,7 @@ class _Reader:
             raise FormatError(f"Video {key} is in the file twice.", "Give each video an id of its own.")
         sizes = [_optional(value, name, place) for name in ("width", "height", "frame_count")]
         self._videos[key] = Video(f"Video {key} of the file", *sizes)
+        self._video_attributes[key] = _attributes(value, place)
         self._video_names[key] = str(value.get("name") or value.get("file_name") or key)
 
     def _category(self, value: Mapping[str, Any], place: str) -> None:
@@ -120,9 +125,8 @@ class _Reader:
         index = _optional(value, "frame_index" if "frame_index" in value else "frame_id", place)
         seconds = value.get("timestamp_s")
         width, height = (_optional(value, name, place) for name in ("width", "height"))
-        picture = Picture(
-            key, where, -1, index, None if seconds is None else _number(seconds, f"{place}.timestamp_s"), width, height
-        )
+        time_s = None if seconds is None else _number(seconds, f"{place}.timestamp_s")
+        picture = Picture(key, where, -1, index, time_s, width, height, _attributes(value, place))
         video = value.get("video_id")
         self._images[key] = (picture, video if video is None else self._key(value, "video_id", place))
 
@@ -156,6 +160,7 @@ class _Reader:
             truncated=flags.get("truncated", False),
             ignore=flags.get("ignore", False),
             crowd=flags.get("iscrowd", False),
+            distance=_distance(value["distance_m"], place) if "distance_m" in value else UNKNOWN,
         )
         self._boxes.add(row, identity, named=named)
 
@@ -203,17 +208,9 @@ class _Reader:
             if owner not in numbers:
                 numbers[owner] = len(names)
                 names.append(str(picture.key) if video is None else self._video_names.get(video, str(video)))
-            pictures.append(
-                Picture(
-                    picture.key,
-                    picture.where,
-                    numbers[owner],
-                    picture.frame_index,
-                    picture.time_s,
-                    picture.width,
-                    picture.height,
-                )
-            )
+            inherited = {} if video is None else self._video_attributes.get(video, {})
+            attributes = {**inherited, **picture.attributes}
+            pictures.append(replace(picture, sequence=numbers[owner], attributes=attributes))
         return pictures, names
 
 
@@ -246,6 +243,21 @@ def _share(value: object, place: str) -> float:
     if not 0 <= share <= 1:
         raise _bad(place, f"{share:g} is no share from 0 to 1")
     return share
+
+
+def _distance(value: object, place: str) -> float:
+    distance = _number(value, f"{place}.distance_m")
+    if distance < 0:
+        raise _bad(f"{place}.distance_m", f"{distance:g} is below 0")
+    return distance
+
+
+def _attributes(value: Mapping[str, Any], place: str) -> dict[str, str]:
+    """Texts by name. What else an image's attributes may hold (numbers, lists) makes no slices, and is left out."""
+    attributes = value.get("attributes", {})
+    if not isinstance(attributes, dict):
+        raise _bad(f"{place}.attributes", "Input should be an object")
+    return {name: text for name, text in attributes.items() if isinstance(text, str) and text}
 
 
 def _area(value: object, place: str) -> float:
@@ -342,6 +354,7 @@ def write_coco(annotations: Annotations, out: TextIO) -> None:
             "height": picture.height,
         }
         image |= {name: value for name, value in named.items() if value is not None}
+        image |= {"attributes": dict(picture.attributes)} if picture.attributes else {}
         out.write((",\n" if position else "\n") + json.dumps(image))
     out.write('], "annotations": [')
     for position, row in enumerate(annotations.boxes.rows()):
@@ -361,6 +374,6 @@ def _written(position: int, row: BoxRow) -> dict[str, Any]:
         "occluded": int(row.occluded),
         "truncated": int(row.truncated),
     }
-    shares = {"occlusion": row.occlusion, "truncation": row.truncation}
+    shares = {"occlusion": row.occlusion, "truncation": row.truncation, "distance_m": row.distance}
     annotation |= {name: share for name, share in shares.items() if share == share}
     return annotation | ({} if row.track is None else {"track_id": row.track})
