@@ -22,6 +22,7 @@ from vru.evaluation.estimates import Estimate
 from vru.evaluation.figures import Figures, measure_all
 from vru.evaluation.judging import too_few
 from vru.evaluation.protocol import Protocol, load_protocol, protocol_names
+from vru.evaluation.provenance import provenance_of
 from vru.evaluation.results import document, headline, judge_figures, measurement, worst_first
 from vru.evaluation.slices import ALL
 from vru.formats import (
@@ -85,6 +86,8 @@ class _Size(click.ParamType[tuple[int, int]]):
     "Those that criteria name are measured anyway.",
 )
 @click.option("--attributes", type=click.Path(path_type=Path), help="YAML or JSON: light, weather, ..., calibration.")
+@click.option("--model", help="What is under test: truth that it made itself is refused.")
+@click.option("--truth-source", metavar="SOURCE", help="Who made the truth: manual, synthetic or model:NAME.")
 @click.option("--smallest-n", type=click.IntRange(1), help="Units below which a slice decides nothing.  [default: 10]")
 @click.option("--truth-format", type=click.Choice(FORMATS), help="Where the content does not tell.")
 @click.option("--predictions-format", type=click.Choice(PREDICTION_FORMATS), help="Where the content does not tell.")
@@ -113,6 +116,8 @@ def evaluate(
     seed: int,
     slices: str | None,
     attributes: Path | None,
+    model: str | None,
+    truth_source: str | None,
     smallest_n: int | None,
     truth_format: str | None,
     predictions_format: str | None,
@@ -142,6 +147,7 @@ def evaluate(
             chosen = replace(chosen, score_threshold=score)
         if smallest_n is not None:
             chosen = replace(chosen, smallest_n=smallest_n)
+        origin = provenance_of(annotations, model, truth_source)
         kinds = _kinds(slices, asked, chosen)
         conditions = conditions_of(annotations, attributes)
         if chosen.task == "camera":
@@ -167,7 +173,8 @@ def evaluate(
                 conditions=conditions,
             )
             counted = {"boxes": len(found)}
-        report = judge_figures(figures, asked) if asked else None
+        figures = replace(figures, notes=(*figures.notes, *origin.notes))
+        report = judge_figures(figures, asked, origin.approved) if asked else None
         hashed = {"truth": digest(truth), "predictions": digest(predictions)}
         if attributes is not None:
             hashed["attributes"] = digest(attributes)
@@ -186,6 +193,12 @@ def evaluate(
         "predictions": {"path": str(predictions), "sha256": hashed["predictions"], **counted},
         "settings": {"score_threshold": chosen.score_threshold, "overlap": chosen.overlap, "seed": seed},
     }
+    if origin.source:
+        inputs["truth"]["source"] = origin.source
+    if origin.approved is not None:
+        inputs["truth"]["approved"] = origin.approved
+    if model is not None:
+        inputs["predictions"]["model"] = model
     if attributes is not None:
         inputs["truth"] |= {"attributes": str(attributes), "attributes_sha256": hashed["attributes"]}
     content = document(figures, chosen, inputs, report)

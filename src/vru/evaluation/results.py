@@ -33,8 +33,9 @@ def measurement(metric: str, estimate: Estimate, slice_: str = ALL, level: float
     )
 
 
-def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictReport:
-    """Hold the figures against the criteria, each bound one-sided at the criterion's confidence level.
+def judge_figures(figures: Figures, criteria: Sequence[Criterion], approved: bool | None = None) -> VerdictReport:
+    """Hold the figures against the criteria, each bound one-sided at the criterion's confidence level. Reasons say so
+    where the truth is known not to be ``approved``.
 
     Raises:
         VruError: a criterion names a slice or a metric that was not measured.
@@ -56,7 +57,8 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictRep
         verdict, reason, more = decide(estimate, criterion, family, figures.smallest_n)
         level = 2 * criterion.confidence_level - 1
         measured = measurement(criterion.metric, estimate, criterion.slice, level)
-        results.append(CriterionResult(criterion, measured, verdict, reason, more))
+        marked = " The ground truth is not approved." if approved is False else ""
+        results.append(CriterionResult(criterion, measured, verdict, reason + marked, more))
     return combine(results, figures.notes)
 
 

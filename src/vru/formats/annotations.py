@@ -155,7 +155,10 @@ class Annotations:
     """A file, or a folder of files, with ground truth.
 
     ``labels`` are the classes as the file names them; ``label_keys`` is how its format numbers them, for predictions.
-    ``closed`` says that no other class can occur. ``amodal`` boxes may reach out of the picture.
+    ``closed`` says that no other class can occur. ``amodal`` boxes may reach out of the picture. ``source`` is who or
+    what made the boxes (``manual``, ``synthetic``, ``model:NAME``), "" where the file does not say it; ``automatic`` is
+    how many of its tracks are marked as made by a program; ``approved_by`` is who vouches for them, "" for nobody, None
+    where the file does not say it.
     """
 
     format: str
@@ -168,6 +171,9 @@ class Annotations:
     closed: bool = True
     amodal: bool = False
     normalised: bool = False
+    source: str = ""
+    approved_by: str | None = None
+    automatic: int = 0
 
     def by_key(self) -> dict[Key, int]:
         """Position of each picture by its key. A key that is a number is found as text as well."""

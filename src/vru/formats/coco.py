@@ -4,7 +4,8 @@ Beside COCO's own fields, an image may carry ``video_id``, ``frame_index`` (or `
 annotation may carry ``track_id``, ``occluded``, ``truncated`` and ``ignore`` (0 or 1), ``occlusion`` and ``truncation``
 (shares from 0 to 1), ``vis_ratio`` (the share that is visible) and ``distance_m`` (metres). Images and videos may carry
 ``attributes``, texts by name, such as ``{"light": "night"}``; an image's own come before its video's. ``bbox`` is
-``[x, y, width, height]`` in pixels.
+``[x, y, width, height]`` in pixels. ``info`` may say the ``source`` (``manual``, ``synthetic``, ``model:NAME``) and who
+vouches for the truth, ``approved_by`` (null: nobody).
 """
 
 import json
@@ -69,10 +70,14 @@ class _Reader:
         self._image_ids: dict[Key, int] = {}
         self._category_ids: dict[Key, int] = {}
         self._seen: set[Key] = set()
+        self._info: Mapping[str, Any] = {}
 
     def take(self, piece: Piece) -> None:
         """One piece of the document."""
         key, position, value = piece
+        if key == "info" and position is None and isinstance(value, dict):
+            self._info = value
+            return
         if key not in (*_LISTS, "videos"):
             if not key and position is not None:
                 raise FormatError("This is a list, not a COCO file with images and annotations.", _WHAT_IS_READ)
@@ -189,8 +194,17 @@ class _Reader:
                     "Add the category.",
                 )
             boxes.picture[position], boxes.label[position] = to_picture[image], to_label[category]
+        source, approved_by = _provenance(self._info)
         return Annotations(
-            "coco", list(self._labels.values()), labels, pictures, sequences, boxes, list(self._videos.values())
+            "coco",
+            list(self._labels.values()),
+            labels,
+            pictures,
+            sequences,
+            boxes,
+            list(self._videos.values()),
+            source=source,
+            approved_by=approved_by,
         )
 
     def _pictures(self) -> tuple[list[Picture], list[str]]:
@@ -243,6 +257,15 @@ def _share(value: object, place: str) -> float:
     if not 0 <= share <= 1:
         raise _bad(place, f"{share:g} is no share from 0 to 1")
     return share
+
+
+def _provenance(info: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The source, and who approved it."""
+    source: str | None = info.get("source")
+    for name in ("source", "approved_by"):
+        if not isinstance(info.get(name), str | None):
+            raise _bad(f"info.{name}", "Input should be text")
+    return source or "", (info["approved_by"] or "") if "approved_by" in info else None
 
 
 def _distance(value: object, place: str) -> float:
@@ -343,7 +366,10 @@ def write_coco(annotations: Annotations, out: TextIO) -> None:
     """Write ground truth, with what other formats know besides: tracks, occlusion, truncation, frame and time."""
     categories = [{"id": position + 1, "name": name} for position, name in enumerate(annotations.labels)]
     videos = [{"id": position + 1, "name": name} for position, name in enumerate(annotations.sequences)]
-    out.write('{"info": {}, "licenses": [], "videos": ' + json.dumps(videos) + ', "categories": ')
+    info: dict[str, Any] = {"source": annotations.source} if annotations.source else {}
+    if annotations.approved_by is not None:
+        info["approved_by"] = annotations.approved_by or None
+    out.write(f'{{"info": {json.dumps(info)}, "licenses": [], "videos": ' + json.dumps(videos) + ', "categories": ')
     out.write(json.dumps(categories) + ', "images": [')
     for position, picture in enumerate(annotations.pictures):
         image = {"id": position + 1, "file_name": str(picture.key), "video_id": picture.sequence + 1}
