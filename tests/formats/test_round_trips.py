@@ -129,3 +129,24 @@ def test_boxes_without_a_track_are_not_written_as_tracks(write) -> None:
     video = Annotations("coco", ["pedestrian"], {}, [Picture(1, "", 0, 0)], [""], boxes)
     with pytest.raises(FormatError, match="box 0 has no track"):
         written(write, video)
+
+
+def test_distance_attributes_and_source_survive() -> None:
+    boxes = Boxes(lambda boxes, position: "")
+    boxes.add(BoxRow(0, 0, 1, 2, 3, 4, 5, distance=12.5), 0)
+    boxes.add(BoxRow(0, 0, 1, 2, 3, 4, 6), 0)
+    pictures = [Picture(1, "", 0, 0, attributes={"light": "night"}), Picture(2, "", 0, 1)]
+    for approved_by in ("someone@example.org", "", None):
+        video = Annotations("coco", ["cyclist"], {}, pictures, [""], boxes, source="model:a", approved_by=approved_by)
+        again = read_coco(io.BytesIO(written(write_coco, video)))
+        first, second = again.boxes.rows()
+        assert first.distance == 12.5 and math.isnan(second.distance)
+        assert [picture.attributes for picture in again.pictures] == [{"light": "night"}, {}]
+        assert (again.source, again.approved_by) == ("model:a", approved_by)
+
+
+def test_the_distance_of_a_kitti_label_is_its_z() -> None:
+    label = "Pedestrian 0.00 0 -10 10 10 30 70 1.8 0.6 0.8 2.1 1.6 {} -10"
+    text = "\n".join(f"{number} 1 " + label.format(z) for number, z in enumerate(("23.5", "-1000")))
+    first, second = read_kitti_tracking([TextFile("0000", io.BytesIO(text.encode()))]).boxes.rows()
+    assert first.distance == 23.5 and math.isnan(second.distance)

@@ -14,11 +14,17 @@ from rich.table import Table
 
 from vru.domain import Criterion, Verdict, VerdictReport, VruError
 from vru.evaluation.camera.files import clocks_of, evaluate_recording, to_figures
+from vru.evaluation.conditions import conditions_of
 from vru.evaluation.criteria_files import read_criteria
+from vru.evaluation.cuts import kinds_of
 from vru.evaluation.data_sets import to_dataset
-from vru.evaluation.figures import ALL, Figures, measure_all
-from vru.evaluation.protocol import load_protocol, protocol_names
-from vru.evaluation.results import document, judge_figures, measurement
+from vru.evaluation.estimates import Estimate
+from vru.evaluation.figures import Figures, measure_all
+from vru.evaluation.judging import too_few
+from vru.evaluation.protocol import Protocol, load_protocol, protocol_names
+from vru.evaluation.provenance import provenance_of
+from vru.evaluation.results import document, headline, judge_figures, measurement, worst_first
+from vru.evaluation.slices import ALL
 from vru.formats import (
     FORMATS,
     LIMIT_BYTES,
@@ -73,6 +79,16 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.option("--score", type=float, help="Confidence from which a detection counts in precision and recall.")
 @click.option("--resamples", type=click.IntRange(0, 100_000), help="Resamples behind the intervals; 0 gives none.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
+@click.option(
+    "--slices",
+    metavar="KIND,...",
+    help="Measure these by themselves: size, occlusion, truncation, distance, or an attribute such as light. "
+    "Those that criteria name are measured anyway.",
+)
+@click.option("--attributes", type=click.Path(path_type=Path), help="YAML or JSON: light, weather, ..., calibration.")
+@click.option("--model", help="What is under test: truth that it made itself is refused.")
+@click.option("--truth-source", metavar="SOURCE", help="Who made the truth: manual, synthetic or model:NAME.")
+@click.option("--smallest-n", type=click.IntRange(1), help="Units below which a slice decides nothing.  [default: 10]")
 @click.option("--truth-format", type=click.Choice(FORMATS), help="Where the content does not tell.")
 @click.option("--predictions-format", type=click.Choice(PREDICTION_FORMATS), help="Where the content does not tell.")
 @click.option("--frames", type=click.IntRange(1), help="How many frames there are, for MOT and KITTI.")
@@ -98,6 +114,11 @@ def evaluate(
     score: float | None,
     resamples: int | None,
     seed: int,
+    slices: str | None,
+    attributes: Path | None,
+    model: str | None,
+    truth_source: str | None,
+    smallest_n: int | None,
     truth_format: str | None,
     predictions_format: str | None,
     frames: int | None,
@@ -124,13 +145,18 @@ def evaluate(
         chosen = load_protocol(protocol or PROTOCOL_OF.get(annotations.format, "coco"))
         if score is not None:
             chosen = replace(chosen, score_threshold=score)
+        if smallest_n is not None:
+            chosen = replace(chosen, smallest_n=smallest_n)
+        origin = provenance_of(annotations, model, truth_source)
+        kinds = _kinds(slices, asked, chosen)
+        conditions = conditions_of(annotations, attributes)
         if chosen.task == "camera":
             clocks = clocks_of(markers, offset_ns, offset_uncertainty_ms, limit)
             recording = read_signals(predictions, videos=annotations.sequences, limit_bytes=limit)
             measured = evaluate_recording(
                 annotations, recording, clocks, chosen, poll_ms=poll_ms, resamples=resamples, seed=seed
             )
-            figures = to_figures(measured)
+            figures = replace(to_figures(measured), smallest_n=chosen.smallest_n)
             counted = {"signals": len(recording)}
         else:
             found = read_predictions(predictions, annotations, format_=predictions_format, limit_bytes=limit)
@@ -143,13 +169,18 @@ def evaluate(
                 least=_least(asked),
                 errors=errors,
                 pixels=not annotations.normalised,
+                slices=kinds,
+                conditions=conditions,
             )
             counted = {"boxes": len(found)}
-        report = judge_figures(figures, asked) if asked else None
+        figures = replace(figures, notes=(*figures.notes, *origin.notes))
+        report = judge_figures(figures, asked, origin.approved) if asked else None
         hashed = {"truth": digest(truth), "predictions": digest(predictions)}
+        if attributes is not None:
+            hashed["attributes"] = digest(attributes)
     except VruError as error:
         fail(error)
-    inputs = {
+    inputs: dict[str, dict[str, Any]] = {
         "truth": {
             "path": str(truth),
             "sha256": hashed["truth"],
@@ -162,6 +193,14 @@ def evaluate(
         "predictions": {"path": str(predictions), "sha256": hashed["predictions"], **counted},
         "settings": {"score_threshold": chosen.score_threshold, "overlap": chosen.overlap, "seed": seed},
     }
+    if origin.source:
+        inputs["truth"]["source"] = origin.source
+    if origin.approved is not None:
+        inputs["truth"]["approved"] = origin.approved
+    if model is not None:
+        inputs["predictions"]["model"] = model
+    if attributes is not None:
+        inputs["truth"] |= {"attributes": str(attributes), "attributes_sha256": hashed["attributes"]}
     content = document(figures, chosen, inputs, report)
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     outputs = {"html": html_path, "pdf": pdf_path, "xml": junit_path, "csv": csv_path}
@@ -204,6 +243,15 @@ def times_of(annotations: Annotations) -> list[float] | None:
     return times if times and len(times) == len(annotations.pictures) else None
 
 
+def _kinds(slices: str | None, criteria: Sequence[Criterion], protocol: Protocol) -> tuple[str, ...]:
+    """The kinds of slices that are asked for, or that a criterion names."""
+    named = [name.strip() for name in (slices or "").split(",") if name.strip()]
+    kinds = tuple(dict.fromkeys((*named, *kinds_of(criterion.slice for criterion in criteria))))
+    if kinds and protocol.task == "camera":
+        raise VruError(f"A camera run has slices by class only, not by {kinds[0]}.", "Leave it out.")
+    return kinds
+
+
 def _least(criteria: Sequence[Criterion]) -> int:
     asked = any(criterion.metric.startswith(("ap", "ar_", "lamr")) for criterion in criteria)
     return _LEAST if asked else 0
@@ -224,11 +272,9 @@ def _show(figures: Figures, report: VerdictReport | None, title: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     table = Table("metric", "value", "95 % interval", "n", title=title, title_justify="left")
     for metric, estimate in figures.slices[ALL].items():
-        measured = measurement(metric, estimate)
-        bounded = measured.low is not None or measured.high is not None
-        interval = f"{_number(measured.low)} to {_number(measured.high)}" if bounded else "-"
-        table.add_row(metric, _number(measured.value), interval, _units(measured.n, estimate.units))
+        table.add_row(*_row(metric, estimate))
     console.print(table)
+    _show_slices(console, figures)
     if figures.tide is not None:
         mended = Table("error", "count", "ap gained by mending it", title="Errors (TIDE)", title_justify="left")
         for kind, count in figures.tide.counts.items():
@@ -242,6 +288,29 @@ def _show(figures: Figures, report: VerdictReport | None, title: str) -> None:
         console.print(f"{result.verdict.value}: {result.reason}", markup=False)
     colour = {Verdict.PASS: "green", Verdict.FAIL: "red"}.get(report.verdict, "yellow")
     console.print(f"verdict: {report.verdict.value}", style=f"bold {colour}")
+
+
+def _show_slices(console: Console, figures: Figures) -> None:
+    """One line a slice, the worst first."""
+    names = worst_first(figures)
+    if not names:
+        return
+    table = Table("slice", "metric", "value", "95 % interval", "n", title="Worst slice first", title_justify="left")
+    for name in names:
+        metric, estimate = headline(figures, name)
+        if estimate is None:
+            continue
+        mark = " (too few)" if too_few(estimate, name, figures.smallest_n) else ""
+        table.add_row(*_row(metric, estimate, name, mark))
+    console.print(table)
+
+
+def _row(metric: str, estimate: Estimate, slice_: str = "", mark: str = "") -> tuple[str, ...]:
+    measured = measurement(metric, estimate)
+    bounded = measured.low is not None or measured.high is not None
+    interval = f"{_number(measured.low)} to {_number(measured.high)}" if bounded else "-"
+    cells = (metric, _number(measured.value), interval, _units(measured.n, estimate.units) + mark)
+    return (slice_, *cells) if slice_ else cells
 
 
 def _number(value: float | None) -> str:

@@ -26,8 +26,9 @@ from vru.evaluation.comparison import (
     judge_comparison,
 )
 from vru.evaluation.data_sets import to_dataset
-from vru.evaluation.figures import ALL, Figures, measure_all
+from vru.evaluation.figures import Figures, measure_all
 from vru.evaluation.protocol import Protocol, load_protocol, protocol_names
+from vru.evaluation.slices import ALL
 from vru.formats import FORMATS, PREDICTION_FORMATS, Annotations, read_predictions, read_truth
 
 _HOW = "Write a list of {metric: recall, margin: 0.02}, and perhaps slice and confidence_level."

@@ -15,8 +15,9 @@ from scipy import special
 from vru.domain import Verdict, VruError
 from vru.evaluation.bootstrap import bca
 from vru.evaluation.estimates import Estimate, Rate, Resampled
-from vru.evaluation.figures import ALL, Figures
+from vru.evaluation.figures import Figures
 from vru.evaluation.resampling import Spread
+from vru.evaluation.slices import ALL
 from vru.evaluation.tables import DataSet, Floats, Ints
 
 # Figures of which less is better.
@@ -147,7 +148,7 @@ def _difference(metric: str, slice_: str, old: Estimate, new: Estimate) -> Diffe
         slice_,
         old.value,
         new.value,
-        new.n,
+        min(old.n, new.n),
         new.units,
         new.replicates[:common] - old.replicates[:common],
         new.influences - old.influences,

@@ -7,7 +7,7 @@ from vru.domain import VruError
 from vru.evaluation.outcomes import View
 from vru.evaluation.protocol import Protocol, Setup
 from vru.evaluation.tables import Bools, DataSet, Floats, Found, Ints, Truth
-from vru.formats.annotations import CROWD, HAS_TRACK, IGNORE, OCCLUDED, Annotations, Boxes
+from vru.formats.annotations import CROWD, HAS_TRACK, IGNORE, OCCLUDED, TRUNCATED, Annotations, Boxes
 
 
 def to_dataset(truth: Annotations, found: Boxes) -> DataSet:
@@ -33,6 +33,8 @@ def to_dataset(truth: Annotations, found: Boxes) -> DataSet:
             occlusion=_floats(truth.boxes.occlusion),
             truncation=_floats(truth.boxes.truncation),
             occlusion_level=np.where((level < 0) & (flags & OCCLUDED > 0), 1, level),
+            truncated=(flags & TRUNCATED).astype(bool),
+            distance=_floats(truth.boxes.distance),
         ),
         found=Found(
             picture=_ints(found.picture),
@@ -136,6 +138,8 @@ def prepared(data: DataSet, protocol: Protocol) -> tuple[DataSet, Bools]:
             picked.occlusion,
             picked.truncation,
             picked.occlusion_level,
+            picked.truncated,
+            picked.distance,
         ),
         Found(mine.picture, number[mine.label], _standard(mine.boxes, protocol.aspect), mine.score, mine.track),
     )

@@ -1,51 +1,35 @@
 """All figures that a protocol asks for, with their intervals, per slice."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from vru.domain import VruError
 from vru.evaluation.calibration import calibration_of
-from vru.evaluation.coco import CocoFigures, match_coco, measure
+from vru.evaluation.coco import MOST, OVERLAPS, CocoFigures, match_coco, measure
+from vru.evaluation.conditions import Conditions
 from vru.evaluation.curves import Curve, data_set_curves, detected_in_time
+from vru.evaluation.cuts import Cut, cuts
 from vru.evaluation.data_sets import evaluated_labels, prepared, setup_view
-from vru.evaluation.estimates import Estimate, Rate
+from vru.evaluation.estimates import Estimate
+from vru.evaluation.job import Job
 from vru.evaluation.kitti import kitti
 from vru.evaluation.latency import TrackOutcome
 from vru.evaluation.miss_rate import miss_rate
-from vru.evaluation.operating_point import counts_at, rates
+from vru.evaluation.operating_point import PointCounts, contributing, counts_at, rates
 from vru.evaluation.outcomes import Outcomes, View, match_all
 from vru.evaluation.protocol import Protocol
-from vru.evaluation.resampling import Counted, Drawn, Spread, Units, affordable, redrawn, resampled, share, units_of
-from vru.evaluation.settings import EvaluationSettings
+from vru.evaluation.resampling import Counted, Drawn, Units, redrawn, resampled, units_of
+from vru.evaluation.settings import SMALLEST_N, EvaluationSettings
+from vru.evaluation.slices import ALL
 from vru.evaluation.tables import Bools, DataSet, Floats, Ints
 from vru.evaluation.tide import Tide, tide
-from vru.evaluation.tracking import (
-    ClearCounts,
-    HotaCounts,
-    IdentityCounts,
-    TrackingRules,
-    clear,
-    clear_rates,
-    hota,
-    hota_rates,
-    identity,
-    identity_rates,
-    sequences_of,
-)
+from vru.evaluation.tracking_figures import tracking_figures
 from vru.evaluation.videos import evaluate_video
 
-ALL = "all"
 # Beyond so many classes, intervals for each of them would cost more than they say.
 _MOST_CLASSES = 10
-# Efron and Tibshirani 1993 ask for 1,000 or more behind BCa's bounds.
-_RESAMPLES = 2000
-_UNBOUNDED = {"mota", "moda", "motal", "smota"}
-_COUNTS = {"id_switches", "fragmentations"}
-Estimates = dict[str, Estimate]
-_Redrawn = Mapping[str, tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +37,7 @@ class Figures:
     """What was measured: estimates by slice and metric, the units behind them, and what limits them.
 
     ``counted`` are the truth boxes that the headline view counts, ``missed`` those of them that nothing found, as
-    places in ``data``'s truth.
+    places in ``data``'s truth. Slices that fewer than ``smallest_n`` units show decide nothing.
     """
 
     slices: Mapping[str, Mapping[str, Estimate]]
@@ -66,56 +50,7 @@ class Figures:
     counted: Ints | None = None
     tracks: tuple[TrackOutcome, ...] = ()
     curves: tuple[Curve, ...] = ()
-
-
-@dataclass(slots=True)
-class _Job:
-    """A data set under a protocol."""
-
-    data: DataSet
-    protocol: Protocol
-    units: Units
-    resamples: int | None
-    seed: int
-    seconds: float
-    least: int = 0
-    slices: dict[str, Estimates] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    used: int = 0
-    tracks: tuple[TrackOutcome, ...] = ()
-
-    def affordable(self, one: Callable[[], object]) -> int:
-        """How many resamples to draw of what ``one`` computes."""
-        count = affordable(one, self.resamples, self.seconds, time.process_time, self.least)
-        self.used = max(self.used, count)
-        return count
-
-    def sums(self) -> int:
-        """How many resamples to draw of what follows from sums."""
-        count = _RESAMPLES if self.resamples is None else self.resamples
-        self.used = max(self.used, count)
-        return count
-
-    def put(self, slice_: str, metric: str, figure: Drawn, rate: tuple[float, float] | None = None) -> None:
-        """Take a figure. ``rate`` are events and exposure, where it is a rate of events."""
-        units, count, value = self.units.name, self.units.count, figure.value
-        estimate: Estimate
-        if metric in _COUNTS:
-            estimate = Counted(value, count, units)
-        elif metric in _UNBOUNDED:
-            estimate = Spread(value, count, figure.replicates, units, figure.influences)
-        elif rate is not None and len(figure.replicates) and count > 1:
-            estimate = Rate(*rate, count, figure.replicates, units, figure.influences)
-        elif rate is not None:
-            estimate = Counted(value, count, units)
-        else:
-            estimate = share(figure, self.units)
-        self.slices.setdefault(slice_, {})[metric] = estimate
-
-    def put_all(self, slice_: str, figures: Mapping[str, float | None], drawn: _Redrawn) -> None:
-        """Take figures that were resampled picture by picture."""
-        for metric, value in figures.items():
-            self.put(slice_, metric, Drawn(value, *drawn.get(f"{slice_}/{metric}", ())))
+    smallest_n: int = SMALLEST_N
 
 
 def measure_all(
@@ -129,8 +64,11 @@ def measure_all(
     least: int = 0,
     errors: bool = False,
     pixels: bool = True,
+    slices: Sequence[str] = (),
+    conditions: Conditions | None = None,
 ) -> Figures:
-    """Everything that the protocol asks for, on "all" and on each class and setup.
+    """Everything that the protocol asks for, on "all", on each class and setup, and on the ``slices``: kinds such as
+    ``size`` or ``light`` (see ``cuts.cuts``), with the ``conditions`` that say which picture is what.
 
     ``times`` are the media seconds of the pictures of a single video. ``resamples`` is the bootstrap's number of
     resamples; without it as many as fit into about ``seconds``, and ``least`` in any case. ``errors`` adds TIDE's
@@ -141,20 +79,23 @@ def measure_all(
     """
     # Tracks are not cut into clips.
     units = units_of(data, None if protocol.task == "tracking" else times)
-    job = _Job(data, protocol, units, resamples, seed, seconds, least)
+    conditions = conditions or Conditions()
+    job = Job(data, protocol, units, resamples, seed, seconds, least)
     job.slices[ALL] = {}
     if not data.pictures:
         raise VruError("The truth has no picture.", "Is it the right file?")
     if protocol.task == "tracking":
-        _tracking(job)
+        tracking_figures(job, slices, conditions)
         seen, ignored = prepared(data, protocol)
         view = View(ALL, ~ignored, np.ones(len(seen.found), dtype=bool))
         outcomes = match_all(seen, (protocol.overlap,), (view,), regions=seen.truth.crowd, most=None)
         # A tracker has made its own choice: all its boxes count.
         return _finished(job, outcomes, (0, 0), -np.inf)
     if protocol.task == "kitti":
+        if slices:
+            raise VruError("KITTI's figures have slices of their own: easy, moderate, hard.", "Use another protocol.")
         _kitti(job)
-        return Figures(job.slices, job.units, 0, tuple(job.notes))
+        return Figures(job.slices, job.units, 0, tuple(job.notes), smallest_n=protocol.smallest_n)
     seen, ignored = prepared(data, protocol)
     if "coco" in protocol.figures:
         outcomes = match_coco(seen, ignored=ignored)
@@ -166,6 +107,8 @@ def measure_all(
     else:
         outcomes = _setups(job, seen, ignored)
         headline = 0, 0
+    if slices:
+        _cuts(job, outcomes, headline[0], *cuts(seen, outcomes.views[headline[0]], slices, conditions, pixels=pixels))
     if "calibration" in protocol.figures:
         _calibration(job, outcomes, *headline)
     if "video" in protocol.figures and times is not None:
@@ -181,7 +124,7 @@ def measure_all(
 
 
 def _finished(
-    job: _Job,
+    job: Job,
     outcomes: Outcomes,
     headline: tuple[int, int],
     score: float,
@@ -199,10 +142,11 @@ def _finished(
         counted=np.flatnonzero(outcomes.counted_truth(headline[0])),
         tracks=job.tracks,
         curves=curves,
+        smallest_n=job.protocol.smallest_n,
     )
 
 
-def _coco(job: _Job, outcomes: Outcomes) -> None:
+def _coco(job: Job, outcomes: Outcomes) -> None:
     figures = measure(outcomes)
     ones = np.ones(job.data.pictures)
     labels = list(figures.labels) if len(figures.labels) > 1 else []
@@ -226,24 +170,74 @@ def _coco(job: _Job, outcomes: Outcomes) -> None:
         count,
         job.seed,
     )
-    job.put_all(ALL, figures.summary(), drawn)
-    for label in labels:
-        job.put_all(f"class:{label}", figures.summary(label), drawn)
+    job.put_all(ALL, outcomes, figures, drawn, None)
+    for number, label in enumerate(labels):
+        job.put_all(f"class:{label}", outcomes, figures, drawn, number)
 
 
-def _point(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, *, by_class: bool) -> None:
+def _point(job: Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, *, by_class: bool) -> None:
     labels: list[tuple[str, int | None]] = [(slice_, None)]
     if by_class and len(outcomes.data.labels) > 1:
         labels += [(f"class:{label}", number) for number, label in enumerate(outcomes.data.labels)]
     counts = {name: counts_at(outcomes, view, overlap, job.protocol.score_threshold, label) for name, label in labels}
-    # All slices at once: they share their resamples.
-    for names in (list(counts),) if len(counts) <= _MOST_CLASSES + 1 else ([slice_], list(counts)[1:]):
-        table = job.units.sums(np.column_stack([counts[name].table() for name in names]))
-        count = job.sums() if slice_ in names else 0
-        for name, figures in _per_slice(resampled(job.units, table, _rates_of(names), count, job.seed)).items():
-            for metric, figure in figures.items():
-                wrong, pictures = float(counts[name].wrong.sum()), float(job.data.pictures)
-                job.put(name, metric, figure, (wrong, pictures) if metric == "fppi" else None)
+    few = len(counts) <= _MOST_CLASSES + 1
+    _put_counts(job, counts if few else {slice_: counts.pop(slice_)}, job.sums())
+    if not few:
+        _put_counts(job, counts, 0)
+
+
+def _put_counts(job: Job, counts: Mapping[str, PointCounts], resamples: int) -> None:
+    """The figures of several slices at once: they share their resamples."""
+    table = job.units.sums(np.column_stack([of.table() for of in counts.values()]))
+    figures = _per_slice(resampled(job.units, table, _rates_of(list(counts)), resamples, job.seed))
+    for name, of in counts.items():
+        resting = contributing(job.units.sums(of.table()))
+        for metric, figure in figures[name].items():
+            rate = (float(of.wrong.sum()), float(of.pictures.sum())) if metric == "fppi" else None
+            job.put(name, metric, figure, resting[metric], rate)
+
+
+def _cuts(job: Job, outcomes: Outcomes, base: int, chosen: Sequence[Cut], notes: Sequence[str]) -> None:
+    """The figures of each cut of what the view ``base`` counts; those that count false positives only where one can
+    tell which belong to it.
+    """
+    job.notes += notes
+    protocol, averaged = job.protocol, "coco" in job.protocol.figures
+    overlaps = OVERLAPS if averaged else (protocol.overlap,)
+    views = [cut.view for cut in chosen]
+    most = MOST[-1] if averaged else protocol.most
+    matched = match_all(outcomes.data, overlaps, views, regions=outcomes.regions, most=most)
+    overlap = int(np.argmin(np.abs(np.array(overlaps) - protocol.overlap)))
+    if averaged:
+        _precision_of_cuts(job, matched)
+    counts = {
+        cut.view.name: counts_at(matched, view, overlap, protocol.score_threshold, pictures=cut.pictures)
+        for view, cut in enumerate(chosen)
+    }
+    _put_counts(job, counts, job.sums())
+    for view, cut in enumerate(chosen):
+        if "miss_rate" in protocol.figures:
+            _miss_rate(job, matched, view, overlap, cut.view.name, cut.pictures)
+        mine = job.slices[cut.view.name]
+        for metric in () if cut.false_positives else [name for name in mine if name != "recall"]:
+            mine[metric] = Counted(None, mine[metric].n, job.units.name)
+
+
+def _precision_of_cuts(job: Job, matched: Outcomes) -> None:
+    names = [view.name for view in matched.views]
+
+    def figures(of: CocoFigures) -> dict[str, float | None]:
+        return {
+            f"{name}/{metric}": of.average_precision(name, overlap=overlap)
+            for name in names
+            for metric, overlap in (("ap", None), ("ap50", 0.5))
+        }
+
+    count = job.affordable(lambda: figures(measure(matched, np.ones(job.data.pictures))))
+    drawn = redrawn(job.units, lambda weights: figures(measure(matched, weights)), count, job.seed)
+    for key, value in figures(measure(matched)).items():
+        name, _, metric = key.rpartition("/")
+        job.put(name, metric, Drawn(value, *drawn.get(key, ())), job.shown(matched, matched.view(name)))
 
 
 def _rates_of(names: Sequence[str]) -> Callable[[Floats], dict[str, Floats]]:
@@ -264,24 +258,28 @@ def _per_slice(figures: Mapping[str, Drawn]) -> dict[str, dict[str, Drawn]]:
     return result
 
 
-def _miss_rate(job: _Job, outcomes: Outcomes, view: int, overlap: int, slice_: str) -> None:
-    """The mean over the classes that have truth."""
+def _miss_rate(
+    job: Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, pictures: Floats | None = None
+) -> None:
+    """The mean over the classes that have truth. ``pictures`` are those of the slice; all if it is None."""
+    belonging = np.ones(job.data.pictures) if pictures is None else pictures
 
-    def mean(weights: Floats | None) -> float:
+    def mean(weights: Floats) -> float:
         rates = [
-            miss_rate(outcomes, view, overlap, label, job.protocol.fppi_points, weights).log_average
+            miss_rate(outcomes, view, overlap, label, job.protocol.fppi_points, weights * belonging).log_average
             for label in range(len(outcomes.data.labels))
         ]
         known = [rate for rate in rates if rate is not None]
         return float(np.mean(known)) if known else np.nan
 
-    value = mean(None)
+    value = mean(np.ones(job.data.pictures))
     count = job.affordable(lambda: mean(np.ones(job.data.pictures)))
     drawn = redrawn(job.units, lambda weights: {"lamr": mean(weights)}, count, job.seed)
-    job.put(slice_, "lamr", Drawn(None if np.isnan(value) else value, *drawn.get("lamr", ())))
+    figure = Drawn(None if np.isnan(value) else value, *drawn.get("lamr", ()))
+    job.put(slice_, "lamr", figure, job.shown(outcomes, view))
 
 
-def _setups(job: _Job, seen: DataSet, ignored: Bools) -> Outcomes:
+def _setups(job: Job, seen: DataSet, ignored: Bools) -> Outcomes:
     """Each setup matched by itself; the headline's outcomes. Without setups there is one, of everything."""
     protocol = job.protocol
     views = [setup_view(seen, name, setup, ignored, protocol.expand) for name, setup in protocol.setups.items()]
@@ -309,7 +307,7 @@ def _setups(job: _Job, seen: DataSet, ignored: Bools) -> Outcomes:
     return result
 
 
-def _video(job: _Job, times: Sequence[float]) -> None:
+def _video(job: Job, times: Sequence[float]) -> None:
     """What a validation run measures, where the data set is one video of road users: it takes the place of the like
     figures, because its intervals know tracks.
     """
@@ -327,7 +325,7 @@ def _video(job: _Job, times: Sequence[float]) -> None:
         job.tracks = evaluation.overall.tracks
 
 
-def _calibration(job: _Job, outcomes: Outcomes, view: int, overlap: int) -> None:
+def _calibration(job: Job, outcomes: Outcomes, view: int, overlap: int) -> None:
     score = outcomes.data.found.score
     if len(score) and not (score.min() >= 0 and score.max() <= 1):
         job.notes.append("The confidences are not from 0 to 1: there is no calibration error.")
@@ -335,15 +333,18 @@ def _calibration(job: _Job, outcomes: Outcomes, view: int, overlap: int) -> None
     for name, adaptive in (("ece", False), ("ece_adaptive", True)):
         error = calibration_of(outcomes, view, overlap, bins=job.protocol.bins, adaptive=adaptive).error
         # A resample is always calibrated worse than the whole: its percentiles would be no interval.
-        job.slices[ALL][name] = Counted(error, job.units.count, job.units.name)
+        said = job.units.showing(outcomes.data.found.picture[outcomes.kept[outcomes.outcome[view, overlap] >= 0]])
+        job.slices[ALL][name] = Counted(error, said, job.units.name)
 
 
-def _kitti(job: _Job) -> None:
+def _kitti(job: Job) -> None:
     protocol = job.protocol
     labels = evaluated_labels(job.data, protocol)
     region = next(iter(protocol.region_classes), "DontCare")
     means: dict[str, list[float]] = {}
+    truth = job.data.truth
     for label in labels:
+        shown = job.units.showing(truth.picture[truth.label == job.data.labels.index(label)])
         for name, difficulty in protocol.difficulties.items():
             figures = kitti(
                 job.data,
@@ -354,7 +355,7 @@ def _kitti(job: _Job) -> None:
                 regions=region,
             )
             for prefix, value in (("ap", figures.ap_40), ("ap11", figures.ap_11)):
-                estimate = Counted(value, job.units.count, job.units.name)
+                estimate = Counted(value, shown, job.units.name)
                 job.slices[ALL][f"{prefix}_{label.lower()}_{name}"] = estimate
                 job.slices.setdefault(f"class:{label}", {})[f"{prefix}_{name}"] = estimate
                 if value is not None:
@@ -370,39 +371,7 @@ def _kitti(job: _Job) -> None:
     job.notes.append("KITTI's average precision depends on where all confidences lie; it has no interval here.")
 
 
-def _tracking(job: _Job) -> None:
-    protocol = job.protocol
-    rules = TrackingRules(protocol.distractors, protocol.overlap)
-    labels = evaluated_labels(job.data, protocol)
-    parts: dict[str, list[tuple[ClearCounts, IdentityCounts, HotaCounts]]] = {}
-    for label in labels:
-        parts[label] = [
-            (clear(item, protocol.overlap)[0], identity(item, protocol.overlap), hota(item))
-            for item in sequences_of(job.data, label, rules)
-        ]
-    _put_tracking(job, ALL, list(parts.values()))
-    for label in labels if len(labels) > 1 else ():
-        _put_tracking(job, f"class:{label}", [parts[label]])
-
-
-def _put_tracking(job: _Job, slice_: str, classes: list[list[tuple[ClearCounts, IdentityCounts, HotaCounts]]]) -> None:
-    """Counts of all classes added up, sequence by sequence; sequences are drawn again."""
-    sequences = [list(of) for of in zip(*classes, strict=True)]
-    clears = np.array([ClearCounts.total(part[0] for part in parts).row() for parts in sequences])
-    identities = np.array([IdentityCounts.total(part[1] for part in parts).row() for parts in sequences])
-    hotas = np.array([HotaCounts.total(part[2] for part in parts).row() for parts in sequences])
-    of = {"clear": (clears, clear_rates), "identity": (identities, identity_rates), "hota": (hotas, hota_rates)}
-    # One sequence says nothing about others.
-    count = job.sums() if len(sequences) > 1 else 0
-    units = Units("sequences", np.arange(len(sequences)), len(sequences))
-    exposure = ClearCounts.total(part[0] for parts in sequences for part in parts)
-    for name in job.protocol.figures:
-        for metric, figure in resampled(units, *of[name], count, job.seed).items():
-            rate = (float(exposure.wrong), float(exposure.frames)) if metric == "fppi" else None
-            job.put(slice_, metric, figure, rate)
-
-
-def _forget_sizes(job: _Job) -> None:
+def _forget_sizes(job: Job) -> None:
     """Boxes are shares of pictures of unknown size: nobody knows which are small."""
     for estimates in job.slices.values():
         for metric in [name for name in estimates if name.endswith(("_small", "_medium", "_large"))]:
@@ -410,7 +379,7 @@ def _forget_sizes(job: _Job) -> None:
     job.notes.append("The size of the pictures is not known, so there are no figures by size; --size gives it.")
 
 
-def _note_unknown(job: _Job, seen: DataSet) -> None:
+def _note_unknown(job: Job, seen: DataSet) -> None:
     """Say what the truth leaves open."""
     asks = any(setup.occlusion is not None for setup in job.protocol.setups.values())
     unknown = int(np.isnan(seen.truth.occlusion).sum())

@@ -7,7 +7,7 @@ from vru.domain import Comparator, Criterion, CriterionResult, Measurement, Seve
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.evaluate import Evaluation, check_metric
 from vru.evaluation.measuring import METRICS, unit_of
-from vru.evaluation.slices import check_slices
+from vru.evaluation.slices import ALL, check_slices
 
 
 def check_criteria(criteria: Iterable[Criterion]) -> None:
@@ -42,11 +42,27 @@ def judge(evaluation: Evaluation, criteria: Sequence[Criterion]) -> VerdictRepor
         None if part is None else part.estimates[criterion.metric]
         for part, criterion in zip(parts, criteria, strict=True)
     ]
-    families = holm(estimates, criteria)
+    least = evaluation.settings.smallest_n
+    families = holm(enough(estimates, criteria, least), criteria)
     return combine(
         [_judge_one(evaluation, item, family) for item, family in zip(criteria, families, strict=True)],
         evaluation.notes,
     )
+
+
+def enough(
+    estimates: Sequence[Estimate | None], criteria: Sequence[Criterion], smallest_n: int
+) -> list[Estimate | None]:
+    """The estimates, None for those of slices that too few units show to decide anything."""
+    return [
+        None if estimate is None or too_few(estimate, criterion.slice, smallest_n) else estimate
+        for estimate, criterion in zip(estimates, criteria, strict=True)
+    ]
+
+
+def too_few(estimate: Estimate, slice_: str, smallest_n: int) -> bool:
+    """Whether a slice's figure rests on fewer units than a slice must have. The whole is no slice."""
+    return slice_ != ALL and 0 < estimate.n < smallest_n
 
 
 def holm(estimates: Sequence[Estimate | None], criteria: Sequence[Criterion]) -> list[int]:
@@ -109,16 +125,19 @@ def _judge_one(evaluation: Evaluation, criterion: Criterion, family: int) -> Cri
         empty = Measurement(criterion.metric, None, None, None, 0, METRICS[criterion.metric], level, criterion.slice)
         reason = f"The slice {criterion.slice} was not measured: name it in the settings' slices."
         return CriterionResult(criterion, empty, Verdict.INCONCLUSIVE, reason)
-    verdict, why, more = decide(part.estimates[criterion.metric], criterion, family)
+    verdict, why, more = decide(part.estimates[criterion.metric], criterion, family, evaluation.settings.smallest_n)
     marked = "" if evaluation.approved else " The ground truth is not approved."
     return CriterionResult(criterion, part.measurement(criterion.metric, level), verdict, why + marked, more)
 
 
-def decide(estimate: Estimate, criterion: Criterion, family: int = 1) -> tuple[Verdict, str, int | None]:
+def decide(
+    estimate: Estimate, criterion: Criterion, family: int = 1, smallest_n: int = 1
+) -> tuple[Verdict, str, int | None]:
     """The verdict on one criterion, why, and how many more units would decide it if they looked like those seen.
 
     ``family`` divides the error of a FAIL (see ``holm``). With so many more units the chance that it is decided is
-    about even, for the new units differ from those seen.
+    about even, for the new units differ from those seen. A slice that fewer than ``smallest_n`` units show is
+    inconclusive whatever its figures.
     """
     low, high = estimate.bounds(criterion.confidence_level)
     threshold, at_least = criterion.threshold, criterion.comparator == Comparator.AT_LEAST
@@ -126,7 +145,8 @@ def decide(estimate: Estimate, criterion: Criterion, family: int = 1) -> tuple[V
     figure, limit = _figure(criterion, estimate), _number(threshold, criterion.metric)
     sure = f"with {criterion.confidence_level:.0%} confidence"
     strict = _divided(criterion, family)
-    if estimate.n:
+    few = too_few(estimate, criterion.slice, smallest_n)
+    if estimate.n and not few:
         if estimate.value is not None and (worse >= threshold if at_least else worse <= threshold):
             side = "at least" if at_least else "at most"
             bound = _number(worse, criterion.metric)
@@ -145,6 +165,10 @@ def decide(estimate: Estimate, criterion: Criterion, family: int = 1) -> tuple[V
     value = estimate.value
     failing = estimate.n > 0 and (value is None or (value < threshold if at_least else value > threshold))
     more = estimate.more_needed(threshold, at_least, strict if failing else criterion.confidence_level)
+    if few:
+        more = max(more or 0, smallest_n - estimate.n)
+        why = f"{figure}, fewer than the {smallest_n} that a slice must have: {more} more {estimate.units} needed"
+        return Verdict.INCONCLUSIVE, f"{why}, against {limit}.", more
     between = f"; {sure} it may lie anywhere from {_number(low, criterion.metric)} to {_number(high, criterion.metric)}"
     enough = (
         f" About {more} more {estimate.units} like these would decide it."

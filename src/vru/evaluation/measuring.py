@@ -186,6 +186,8 @@ class Sample:
         counted = self.matches.score >= self.settings.score_threshold
         wrong_frames = self.matches.frame[counted & (self.matches.outcome == FALSE_POSITIVE)]
         wrong = np.bincount(self.clip_of_frame[wrong_frames], minlength=self.clip_count).astype(np.float64)
+        # A clip without a detection of the slice says nothing about its precision.
+        said = len(np.unique(self.clip_of_frame[self.matches.frame[counted & (self.matches.outcome >= 0)]]))
 
         all_hits, all_boxes, all_wrong = float(hits.sum()), float(boxes.sum()), float(wrong.sum())
         hits_drawn, boxes_drawn = self.draws.tracks @ hits, self.draws.tracks @ boxes
@@ -200,9 +202,7 @@ class Sample:
                 len(self.outcomes),
                 *self._split(ratio(hits_drawn, boxes_drawn), "tracks"),
             ),
-            "precision": Resampled(
-                precision, self.clip_count, *self._split(ratio(hits_drawn, hits_drawn + wrong_drawn), "clips")
-            ),
+            "precision": Resampled(precision, said, *self._split(ratio(hits_drawn, hits_drawn + wrong_drawn), "clips")),
             "f1": Resampled(
                 f1, fewest, *self._split(ratio(2 * hits_drawn, hits_drawn + wrong_drawn + boxes_drawn), smaller)
             ),

@@ -11,6 +11,7 @@ import yaml
 from vru.domain import VruError
 from vru.evaluation.kitti import Difficulty
 from vru.evaluation.miss_rate import FPPI_POINTS
+from vru.evaluation.settings import SMALLEST_N
 
 TASKS = ("detection", "tracking", "kitti", "camera")
 FIGURES: Mapping[str, tuple[str, ...]] = {
@@ -68,6 +69,7 @@ class Protocol:
     early_ms: float = 1000.0
     start: str = "visible"
     reasonable_height: float = 50.0
+    smallest_n: int = SMALLEST_N
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -266,4 +268,5 @@ _READERS: Mapping[str, Callable[[object, str], Any]] = {
     "early_ms": _real(0, 60_000),
     "start": _one_of("visible", "reasonable"),
     "reasonable_height": _real(0, 1e5),
+    "smallest_n": _count,
 }

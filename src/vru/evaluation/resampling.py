@@ -51,6 +51,10 @@ class Units:
         columns = [np.bincount(self.of_picture, weights=column, minlength=self.count) for column in values.T]
         return np.column_stack(columns).astype(np.float64)
 
+    def showing(self, pictures: Ints) -> int:
+        """How many units these pictures (positions, in any number) belong to."""
+        return len(np.unique(self.of_picture[pictures]))
+
 
 def units_of(data: DataSet, times: Sequence[float] | None = None, clip_seconds: float = 10.0) -> Units:
     """What may be drawn independently: sequences; of a single video with ``times``, its clips; of unrelated pictures,
@@ -169,11 +173,13 @@ def redrawn(
     return {name: (values, influence(left_out[name])) for name, values in drawn.items()}
 
 
-def share(figure: Drawn, units: Units) -> Estimate:
-    """An estimate of a figure from 0 to 1; without replicates, or from one unit, it has no interval."""
+def share(figure: Drawn, units: Units, n: int) -> Estimate:
+    """An estimate of a figure from 0 to 1 that rests on ``n`` of the units; without replicates, or where there is one
+    unit in all, it has no interval.
+    """
     if not len(figure.replicates) or units.count < 2:
-        return Counted(figure.value, units.count, units.name)
-    return Resampled(figure.value, units.count, figure.replicates, units.name, figure.influences)
+        return Counted(figure.value, n, units.name)
+    return Resampled(figure.value, n, figure.replicates, units.name, figure.influences)
 
 
 def affordable(

@@ -7,11 +7,12 @@ from typing import Any
 
 from vru.domain import Criterion, CriterionResult, Measurement, VerdictReport, VruError
 from vru.evaluation.estimates import Estimate
-from vru.evaluation.figures import ALL, Figures
-from vru.evaluation.judging import combine, decide, holm
+from vru.evaluation.figures import Figures
+from vru.evaluation.judging import combine, decide, enough, holm, too_few
 from vru.evaluation.latency import TrackOutcome
 from vru.evaluation.measuring import unit_of
 from vru.evaluation.protocol import Protocol
+from vru.evaluation.slices import ALL
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -32,8 +33,9 @@ def measurement(metric: str, estimate: Estimate, slice_: str = ALL, level: float
     )
 
 
-def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictReport:
-    """Hold the figures against the criteria, each bound one-sided at the criterion's confidence level.
+def judge_figures(figures: Figures, criteria: Sequence[Criterion], approved: bool | None = None) -> VerdictReport:
+    """Hold the figures against the criteria, each bound one-sided at the criterion's confidence level. Reasons say so
+    where the truth is known not to be ``approved``.
 
     Raises:
         VruError: a criterion names a slice or a metric that was not measured.
@@ -50,30 +52,44 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion]) -> VerdictRep
             )
         chosen.append(estimates[criterion.metric])
     results = []
-    for criterion, estimate, family in zip(criteria, chosen, holm(chosen, criteria), strict=True):
-        verdict, reason, more = decide(estimate, criterion, family)
+    families = holm(enough(chosen, criteria, figures.smallest_n), criteria)
+    for criterion, estimate, family in zip(criteria, chosen, families, strict=True):
+        verdict, reason, more = decide(estimate, criterion, family, figures.smallest_n)
         level = 2 * criterion.confidence_level - 1
         measured = measurement(criterion.metric, estimate, criterion.slice, level)
-        results.append(CriterionResult(criterion, measured, verdict, reason, more))
+        marked = " The ground truth is not approved." if approved is False else ""
+        results.append(CriterionResult(criterion, measured, verdict, reason + marked, more))
     return combine(results, figures.notes)
 
 
 def worst_first(figures: Figures) -> list[str]:
     """The slices without "all", the one with the worst figure first; those where it is not determined come last.
 
-    The figure is the first of ``ap``, ``mota``, ``lamr`` and ``recall`` that "all" has. The worst of many slices is
-    partly so by chance: its order says where to look, only a criterion on it says what is proven.
+    The figure is the first of ``ap``, ``mota``, ``lamr`` and ``recall`` that all slices have. The worst of many
+    slices is partly so by chance: its order says where to look, only a criterion on it says what is proven.
     """
     names = [name for name in figures.slices if name != ALL]
-    metric = next((item for item in ("ap", "mota", "lamr", "recall") if item in figures.slices[ALL]), None)
 
     def badness(name: str) -> tuple[bool, float]:
-        estimate = figures.slices[name].get(metric or "")
+        metric, estimate = headline(figures, name)
         if estimate is None or estimate.value is None:
             return True, 0.0
         return False, -estimate.value if metric == "lamr" else estimate.value
 
     return sorted(names, key=badness)
+
+
+def headline(figures: Figures, slice_: str) -> tuple[str, Estimate | None]:
+    """The metric by which slices are ordered, and the slice's estimate of it; None if it has none."""
+    # Slices of occlusion have recall and no precision: figures of one kind only can be put in order.
+    known = [part for part in figures.slices.values() if _determined(part, "recall")]
+    metrics = [item for item in ("ap", "mota", "lamr", "recall") if item in figures.slices[ALL]]
+    metric = next((item for item in metrics if all(_determined(part, item) for part in known)), "recall")
+    return metric, figures.slices[slice_].get(metric)
+
+
+def _determined(estimates: Mapping[str, Estimate], metric: str) -> bool:
+    return metric in estimates and estimates[metric].value is not None
 
 
 def document(
@@ -89,8 +105,9 @@ def document(
         "units": figures.units.name,
         "confidence_level": CONFIDENCE_LEVEL,
         "resamples": figures.resamples,
-        "metrics": _metrics(figures.slices[ALL]),
-        "slices": {name: _metrics(figures.slices[name]) for name in worst_first(figures)},
+        "smallest_n": figures.smallest_n,
+        "metrics": _metrics(figures, ALL),
+        "slices": {name: _metrics(figures, name) for name in worst_first(figures)},
         "notes": list(figures.notes),
         "criteria": [_criterion(item) for item in report.results] if report else [],
         "verdict": report.verdict.value if report else None,
@@ -105,8 +122,12 @@ def document(
     return result
 
 
-def _metrics(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {metric: _measured(measurement(metric, estimate), estimate) for metric, estimate in estimates.items()}
+def _metrics(figures: Figures, slice_: str) -> dict[str, Any]:
+    return {
+        metric: _measured(measurement(metric, estimate), estimate)
+        | ({"too_few": True} if too_few(estimate, slice_, figures.smallest_n) else {})
+        for metric, estimate in figures.slices[slice_].items()
+    }
 
 
 def _measured(measured: Measurement, estimate: Estimate) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class Truth:
     its sequence, -1 where the file names none. ``crowd`` marks regions that may hold any number of road users,
     ``ignore`` single ones that score neither a hit nor a miss. ``occlusion`` and ``truncation`` are the shares hidden
     and outside of the picture, 0 to 1, NaN where unknown; ``occlusion_level`` is KITTI's 0 to 3, -1 where unknown.
+    ``truncated`` says that the box is marked as reaching out of the picture. ``distance`` is in metres, NaN unknown.
     ``area`` is the annotated area in square pixels, which for COCO is the mask's and not the box's.
     """
 
@@ -32,6 +33,8 @@ class Truth:
     occlusion: Floats
     truncation: Floats
     occlusion_level: Ints
+    truncated: Bools
+    distance: Floats
 
     def __len__(self) -> int:
         return len(self.picture)
@@ -97,6 +100,8 @@ def truth_table(
     occlusion: Iterable[float] | None = None,
     truncation: Iterable[float] | None = None,
     occlusion_level: Iterable[int] | None = None,
+    truncated: Iterable[bool] | None = None,
+    distance: Iterable[float] | None = None,
 ) -> Truth:
     """A truth table from its columns; what is left out is unknown, and the area is the box's."""
     pictures = np.asarray(picture, dtype=np.int64)
@@ -120,6 +125,10 @@ def truth_table(
         occlusion_level=np.full(count, -1, dtype=np.int64)
         if occlusion_level is None
         else np.asarray(occlusion_level, dtype=np.int64),
+        truncated=np.full(count, False, dtype=np.bool_) if truncated is None else np.asarray(truncated, dtype=np.bool_),
+        distance=np.full(count, np.nan, dtype=np.float64)
+        if distance is None
+        else np.asarray(distance, dtype=np.float64),
     )
 
 

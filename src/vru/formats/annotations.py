@@ -5,7 +5,7 @@ Columns and not objects: a million boxes take 100 MB, and numpy reads the column
 
 import math
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Picture:
 
     ``key`` is how the file names it (an image id, a frame number, a file's stem), ``where`` how a message should.
     ``sequence`` is a position among ``Annotations.sequences``. Sizes in pixels and times in seconds are None where the
-    file does not say them.
+    file does not say them. ``attributes`` are the file's own, such as ``light: night``.
     """
 
     key: Key
@@ -37,6 +37,7 @@ class Picture:
     time_s: float | None = None
     width: float | None = None
     height: float | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,15 @@ class BoxRow(NamedTuple):
     truncated: bool = False
     ignore: bool = False
     crowd: bool = False
+    distance: float = UNKNOWN
 
 
 class Boxes:
     """Boxes as columns, in the order of their file.
 
     ``picture`` and ``label`` are positions among the pictures and labels. ``occlusion`` and ``truncation`` are the
-    shares hidden and outside of the picture (NaN unknown), ``level`` is KITTI's occlusion, 0 to 3 (-1 unknown).
+    shares hidden and outside of the picture (NaN unknown), ``level`` is KITTI's occlusion, 0 to 3 (-1 unknown),
+    ``distance`` is in metres along the camera's axis (NaN unknown).
     ``place`` is a line, a position or an id, whatever ``describe`` makes of it.
     """
 
@@ -82,7 +85,7 @@ class Boxes:
         self.picture, self.label, self.track, self.place = array("q"), array("q"), array("q"), array("q")
         self.x, self.y, self.width, self.height = array("d"), array("d"), array("d"), array("d")
         self.score, self.area = array("d"), array("d")
-        self.occlusion, self.truncation = array("d"), array("d")
+        self.occlusion, self.truncation, self.distance = array("d"), array("d"), array("d")
         self.level = array("b")
         self.flags = bytearray()
         self._describe = describe
@@ -104,6 +107,7 @@ class Boxes:
         self.area.append(row.area)
         self.occlusion.append(row.occlusion)
         self.truncation.append(row.truncation)
+        self.distance.append(row.distance)
         self.level.append(row.level)
         self.flags.append(
             OCCLUDED * row.occluded
@@ -138,6 +142,7 @@ class Boxes:
             bool(flags & TRUNCATED),
             bool(flags & IGNORE),
             bool(flags & CROWD),
+            self.distance[number],
         )
 
     def rows(self) -> Iterator[BoxRow]:
@@ -150,7 +155,10 @@ class Annotations:
     """A file, or a folder of files, with ground truth.
 
     ``labels`` are the classes as the file names them; ``label_keys`` is how its format numbers them, for predictions.
-    ``closed`` says that no other class can occur. ``amodal`` boxes may reach out of the picture.
+    ``closed`` says that no other class can occur. ``amodal`` boxes may reach out of the picture. ``source`` is who or
+    what made the boxes (``manual``, ``synthetic``, ``model:NAME``), "" where the file does not say it; ``automatic`` is
+    how many of its tracks are marked as made by a program; ``approved_by`` is who vouches for them, "" for nobody, None
+    where the file does not say it.
     """
 
     format: str
@@ -163,6 +171,9 @@ class Annotations:
     closed: bool = True
     amodal: bool = False
     normalised: bool = False
+    source: str = ""
+    approved_by: str | None = None
+    automatic: int = 0
 
     def by_key(self) -> dict[Key, int]:
         """Position of each picture by its key. A key that is a number is found as text as well."""

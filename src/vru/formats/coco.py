@@ -2,11 +2,15 @@
 
 Beside COCO's own fields, an image may carry ``video_id``, ``frame_index`` (or ``frame_id``) and ``timestamp_s``; an
 annotation may carry ``track_id``, ``occluded``, ``truncated`` and ``ignore`` (0 or 1), ``occlusion`` and ``truncation``
-(shares from 0 to 1), and ``vis_ratio`` (the share that is visible). ``bbox`` is ``[x, y, width, height]`` in pixels.
+(shares from 0 to 1), ``vis_ratio`` (the share that is visible) and ``distance_m`` (metres). Images and videos may carry
+``attributes``, texts by name, such as ``{"light": "night"}``; an image's own come before its video's. ``bbox`` is
+``[x, y, width, height]`` in pixels. ``info`` may say the ``source`` (``manual``, ``synthetic``, ``model:NAME``) and who
+vouches for the truth, ``approved_by`` (null: nobody).
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO, TextIO
 
 from vru.formats.annotations import (
@@ -58,6 +62,7 @@ class _Reader:
         self._missing = set(_LISTS)
         self._videos: dict[Key, Video] = {}
         self._video_names: dict[Key, str] = {}
+        self._video_attributes: dict[Key, Mapping[str, str]] = {}
         self._labels: dict[Key, str] = {}
         self._images: dict[Key, tuple[Picture, Key | None]] = {}
         self._boxes = Boxes(_describe)
@@ -65,10 +70,14 @@ class _Reader:
         self._image_ids: dict[Key, int] = {}
         self._category_ids: dict[Key, int] = {}
         self._seen: set[Key] = set()
+        self._info: Mapping[str, Any] = {}
 
     def take(self, piece: Piece) -> None:
         """One piece of the document."""
         key, position, value = piece
+        if key == "info" and position is None and isinstance(value, dict):
+            self._info = value
+            return
         if key not in (*_LISTS, "videos"):
             if not key and position is not None:
                 raise FormatError("This is a list, not a COCO file with images and annotations.", _WHAT_IS_READ)
@@ -102,6 +111,7 @@ class _Reader:
             raise FormatError(f"Video {key} is in the file twice.", "Give each video an id of its own.")
         sizes = [_optional(value, name, place) for name in ("width", "height", "frame_count")]
         self._videos[key] = Video(f"Video {key} of the file", *sizes)
+        self._video_attributes[key] = _attributes(value, place)
         self._video_names[key] = str(value.get("name") or value.get("file_name") or key)
 
     def _category(self, value: Mapping[str, Any], place: str) -> None:
@@ -120,9 +130,8 @@ class _Reader:
         index = _optional(value, "frame_index" if "frame_index" in value else "frame_id", place)
         seconds = value.get("timestamp_s")
         width, height = (_optional(value, name, place) for name in ("width", "height"))
-        picture = Picture(
-            key, where, -1, index, None if seconds is None else _number(seconds, f"{place}.timestamp_s"), width, height
-        )
+        time_s = None if seconds is None else _number(seconds, f"{place}.timestamp_s")
+        picture = Picture(key, where, -1, index, time_s, width, height, _attributes(value, place))
         video = value.get("video_id")
         self._images[key] = (picture, video if video is None else self._key(value, "video_id", place))
 
@@ -156,6 +165,7 @@ class _Reader:
             truncated=flags.get("truncated", False),
             ignore=flags.get("ignore", False),
             crowd=flags.get("iscrowd", False),
+            distance=_distance(value["distance_m"], place) if "distance_m" in value else UNKNOWN,
         )
         self._boxes.add(row, identity, named=named)
 
@@ -184,8 +194,17 @@ class _Reader:
                     "Add the category.",
                 )
             boxes.picture[position], boxes.label[position] = to_picture[image], to_label[category]
+        source, approved_by = _provenance(self._info)
         return Annotations(
-            "coco", list(self._labels.values()), labels, pictures, sequences, boxes, list(self._videos.values())
+            "coco",
+            list(self._labels.values()),
+            labels,
+            pictures,
+            sequences,
+            boxes,
+            list(self._videos.values()),
+            source=source,
+            approved_by=approved_by,
         )
 
     def _pictures(self) -> tuple[list[Picture], list[str]]:
@@ -203,17 +222,9 @@ class _Reader:
             if owner not in numbers:
                 numbers[owner] = len(names)
                 names.append(str(picture.key) if video is None else self._video_names.get(video, str(video)))
-            pictures.append(
-                Picture(
-                    picture.key,
-                    picture.where,
-                    numbers[owner],
-                    picture.frame_index,
-                    picture.time_s,
-                    picture.width,
-                    picture.height,
-                )
-            )
+            inherited = {} if video is None else self._video_attributes.get(video, {})
+            attributes = {**inherited, **picture.attributes}
+            pictures.append(replace(picture, sequence=numbers[owner], attributes=attributes))
         return pictures, names
 
 
@@ -246,6 +257,30 @@ def _share(value: object, place: str) -> float:
     if not 0 <= share <= 1:
         raise _bad(place, f"{share:g} is no share from 0 to 1")
     return share
+
+
+def _provenance(info: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The source, and who approved it."""
+    source: str | None = info.get("source")
+    for name in ("source", "approved_by"):
+        if not isinstance(info.get(name), str | None):
+            raise _bad(f"info.{name}", "Input should be text")
+    return source or "", (info["approved_by"] or "") if "approved_by" in info else None
+
+
+def _distance(value: object, place: str) -> float:
+    distance = _number(value, f"{place}.distance_m")
+    if distance < 0:
+        raise _bad(f"{place}.distance_m", f"{distance:g} is below 0")
+    return distance
+
+
+def _attributes(value: Mapping[str, Any], place: str) -> dict[str, str]:
+    """Texts by name. What else an image's attributes may hold (numbers, lists) makes no slices, and is left out."""
+    attributes = value.get("attributes", {})
+    if not isinstance(attributes, dict):
+        raise _bad(f"{place}.attributes", "Input should be an object")
+    return {name: text for name, text in attributes.items() if isinstance(text, str) and text}
 
 
 def _area(value: object, place: str) -> float:
@@ -331,7 +366,10 @@ def write_coco(annotations: Annotations, out: TextIO) -> None:
     """Write ground truth, with what other formats know besides: tracks, occlusion, truncation, frame and time."""
     categories = [{"id": position + 1, "name": name} for position, name in enumerate(annotations.labels)]
     videos = [{"id": position + 1, "name": name} for position, name in enumerate(annotations.sequences)]
-    out.write('{"info": {}, "licenses": [], "videos": ' + json.dumps(videos) + ', "categories": ')
+    info: dict[str, Any] = {"source": annotations.source} if annotations.source else {}
+    if annotations.approved_by is not None:
+        info["approved_by"] = annotations.approved_by or None
+    out.write(f'{{"info": {json.dumps(info)}, "licenses": [], "videos": ' + json.dumps(videos) + ', "categories": ')
     out.write(json.dumps(categories) + ', "images": [')
     for position, picture in enumerate(annotations.pictures):
         image = {"id": position + 1, "file_name": str(picture.key), "video_id": picture.sequence + 1}
@@ -342,6 +380,7 @@ def write_coco(annotations: Annotations, out: TextIO) -> None:
             "height": picture.height,
         }
         image |= {name: value for name, value in named.items() if value is not None}
+        image |= {"attributes": dict(picture.attributes)} if picture.attributes else {}
         out.write((",\n" if position else "\n") + json.dumps(image))
     out.write('], "annotations": [')
     for position, row in enumerate(annotations.boxes.rows()):
@@ -361,6 +400,6 @@ def _written(position: int, row: BoxRow) -> dict[str, Any]:
         "occluded": int(row.occluded),
         "truncated": int(row.truncated),
     }
-    shares = {"occlusion": row.occlusion, "truncation": row.truncation}
+    shares = {"occlusion": row.occlusion, "truncation": row.truncation, "distance_m": row.distance}
     annotation |= {name: share for name, share in shares.items() if share == share}
     return annotation | ({} if row.track is None else {"track_id": row.track})

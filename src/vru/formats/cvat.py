@@ -1,7 +1,8 @@
 """CVAT for video 1.1: XML with one ``<track>`` per road user and one ``<box>`` per frame.
 
 A box with ``outside="1"`` says that the road user is no longer visible from that frame on; it is no box. The
-attributes ``truncated`` and ``ignore`` are read if they are there. Frames are numbered from 0.
+attributes ``truncated`` and ``ignore`` are read if they are there. Frames are numbered from 0. Tracks whose
+``source`` is ``auto`` are counted as made by a program; ``<meta><source>model:NAME</source>`` says by which.
 """
 
 from typing import Any, BinaryIO, TextIO
@@ -32,6 +33,8 @@ _FACTS = {
     for kind in ("task", "job")
     for name in ("size", "start_frame", "stop_frame", "frame_filter", "original_size/width", "original_size/height")
 }
+# CVAT puts the video's name there; only what names a model is taken.
+_SOURCES = {"annotations/meta/source", "annotations/meta/task/source", "annotations/meta/job/source"}
 _LABELS = {f"annotations/meta/{kind}/labels/label/name" for kind in ("task", "job")}
 
 
@@ -75,6 +78,8 @@ class _Target:
         self._path: list[str] = []
         self._text: list[str] = []
         self._facts: dict[str, str] = {}
+        self._source = ""
+        self._automatic = 0
         self._checked = False
         self._track: tuple[int, str] | None = None
         self._track_ids: set[int] = set()
@@ -116,6 +121,8 @@ class _Target:
         text = "".join(self._text).strip()
         if path in _FACTS:
             self._facts[path.split("/", 3)[3]] = text
+        elif path in _SOURCES and text.startswith("model:"):
+            self._source = text
         elif path in _LABELS:
             self._labels.setdefault(text, len(self._labels))
         elif path == "annotations/meta":
@@ -146,7 +153,17 @@ class _Target:
         labels = list(self._labels)
         keys: dict[int | str, int] = {name: position for position, name in enumerate(labels)}
         keys |= {position + 1: position for position in range(len(labels))}
-        return Annotations("cvat", labels, keys, pictures, [""], self._boxes, [video])
+        return Annotations(
+            "cvat",
+            labels,
+            keys,
+            pictures,
+            [""],
+            self._boxes,
+            [video],
+            source=self._source,
+            automatic=self._automatic,
+        )
 
     def _begin_track(self, attributes: dict[str, str]) -> None:
         if not self._checked:
@@ -158,6 +175,7 @@ class _Target:
             raise FormatError(f"{self._where()}: the track has no label.", _EXPORT)
         self._track_ids.add(track_id)
         self._track = (track_id, attributes["label"])
+        self._automatic += attributes.get("source") == "auto"
         self._last_visible = None
 
     def _check_facts(self) -> None:

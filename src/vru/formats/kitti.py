@@ -139,7 +139,14 @@ def _row(columns: list[str], picture: int, truth_of: Annotations, where: str, *,
         occluded=level > 0,
         truncated=truncation > 0,
         crowd=truth and name == "DontCare",
+        # z in the camera's coordinates: metres along its axis; -1000 says nothing.
+        distance=_distance(columns[13], where) if truth else UNKNOWN,
     )
+
+
+def _distance(text: str, where: str) -> float:
+    distance = number(text, f"{where}: z")
+    return distance if distance > 0 else UNKNOWN
 
 
 def read_kitti_results(files: Sequence[TextFile], truth: Annotations, *, tracking: bool) -> Boxes:

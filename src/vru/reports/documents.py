@@ -19,7 +19,7 @@ def report_of_evaluation(document: Mapping[str, Any]) -> Report:
         title=f"{_last(document['predictions']['path'])} against {_last(document['truth']['path'])}",
         kind=f"Evaluation of files: {protocol['title']}",
         verdict=_verdict(document["verdict"]),
-        approved=None,
+        approved=document["truth"].get("approved"),
         inputs=(
             Section("Ground truth", facts(document["truth"])),
             Section("Detections", facts(document["predictions"])),
