@@ -107,7 +107,7 @@ async def store_markers(
         NotFoundError: there is no such recording.
         ConflictError: its clock is joined already.
     """
-    joined = await session.scalar(
+    joined: tables.SignalRecording | None = await session.scalar(
         update(_ROW)
         .where(_ROW.id == signals_id, _ROW.markers_path.is_(None), _ROW.offset_ns.is_(None))
         .values(markers_path=path, markers_sha256=received.sha256, marker_count=len(markers.time_ns))
