@@ -192,7 +192,7 @@ def time_bomb(project: Project) -> None:
 def failing_migration(project: Project) -> None:
     project.append(
         "src/vru/service/database/migrations/versions/9999_broken.py",
-        '"""Fails."""\nrevision = "9999"\ndown_revision = "0002"\nbranch_labels = None\ndepends_on = None\n\n\n'
+        '"""Fails."""\nrevision = "9999"\ndown_revision = "0003"\nbranch_labels = None\ndepends_on = None\n\n\n'
         'def upgrade() -> None:\n    """Fail."""\n    raise RuntimeError("this migration is broken on purpose")\n',
     )
 

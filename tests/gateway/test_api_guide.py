@@ -10,7 +10,8 @@ from vru.gateway.settings import GatewaySettings
 
 GUIDE = Path(__file__).parents[2] / "docs" / "api.md"
 VARIABLES = {"PROJECT": "project_id", "VIDEO": "video_id", "TRUTH": "ground_truth_id", "RUN": "run_id"} | {
-    "FORM": "form"
+    "FORM": "form",
+    "SIGNALS": "signals_id",
 }
 
 

@@ -57,8 +57,16 @@ class MarkerRecording:
     time_ns: "array[int]"
 
 
-def read_signals(path: Path, *, videos: Collection[str] = (), limit_bytes: int = LIMIT_BYTES) -> SignalRecording:
-    """Read a recording of signals. ``videos`` are the names that ``video`` may have, any if there are none.
+def read_signals(
+    path: Path,
+    *,
+    videos: Collection[str] = (),
+    limit_bytes: int = LIMIT_BYTES,
+    most: int | None = None,
+    name: str | None = None,
+) -> SignalRecording:
+    """Read a recording of signals. ``videos`` are the names that ``video`` may have, any if there are none; ``most`` is
+    the largest number of signals; messages call the file ``name``, or by its path.
 
     Raises:
         FormatError: it is not there, too large, empty, or a line is wrong: no whole number of nanoseconds, before
@@ -69,7 +77,9 @@ def read_signals(path: Path, *, videos: Collection[str] = (), limit_bytes: int =
     kinds: dict[str, SignalKind] = {kind.value: kind for kind in SignalKind}
     ids: set[str] = set()
     before = -1
-    for where, row in _rows(path, _SIGNAL_KEYS, ("time_ns", "kind"), limit_bytes, _HOW_SIGNALS):
+    for where, row in _rows(path, _SIGNAL_KEYS, ("time_ns", "kind"), limit_bytes, _HOW_SIGNALS, name):
+        if most is not None and len(found) == most:
+            raise FormatError(f"{where}: there are more than {most:,} signals.", "Split the recording and its video.")
         time = _nanoseconds(row["time_ns"], where)
         if time < before:
             raise FormatError(
@@ -80,10 +90,10 @@ def read_signals(path: Path, *, videos: Collection[str] = (), limit_bytes: int =
         kind = kinds.get(str(row["kind"]).lower())
         if kind is None:
             raise FormatError(f"{where}: there is no kind {row['kind']!r}.", f"Use one of: {', '.join(SignalKind)}.")
-        name = _text(row.get("class"))
-        if name not in classes:
+        said = _text(row.get("class"))
+        if said not in classes:
             try:
-                classes[name] = _CLASSES.index(parse_class(name))
+                classes[said] = _CLASSES.index(parse_class(said))
             except VruError as error:
                 raise FormatError(f"{where}: {error.message}", error.fix) from error
         identity, video = _text(row.get("id")), _text(row.get("video"))
@@ -97,22 +107,22 @@ def read_signals(path: Path, *, videos: Collection[str] = (), limit_bytes: int =
                 "Take the recording that was made with this video.",
             )
         found.time_ns.append(time)
-        found.road_user.append(classes[name])
+        found.road_user.append(classes[said])
         found.kind.append(kind)
         found.value.append(sys.intern(_text(row.get("value"))))
         found.source.append(sys.intern(_text(row.get("source"))))
     return found
 
 
-def read_markers(path: Path, *, limit_bytes: int = LIMIT_BYTES) -> MarkerRecording:
-    """Read the markers that join the clocks.
+def read_markers(path: Path, *, limit_bytes: int = LIMIT_BYTES, name: str | None = None) -> MarkerRecording:
+    """Read the markers that join the clocks. Messages call the file ``name``, or by its path.
 
     Raises:
         FormatError: it is not there, too large, empty, or a line is wrong: no number, or not later than the line before
             on both clocks. The message names file and line.
     """
     found = MarkerRecording(array("d"), array("q"))
-    for where, row in _rows(path, _MARKER_KEYS, _MARKER_KEYS, limit_bytes, _HOW_MARKERS):
+    for where, row in _rows(path, _MARKER_KEYS, _MARKER_KEYS, limit_bytes, _HOW_MARKERS, name):
         media, time = number(row["media_s"], f"{where}: media_s"), _nanoseconds(row["time_ns"], where)
         if found.time_ns and (time <= found.time_ns[-1] or media <= found.media_s[-1]):
             raise FormatError(
@@ -124,9 +134,10 @@ def read_markers(path: Path, *, limit_bytes: int = LIMIT_BYTES) -> MarkerRecordi
 
 
 def _rows(
-    path: Path, keys: Collection[str], needed: Collection[str], limit_bytes: int, how: str
+    path: Path, keys: Collection[str], needed: Collection[str], limit_bytes: int, how: str, name: str | None
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The rows of either format, each with its place."""
+    name = name or str(path)
     if not path.is_file():
         raise FormatError(f"{path} does not exist, or is no file.", "Check the path.")
     if path.stat().st_size > limit_bytes:
@@ -137,10 +148,10 @@ def _rows(
     count = 0
     with path.open("rb") as stream:
         header: list[str] | None = None
-        for place, text in lines(stream, str(path)):
-            where = line(place, str(path))
+        for place, text in lines(stream, name):
+            where = line(place, name)
             if header is None and not count and not text.startswith("{"):
-                header = [name.strip() for name in _columns(text, where)]
+                header = [column.strip() for column in _columns(text, where)]
                 _check_keys(header, keys, needed, where, how)
                 continue
             row = _json(text, where, how) if header is None else _csv(text, header, where)
@@ -149,7 +160,7 @@ def _rows(
             count += 1
             yield where, row
     if not count:
-        raise FormatError(f"{path} holds nothing.", how)
+        raise FormatError(f"{name} holds nothing.", how)
 
 
 def _check_keys(found: list[str], keys: Collection[str], needed: Collection[str], where: str, how: str) -> None:

@@ -23,6 +23,7 @@ from vru.gateway.openapi import describe
 from vru.gateway.projects import endpoints as projects
 from vru.gateway.resources import Resources, open_resources
 from vru.gateway.settings import GatewaySettings
+from vru.gateway.signals import endpoints as signals
 from vru.gateway.videos import endpoints as videos
 from vru.gateway.videos.store import MediaStore
 from vru.service.app import create_app
@@ -109,6 +110,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
             {"name": "projects", "description": "One model or camera under validation each"},
             {"name": "videos", "description": "Recordings with exact frame times"},
             {"name": "ground truth", "description": "Who is really visible in a video, where and when"},
+            {"name": "signals", "description": "What a device under test said while a video was shown to it"},
             {"name": "models", "description": "What can be validated"},
             {"name": "runs", "description": "Validation runs, their metrics and verdicts"},
             {"name": "cameras", "description": "Devices under test and picture sources"},
@@ -116,7 +118,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
         ],
     )
     api = APIRouter(prefix=PREFIX)
-    for module in (auth, projects, videos, ground_truths, models, runs, cameras):
+    for module in (auth, projects, videos, ground_truths, signals, models, runs, cameras):
         api.include_router(module.router)
     api.include_router(runs.keys)
     app.include_router(api)

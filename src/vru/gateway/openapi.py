@@ -10,10 +10,10 @@ from pydantic import BaseModel, SecretStr
 from pydantic.json_schema import models_json_schema
 
 from vru.gateway.settings import GatewaySettings
-from vru.service.schemas import CameraCreate, Problem, RunChange, RunCreate, RunEvent
+from vru.service.schemas import CameraCreate, CameraRunCreate, Problem, RunChange, RunCreate, RunEvent
 
 # Bodies that the gateway passes on unread, so that FastAPI does not know of them.
-FORWARDED_BODIES: tuple[type[BaseModel], ...] = (RunCreate, RunChange, CameraCreate)
+FORWARDED_BODIES: tuple[type[BaseModel], ...] = (RunCreate, CameraRunCreate, RunChange, CameraCreate)
 _COMPONENT = "#/components/schemas/{model}"
 
 

@@ -12,7 +12,7 @@ from vru.gateway.parameters import FrameIndex, Identity, Limit, Offset, problems
 from vru.gateway.resources import Gateway, Resources
 from vru.gateway.uploads import json_body
 from vru.service.proxy import forward
-from vru.service.schemas import DetectionBody, RunBody, RunChange, RunCreate, Schema
+from vru.service.schemas import CameraRunCreate, DetectionBody, RunBody, RunChange, RunCreate, Schema
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 keys = APIRouter(prefix="/evidence-key", tags=["runs"])
@@ -48,10 +48,13 @@ async def _forward(request: Request, gateway: Resources, user: UserBody, path: s
     status_code=status.HTTP_201_CREATED,
     response_model=RunBody,
     responses=problems(401, 404, 409, 422, 503),
-    openapi_extra=json_body(RunCreate),
+    openapi_extra=json_body(RunCreate, CameraRunCreate),
 )
 async def create_run(request: Request, user: CurrentUser, gateway: Gateway) -> Response:
-    """The run is queued; follow it with ``/runs/{run_id}/events``. Without ``criteria`` the project's apply."""
+    """The run is queued; follow it with ``/runs/{run_id}/events``. Without ``criteria`` the project's apply.
+
+    With ``kind`` "camera" it is one of recorded signals instead of a model.
+    """
     return await _forward(request, gateway, user, "/runs")
 
 

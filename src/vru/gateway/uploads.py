@@ -23,10 +23,11 @@ def raw_body(*media_types: str) -> dict[str, Any]:
     }
 
 
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """OpenAPI's description of a JSON body that is forwarded unread.
+def json_body(*models: type[BaseModel]) -> dict[str, Any]:
+    """OpenAPI's description of a JSON body, one of ``models``, that is forwarded unread.
 
-    The model must also appear in ``FORWARDED_BODIES`` of ``vru.gateway.openapi``, which adds its schema.
+    They must also appear in ``FORWARDED_BODIES`` of ``vru.gateway.openapi``, which adds their schemas.
     """
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    schemas = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

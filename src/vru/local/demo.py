@@ -10,7 +10,7 @@ from vru.local.client import Client, Json
 from vru.local.output import Output
 from vru.local.platform import ADMIN_EMAIL, Platform
 from vru.scenes import ground_truth, scene, to_coco, write_video
-from vru.service.schemas import MeasurementBody, RunBody, RunCreate
+from vru.service.schemas import MeasurementBody, RunBody, RunCreate, RunMetrics
 
 MODEL = "opencv-hog"
 _SCENE = "crossing"
@@ -144,10 +144,11 @@ def print_verdict(run: RunBody, output: Output) -> None:
         if measurement.slice == "all":
             output.line(f"  {measurement.metric:<26}{_figure(measurement)}")
     metrics = run.metrics
-    output.line(
-        f"  {'boxes':<26}{metrics.true_positives} found, {metrics.false_negatives} missed, "
-        f"{metrics.false_positives} false"
-    )
+    if isinstance(metrics, RunMetrics):
+        output.line(
+            f"  {'boxes':<26}{metrics.true_positives} found, {metrics.false_negatives} missed, "
+            f"{metrics.false_positives} false"
+        )
     found = sum(track.first_detected_s is not None for track in metrics.tracks)
     output.line(f"  {'road users':<26}{found} of {len(metrics.tracks)} found at all")
 

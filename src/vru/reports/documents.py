@@ -51,7 +51,11 @@ def report_of_run(run: Mapping[str, Any], title: str, inputs: Iterable[Section])
     approved = metrics.get("ground_truth_approved")
     tracks = _tracks(metrics.get("tracks", ()))
     notes = list(run["notes"] or ())
-    if metrics:
+    if "clocks" in metrics:
+        counts = (metrics[name]["count"] for name in ("early", "false_alarms", "duplicates"))
+        found = f"{metrics['detections']:,} of {metrics['signals']:,} signals are detections, "
+        notes.append(found + "{:,} early, {:,} false alarms, {:,} duplicates.".format(*counts))
+    elif metrics:
         counts = (metrics[name] for name in ("true_positives", "false_positives", "false_negatives"))
         notes.append("{:,} detections are right, {:,} are false, {:,} truth boxes were not found.".format(*counts))
     times = (("created", "created_at"), ("started", "started_at"), ("finished", "finished_at"))

@@ -24,6 +24,8 @@ FORMAT = "vru-evidence/1"
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 RUN, METRICS, VERDICT = "run.json", "metrics.json", "verdict.json"
 DETECTIONS, TRUTH, FRAMES, REPORT = "detections.jsonl.gz", "ground-truth.jsonl.gz", "frames.jsonl.gz", "report.html"
+# Of camera runs, which have no detections: the files as they were uploaded, and what was said about them.
+SIGNALS, MARKERS, RECORDING = "signals.gz", "markers.gz", "recording.json"
 _UNLISTED = {MANIFEST, SIGNATURE}
 # These are read whole; everything else is read in pieces.
 _LARGEST_WHOLE = 64 << 20
@@ -164,6 +166,22 @@ def read_lines(path: Path, name: str) -> Iterator[Any]:
                 yield json.loads(line)
         except (OSError, EOFError, zlib.error, ValueError) as error:
             raise EvidenceError(f"{name} cannot be read: {error}.", "It was signed like this.") from error
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """The content of a compressed file in an evidence file that was verified.
+
+    Raises:
+        EvidenceError: there is none, or it would become larger than ``LARGEST_UNPACKED``.
+    """
+    with gzip.open(io.BytesIO(_content(path, name, LARGEST_UNPACKED)), "rb") as stream:
+        try:
+            content = stream.read(LARGEST_UNPACKED + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise EvidenceError(f"{name} cannot be read: {error}.", "It was signed like this.") from error
+    if len(content) > LARGEST_UNPACKED:
+        raise EvidenceError(f"{name} is larger than {LARGEST_UNPACKED >> 30} GiB.")
+    return content
 
 
 def _content(path: Path, name: str, limit: int = _LARGEST_WHOLE) -> bytes:

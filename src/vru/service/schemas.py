@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from vru.domain import Comparator, RunKind, RunState, Severity, Verdict, VruClass
 
@@ -76,18 +76,62 @@ class RunSettings(Schema):
 Priority = Annotated[int, Field(ge=-100, le=100, description="clips of runs with a higher one are done first")]
 
 
-class RunCreate(Schema):
-    """A request for a validation run. Without ``criteria`` the project's apply."""
+class CameraRunSettings(Schema):
+    """Everything that decides the outcome of a camera run, besides its inputs. See ``vru.evaluation.camera``."""
 
+    tolerance_ms: float = Field(
+        100.0, ge=0, le=60_000, description="how long after it was last visible a road user may still be signalled"
+    )
+    early_ms: float = Field(
+        1000.0,
+        ge=0,
+        le=600_000,
+        description="a false signal so long before somebody becomes visible counts as early",
+    )
+    start: Literal["visible", "reasonable"] = Field(
+        "visible", description="windows begin with the first box, or with the first of reasonable height"
+    )
+    reasonable_height: float = Field(50.0, gt=0, description="pixels from which a box is of reasonable height")
+    seed: int = Field(0, ge=0, description="of the resampling behind the confidence intervals")
+
+
+class _RunRequest(Schema):
     project_id: uuid.UUID
     video_id: uuid.UUID
     ground_truth_id: uuid.UUID
+    criteria: list[CriterionBody] | None = None
+    priority: Priority = 0
+
+
+class RunCreate(_RunRequest):
+    """A request for a validation run of a model. Without ``criteria`` the project's apply."""
+
     model: str
     model_version: str | None = Field(None, description="the newest, if not given")
     settings: RunSettings = Field(default_factory=lambda: RunSettings())
-    criteria: list[CriterionBody] | None = None
     kind: Literal[RunKind.MODEL] = RunKind.MODEL
-    priority: Priority = 0
+
+
+class CameraRunCreate(_RunRequest):
+    """A request for a validation run of a camera: recorded signals against ground truth in time.
+
+    Without ``criteria`` those of the project apply that a camera run measures, ``recall`` being that of tracks.
+    """
+
+    kind: Literal[RunKind.CAMERA]
+    signals_id: uuid.UUID = Field(description="the recording; its clock must be joined with the video's")
+    settings: CameraRunSettings = Field(default_factory=lambda: CameraRunSettings())
+
+
+def _kind(body: object) -> str:
+    # What is neither is a model run: its schema says what is wrong.
+    kind = body.get("kind") if isinstance(body, dict) else getattr(body, "kind", None)
+    return RunKind.CAMERA if kind == RunKind.CAMERA else RunKind.MODEL
+
+
+AnyRunCreate = Annotated[
+    Annotated[RunCreate, Tag(RunKind.MODEL)] | Annotated[CameraRunCreate, Tag(RunKind.CAMERA)], Discriminator(_kind)
+]
 
 
 class RunChange(Schema):
@@ -127,6 +171,61 @@ class RunMetrics(Schema):
     curves: list[CurveBody] = Field(default_factory=list, description="none in runs of platform versions before them")
 
 
+class CameraTrackResult(TrackResult):
+    """What became of one track in a camera run. Visible from the window's start; times are media seconds."""
+
+    latency_uncertainty_ms: float | None = Field(description="standard uncertainty of latency_ms")
+
+
+class ClockBody(Schema):
+    """How well the signals' clock is joined with the video's. Standard uncertainties, unless it says otherwise.
+
+    What was given and not estimated is null, as are the parts that only markers have.
+    """
+
+    offset_ms: float = Field(description="what the signals' clock shows at media time 0")
+    offset_uncertainty_ms: float
+    drift_ppm: float | None
+    drift_uncertainty_ppm: float | None
+    jitter_ms: float | None = Field(description="of a single marker, and so of a single event")
+    frame_ms: float = Field(description="of becoming visible: the frame period / √12")
+    poll_ms: float = Field(description="of being received: the polling period / √12")
+    expanded_ms: float = Field(description="of the join at the end of the video where it is larger, 95 %")
+    markers: int
+    outliers: int
+
+
+class SignalBody(Schema):
+    """One signal: nanoseconds of its own clock, and the media second that this is."""
+
+    time_ns: int
+    media_s: float
+    road_user: VruClass | None
+
+
+class SignalList(Schema):
+    """Signals of one kind: how many, and the first 1,000 of them in order of time."""
+
+    count: int
+    first: list[SignalBody]
+
+
+class CameraRunMetrics(Schema):
+    """What a completed camera run measured. See docs/measuring.md, "Camera runs"."""
+
+    measurements: list[MeasurementBody]
+    tracks: list[CameraTrackResult]
+    clocks: ClockBody
+    signals: int
+    detections: int
+    early: SignalList
+    duplicates: SignalList
+    false_alarms: SignalList
+    set_aside_signals: int = Field(description="signals where somebody is visible who does not count (yet)")
+    outside: int = Field(description="signals before or after the video")
+    ground_truth_approved: bool
+
+
 class SetAsideClip(Schema):
     """A clip that could not be processed: its frames count nowhere. Both ends are included; seconds of media time."""
 
@@ -152,10 +251,11 @@ class RunBody(Schema):
     kind: RunKind
     video_id: uuid.UUID
     ground_truth_id: uuid.UUID
-    model: str
-    model_version: str
+    signals_id: uuid.UUID | None = Field(description="of a camera run, which has no model: the recording")
+    model: str | None
+    model_version: str | None
     model_sha256: str | None = Field(description="digest of the model version's files when the run was started")
-    settings: RunSettings
+    settings: RunSettings | CameraRunSettings
     criteria: list[CriterionBody]
     state: RunState
     error: str | None
@@ -164,7 +264,7 @@ class RunBody(Schema):
     priority: int
     paused_at: datetime | None
     set_aside: list[SetAsideClip] = Field(description="clips that could not be processed")
-    metrics: RunMetrics | None
+    metrics: RunMetrics | CameraRunMetrics | None
     verdict: Verdict | None
     verdict_reasons: list[CriterionResultBody] | None
     notes: list[str] | None = Field(description="what limits the figures")

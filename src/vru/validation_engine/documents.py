@@ -14,12 +14,12 @@ from vru.reports import FORMATS
 from vru.reports.html import content_policy
 from vru.reports.signing import fingerprint, public_pem, signing_key
 from vru.service.database.sessions import Database, Reading
-from vru.service.database.tables import Run
+from vru.service.database.tables import Run, SignalRecording
 from vru.service.errors import ConflictError, NotFoundError
 from vru.service.schemas import ModelBody, Problem
 from vru.validation_engine import repository, service
 from vru.validation_engine.models import find_model
-from vru.validation_engine.packing import Inputs, evidence_of, report_of
+from vru.validation_engine.packing import Inputs, evidence_of, files_of_detections, files_of_signals, report_of
 from vru.validation_engine.settings import EngineSettings
 
 router = APIRouter(tags=["runs"], responses={404: {"model": Problem}, 409: {"model": Problem}})
@@ -51,6 +51,8 @@ Finished = Annotated[Run, Depends(_finished)]
 
 
 async def _model(request: Request, run: Run) -> ModelBody | None:
+    if run.model is None:
+        return None
     settings: EngineSettings = request.app.state.settings
     try:
         return await find_model(request.app.state.http, settings.ml_engine_url, run.model, run.model_version)
@@ -63,7 +65,8 @@ async def _inputs(request: Request, run: Run, session: Reading) -> Inputs:
     project, video, truth = await repository.inputs(session, run.project_id, run.video_id, run.ground_truth_id)
     if project is None or video is None or truth is None:
         raise NotFoundError("The run's project, video or ground truth is gone.")
-    return Inputs(project, video, truth, await _model(request, run))
+    recording = await session.get(SignalRecording, run.signals_id) if run.signals_id else None
+    return Inputs(project, video, truth, await _model(request, run), recording)
 
 
 @router.get("/runs/{run_id}/report.{form}", summary="Get a run's report", response_class=Response)
@@ -93,10 +96,13 @@ async def run_evidence(request: Request, run: Finished, session: Reading) -> Str
             if video is None:
                 raise NotFoundError("The run's video is gone.")
             truth = await repository.ground_truth(reading, inputs.truth, video)
-            detections = await repository.all_detections(reading, run.id)
+            if inputs.recording:
+                measured = partial(files_of_signals, inputs.recording, settings.media_dir)
+            else:
+                measured = partial(files_of_detections, await repository.all_detections(reading, run.id))
         key = partial(signing_key, settings.evidence_dir)
         made = await asyncio.to_thread(
-            lambda: list(evidence_of(run, inputs, truth, detections, video.frame_times, settings.image, key))
+            lambda: list(evidence_of(run, inputs, truth, measured(), video.frame_times, settings.image, key))
         )
     headers = {
         "Content-Disposition": f'attachment; filename="vru-run-{run.id}.evidence.zip"',

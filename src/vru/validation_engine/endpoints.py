@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 import aiohttp
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from procrastinate import App
 from redis.asyncio import Redis
@@ -14,9 +14,19 @@ from vru.service.database.sessions import Database, Reading, WriteSession, Writi
 from vru.service.database.tables import Run
 from vru.service.ending import Ending
 from vru.service.errors import NotFoundError, UnprocessableError
-from vru.service.schemas import DetectionBody, Problem, RunBody, RunChange, RunCreate, RunEvent, Schema
+from vru.service.schemas import (
+    AnyRunCreate,
+    CameraRunCreate,
+    DetectionBody,
+    Problem,
+    RunBody,
+    RunChange,
+    RunEvent,
+    Schema,
+)
 from vru.validation_engine import events, repository, service
 from vru.validation_engine.models import find_model
+from vru.validation_engine.settings import EngineSettings
 from vru.validation_engine.stream import Position, follow
 
 router = APIRouter(
@@ -72,7 +82,7 @@ async def _event(run_id: uuid.UUID, session: Reading) -> RunEvent:
 
 @router.post("", status_code=201, summary="Start a run")
 async def create_run(
-    body: RunCreate,
+    body: Annotated[AnyRunCreate, Body()],
     request: Request,
     session: Writing,
     queue: Queue,
@@ -80,8 +90,13 @@ async def create_run(
     x_vru_user: Annotated[str, Header(max_length=320)],
 ) -> RunBody:
     """Store a run and queue it, in one transaction."""
-    model = await find_model(http, request.app.state.settings.ml_engine_url, body.model, body.model_version)
-    return RunBody.model_validate(await service.create_run(session, queue, body, model, x_vru_user))
+    settings: EngineSettings = request.app.state.settings
+    if isinstance(body, CameraRunCreate):
+        run = await service.create_camera_run(session, queue, body, settings.media_dir, x_vru_user)
+    else:
+        model = await find_model(http, settings.ml_engine_url, body.model, body.model_version)
+        run = await service.create_run(session, queue, body, model, x_vru_user)
+    return RunBody.model_validate(run)
 
 
 @router.get("", summary="List runs")

@@ -1,12 +1,28 @@
 """``vru evidence recompute``: the figures again, from what is in the evidence, by the function that a worker calls."""
 
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vru.domain import VruError
-from vru.reports.evidence import DETECTIONS, FRAMES, METRICS, RUN, TRUTH, VERDICT, read_json, read_lines
-from vru.service.schemas import CriterionBody, RunSettings, SetAsideClip
-from vru.validation_engine.analysis import analyse
+from vru.domain import GroundTruth, RunKind, VruError
+from vru.reports.evidence import (
+    DETECTIONS,
+    FRAMES,
+    MARKERS,
+    METRICS,
+    RECORDING,
+    RUN,
+    SIGNALS,
+    TRUTH,
+    VERDICT,
+    read_file,
+    read_json,
+    read_lines,
+)
+from vru.service.schemas import CameraRunSettings, CriterionBody, RunSettings, SetAsideClip
+from vru.validation_engine.analysis import Analysis, analyse
+from vru.validation_engine.camera_runs import RecordingFacts, analyse_signals, read_recording
 from vru.validation_engine.packing import to_detection, to_truth
 
 
@@ -20,13 +36,9 @@ def differences(path: Path) -> list[str]:
         run, stated = read_json(path, RUN), read_json(path, METRICS)
         verdict = read_json(path, VERDICT)
         times = [float(seconds) for seconds in read_lines(path, FRAMES)]
-        settings = RunSettings.model_validate(run["settings"])
         truth = to_truth(read_lines(path, TRUTH))
-        detections = [to_detection(row) for row in read_lines(path, DETECTIONS)]
-        frames = {index: times[index] for index in range(0, len(times), settings.frame_stride)}
-        criteria = [CriterionBody.model_validate(row) for row in run["criteria"]]
-        set_aside = [SetAsideClip.model_validate(row) for row in run["set_aside"]]
-        analysis = analyse(truth, detections, frames, settings, criteria, run["model"], set_aside)
+        again_of = _camera if run["kind"] == RunKind.CAMERA else _model
+        analysis = again_of(path, run, truth, times)
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise VruError(f"The evidence cannot be evaluated: {error}.", "Use the version that made it.") from error
     again = {"verdict": str(analysis.verdict), "criteria": analysis.reasons}
@@ -35,6 +47,32 @@ def differences(path: Path) -> list[str]:
         *_differ("verdict", verdict, again),
         *_differ("notes", run["notes"], analysis.notes),
     ]
+
+
+def _model(path: Path, run: Mapping[str, Any], truth: GroundTruth, times: Sequence[float]) -> Analysis:
+    settings = RunSettings.model_validate(run["settings"])
+    detections = [to_detection(row) for row in read_lines(path, DETECTIONS)]
+    frames = {index: times[index] for index in range(0, len(times), settings.frame_stride)}
+    set_aside = [SetAsideClip.model_validate(row) for row in run["set_aside"]]
+    return analyse(truth, detections, frames, settings, _criteria(run), run["model"], set_aside)
+
+
+def _camera(path: Path, run: Mapping[str, Any], truth: GroundTruth, times: Sequence[float]) -> Analysis:
+    settings = CameraRunSettings.model_validate(run["settings"])
+    facts = RecordingFacts.model_validate(read_json(path, RECORDING))
+    with tempfile.TemporaryDirectory(prefix="vru-evidence-") as folder:
+        signals = Path(folder, "signals")
+        signals.write_bytes(read_file(path, SIGNALS))
+        markers = None
+        if facts.markers_sha256 is not None:
+            markers = Path(folder, "markers")
+            markers.write_bytes(read_file(path, MARKERS))
+        recorded = read_recording(facts, signals, markers)
+    return analyse_signals(truth, recorded, times, settings, _criteria(run))
+
+
+def _criteria(run: Mapping[str, Any]) -> list[CriterionBody]:
+    return [CriterionBody.model_validate(row) for row in run["criteria"]]
 
 
 def _differ(place: str, stated: Any, again: Any) -> list[str]:

@@ -1,6 +1,9 @@
 """What can be done with runs."""
 
+import asyncio
 import uuid
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from procrastinate import App
@@ -10,11 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from vru.domain import RunState, ShardState, VruError
 from vru.evaluation import check_criteria, check_independent
 from vru.service.database.sessions import ReadSession, WriteSession
-from vru.service.database.tables import Run
+from vru.service.database.tables import GroundTruthSet, Project, Run, SignalRecording, Video
 from vru.service.errors import ConflictError, NotFoundError, UnprocessableError
 from vru.service.queue import defer
-from vru.service.schemas import CriterionBody, ModelBody, RunChange, RunCreate
-from vru.validation_engine import jobs, repository, workflow
+from vru.service.schemas import CameraRunCreate, CriterionBody, ModelBody, RunChange, RunCreate
+from vru.validation_engine import camera_runs, jobs, repository, workflow
 from vru.validation_engine.analysis import to_criterion
 
 
@@ -39,6 +42,50 @@ async def create_run(session: WriteSession, queue: App, body: RunCreate, model: 
             under test made the ground truth.
         ConflictError: one of them was deleted meanwhile.
     """
+    project, video, truth = await _inputs(session, body)
+    criteria = body.criteria
+    if criteria is None:
+        criteria = [CriterionBody.model_validate(criterion) for criterion in project.criteria]
+    try:
+        check_criteria([to_criterion(criterion) for criterion in criteria])
+        check_independent(truth.source, body.model)
+    except VruError as error:
+        raise UnprocessableError(error.message, error.fix) from error
+    frames = len(range(0, video.frame_count, body.settings.frame_stride))
+    named = {"model": model.name, "model_version": model.version, "model_sha256": model.sha256}
+    return await _begin(session, queue, body, criteria, user, frames_total=frames, **named)
+
+
+async def create_camera_run(
+    session: WriteSession, queue: App, body: CameraRunCreate, media_dir: Path, user: str
+) -> Run:
+    """Store a run of a recording of signals and defer its first job, in the session's transaction.
+
+    Raises:
+        NotFoundError: its project, video, ground truth or recording does not exist.
+        UnprocessableError: they do not belong together, the clocks are not or cannot be joined, the criteria name
+            nothing that is measured, or the camera under test made the ground truth.
+        ConflictError: one of them was deleted meanwhile.
+    """
+    project, video, truth = await _inputs(session, body)
+    recording = await session.get(SignalRecording, body.signals_id)
+    if recording is None:
+        raise NotFoundError(f"There is no recording of signals {body.signals_id}.")
+    if recording.video_id != video.id:
+        raise UnprocessableError(f"Recording {recording.name} does not belong to video {video.name}.")
+    criteria = body.criteria
+    if criteria is None:
+        criteria = camera_runs.fitting([CriterionBody.model_validate(criterion) for criterion in project.criteria])
+    try:
+        camera_runs.check_criteria(criteria)
+        check_independent(truth.source, project.camera_model)
+        await asyncio.to_thread(camera_runs.clocks_of, recording, media_dir)
+    except VruError as error:
+        raise UnprocessableError(error.message, error.fix) from error
+    return await _begin(session, queue, body, criteria, user, signals_id=recording.id, frames_total=0)
+
+
+async def _inputs(session: ReadSession, body: RunCreate | CameraRunCreate) -> tuple[Project, Video, GroundTruthSet]:
     project, video, truth = await repository.inputs(session, body.project_id, body.video_id, body.ground_truth_id)
     if project is None:
         raise NotFoundError(f"There is no project {body.project_id}.")
@@ -50,38 +97,37 @@ async def create_run(session: WriteSession, queue: App, body: RunCreate, model: 
         raise UnprocessableError(f"Video {video.name} does not belong to project {project.name}.")
     if truth.video_id != video.id:
         raise UnprocessableError(f"Ground truth {truth.name} does not belong to video {video.name}.")
-    criteria = body.criteria
-    if criteria is None:
-        criteria = [CriterionBody.model_validate(criterion) for criterion in project.criteria]
+    return project, video, truth
+
+
+async def _begin(
+    session: WriteSession,
+    queue: App,
+    body: RunCreate | CameraRunCreate,
+    criteria: Sequence[CriterionBody],
+    user: str,
+    **more: Any,
+) -> Run:
     if not criteria:
         raise UnprocessableError("The run has no criteria.", "Give the project or the run at least one.")
-    try:
-        check_criteria([to_criterion(criterion) for criterion in criteria])
-        check_independent(truth.source, body.model)
-    except VruError as error:
-        raise UnprocessableError(error.message, error.fix) from error
-
     run = Run(
-        project_id=project.id,
-        video_id=video.id,
-        ground_truth_id=truth.id,
+        project_id=body.project_id,
+        video_id=body.video_id,
+        ground_truth_id=body.ground_truth_id,
         kind=body.kind,
-        model=model.name,
-        model_version=model.version,
-        model_sha256=model.sha256,
         settings=body.settings.model_dump(mode="json"),
         criteria=[criterion.model_dump(mode="json") for criterion in criteria],
         state=RunState.QUEUED,
-        frames_total=len(range(0, video.frame_count, body.settings.frame_stride)),
         frames_done=0,
         priority=body.priority,
         created_by=user,
+        **more,
     )
     session.add(run)
     try:
         await session.flush()
     except IntegrityError as error:
-        raise ConflictError("The project, video or ground truth was deleted meanwhile.") from error
+        raise ConflictError("One of the run's inputs was deleted meanwhile.") from error
     await defer(queue, session, jobs.PREPARE_RUN, [{"run_id": str(run.id)}], priority=run.priority)
     await session.refresh(run)
     return run

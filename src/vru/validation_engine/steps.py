@@ -7,8 +7,10 @@ from the one it found, stores the results and defers the next step. If that stat
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import aiohttp
 import structlog
@@ -17,13 +19,13 @@ from redis.asyncio import Redis
 from sqlalchemy import func
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from vru.domain import RunState, ShardState, VruError
+from vru.domain import Detection, GroundTruth, RunKind, RunState, ShardState, VruError
 from vru.service.database.sessions import Database, ReadSession
-from vru.service.database.tables import GroundTruthSet, Run, Shard, Video
+from vru.service.database.tables import GroundTruthSet, Run, Shard, SignalRecording, Video
 from vru.service.queue import defer
-from vru.service.schemas import CriterionBody, RunEvent, RunSettings, SetAsideClip
-from vru.validation_engine import events, jobs, metrics, repository, workflow
-from vru.validation_engine.analysis import analyse
+from vru.service.schemas import CameraRunSettings, CriterionBody, RunEvent, RunSettings, SetAsideClip
+from vru.validation_engine import camera_runs, events, jobs, metrics, repository, workflow
+from vru.validation_engine.analysis import Analysis, analyse
 from vru.validation_engine.settings import WorkerSettings
 from vru.validation_engine.shards import (
     EngineUnavailableError,
@@ -117,6 +119,13 @@ class Steps:
             video = await session.get(Video, run.video_id) if run else None
             if run is None or video is None:
                 raise _Outdated
+            if run.kind == RunKind.CAMERA:
+                # Its signals are recorded already: there is nothing to run before the analysis.
+                if run.paused_at is not None:
+                    raise _Outdated
+                await repository.enter(session, run_id, (RunState.RUNNING,), state=RunState.ANALYSING)
+                await workflow.defer_missing(self.queue, session, run_id)
+                return
             settings = RunSettings.model_validate(run.settings)
             parts = plan(video.frame_count, settings.frame_stride, self.settings.shard_frames)
             if not parts:
@@ -164,6 +173,8 @@ class Steps:
         video = await session.get(Video, run.video_id) if run else None
         if run is None or video is None:
             raise _Outdated
+        if run.model is None or run.model_version is None:
+            raise VruError("The run names no model, so nothing can detect in its clips.")
         settings = RunSettings.model_validate(run.settings)
         return ShardSpec(
             model=run.model,
@@ -259,13 +270,16 @@ class Steps:
             if video is None or stored is None:
                 raise VruError("The run's video or ground truth is gone.")
             truth = await repository.ground_truth(session, stored, video)
-            detections = await repository.all_detections(session, run_id)
-        settings = RunSettings.model_validate(run.settings)
-        set_aside = [SetAsideClip.model_validate(clip) for clip in run.set_aside]
-        frames = {index: video.frame_times[index] for index in range(0, video.frame_count, settings.frame_stride)}
-        criteria = [CriterionBody.model_validate(criterion) for criterion in run.criteria]
+            if run.kind == RunKind.CAMERA:
+                recording = await session.get(SignalRecording, run.signals_id)
+                if recording is None:
+                    raise VruError("The run's recording of signals is gone.")
+                work = partial(_analyse_camera, run, truth, video, recording, self.settings.media_dir)
+            else:
+                detections = await repository.all_detections(session, run_id)
+                work = partial(_analyse_model, run, truth, video, detections)
         began = time.monotonic()
-        analysis = await asyncio.to_thread(analyse, truth, detections, frames, settings, criteria, run.model, set_aside)
+        analysis = await asyncio.to_thread(work)
         metrics.analysis_seconds.observe(time.monotonic() - began)
         async with self.database.write() as session:
             if not await repository.enter(
@@ -281,3 +295,21 @@ class Steps:
             ):
                 raise _Outdated
         log.info("run completed", verdict=analysis.verdict)
+
+
+def _analyse_model(run: Run, truth: GroundTruth, video: Video, detections: Sequence[Detection]) -> Analysis:
+    settings = RunSettings.model_validate(run.settings)
+    set_aside = [SetAsideClip.model_validate(clip) for clip in run.set_aside]
+    frames = {index: video.frame_times[index] for index in range(0, video.frame_count, settings.frame_stride)}
+    criteria = [CriterionBody.model_validate(criterion) for criterion in run.criteria]
+    return analyse(truth, detections, frames, settings, criteria, run.model or "", set_aside)
+
+
+def _analyse_camera(
+    run: Run, truth: GroundTruth, video: Video, recording: SignalRecording, media_dir: Path
+) -> Analysis:
+    settings = CameraRunSettings.model_validate(run.settings)
+    criteria = [CriterionBody.model_validate(criterion) for criterion in run.criteria]
+    facts, files = camera_runs.RecordingFacts.of(recording), camera_runs.files_of(recording, media_dir)
+    recorded = camera_runs.read_recording(facts, *files)
+    return camera_runs.analyse_signals(truth, recorded, video.frame_times, settings, criteria)

@@ -137,7 +137,8 @@ class SignalMatches:
 class CameraEvaluation:
     """What was measured: estimates by slice, what became of each signal and track, and what limits the figures.
 
-    ``latency_s`` is each track's (NaN without a detection), ``latency_u_s`` its standard uncertainty.
+    ``latency_s`` is each track's (NaN without a detection), ``latency_u_s`` its standard uncertainty. ``frame_s`` is
+    the frame period, ``reach_s`` the expanded uncertainty (95 %) of the join that widens every bound.
     """
 
     slices: Mapping[str, Mapping[str, Estimate]]
@@ -145,6 +146,8 @@ class CameraEvaluation:
     latency_s: Floats
     latency_u_s: Floats
     clocks: Clocks
+    frame_s: float
+    reach_s: float
     clips: int
     resamples: int
     notes: tuple[str, ...]
@@ -279,6 +282,8 @@ def evaluate_camera(
         latency,
         job.uncertainty(matches, frame_s),
         clocks,
+        frame_s,
+        reach,
         job.clips,
         settings.resamples,
         tuple(job.notes(matches)),

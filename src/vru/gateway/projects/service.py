@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from vru.domain import RunState
 from vru.gateway.projects.schemas import ProjectCreate, ProjectUpdate
+from vru.gateway.signals.files import recording_paths
 from vru.service.database.sessions import ReadSession, WriteSession
 from vru.service.database.tables import Project, Run, Video
 from vru.service.errors import ConflictError, NotFoundError
@@ -70,7 +71,7 @@ async def update_project(session: WriteSession, project_id: uuid.UUID, body: Pro
 
 
 async def delete_project(session: WriteSession, project_id: uuid.UUID) -> list[str]:
-    """Delete a project with its runs, videos and ground truth. Returns its videos' paths, whose files are to go too.
+    """Delete a project with its runs, videos and ground truth. Returns the paths of the files that are to go too.
 
     Raises:
         NotFoundError: there is none.
@@ -86,6 +87,7 @@ async def delete_project(session: WriteSession, project_id: uuid.UUID) -> list[s
     if busy:
         raise ConflictError(f"{busy} of the project's runs have not ended.", "Cancel them, or wait for their end.")
     paths = list(await session.scalars(select(Video.path).where(Video.project_id == project_id)))
+    paths += await recording_paths(session, select(Video.id).where(Video.project_id == project_id))
     await session.execute(delete(Run).where(Run.project_id == project_id))
     await session.execute(delete(Project).where(Project.id == project_id))
     return paths

@@ -93,10 +93,10 @@ async def get_video(video_id: Identity, _: CurrentUser, session: Reading) -> Vid
     responses=problems(401, 404, 409),
 )
 async def delete_video(video_id: Identity, _: CurrentUser, gateway: Gateway) -> None:
-    """Deletes its ground truth as well. Refused if a run was made with it."""
+    """Deletes its ground truth and its signals as well. Refused if a run was made with it."""
     async with gateway.database.write() as session:
-        path = await service.delete_video(session, video_id)
-    MediaStore(gateway.settings.media_dir).delete(path)
+        paths = await service.delete_video(session, video_id)
+    MediaStore(gateway.settings.media_dir).delete(*paths)
 
 
 @router.get(

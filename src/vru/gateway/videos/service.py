@@ -6,6 +6,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from vru.gateway.projects.service import find_project
+from vru.gateway.signals.files import recording_paths
 from vru.gateway.videos.probe import VideoFacts
 from vru.service.database.sessions import ReadSession, WriteSession
 from vru.service.database.tables import Video
@@ -90,14 +91,15 @@ async def store_video(
     return video
 
 
-async def delete_video(session: WriteSession, video_id: uuid.UUID) -> str:
-    """Delete a video's row and its ground truth. Returns the path of its file, which is to go too.
+async def delete_video(session: WriteSession, video_id: uuid.UUID) -> list[str]:
+    """Delete a video's row, its ground truth and its signals. Returns the paths of the files that are to go too.
 
     Raises:
         NotFoundError: there is none.
         ConflictError: a run was made with it.
     """
     video = await find_video(session, video_id)
+    paths = [video.path, *await recording_paths(session, select(Video.id).where(Video.id == video_id))]
     try:
         await session.execute(delete(Video).where(Video.id == video_id))
     except IntegrityError as error:
@@ -105,4 +107,4 @@ async def delete_video(session: WriteSession, video_id: uuid.UUID) -> str:
             "Validation runs were made with this video: it is part of their evidence.",
             "Delete the whole project if neither is needed any more.",
         ) from error
-    return video.path
+    return paths

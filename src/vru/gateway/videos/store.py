@@ -1,4 +1,4 @@
-"""The media store: a directory. What is in ``videos/`` is complete; ``incoming/`` holds uploads in progress."""
+"""The media store: a directory. ``videos/`` and ``signals/`` are complete; ``incoming/`` holds uploads in progress."""
 
 import asyncio
 import errno
@@ -37,6 +37,7 @@ class MediaStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.videos = root / "videos"
+        self.signals = root / "signals"
         self.incoming = root / "incoming"
 
     def prepare(self) -> int:
@@ -45,6 +46,7 @@ class MediaStore:
         Only what nobody has written to for a day goes: another gateway may be receiving right now.
         """
         self.videos.mkdir(parents=True, exist_ok=True)
+        self.signals.mkdir(exist_ok=True)
         self.incoming.mkdir(exist_ok=True)
         removed = 0
         for path in self.incoming.iterdir():
@@ -109,9 +111,9 @@ class MediaStore:
             raise UnprocessableError("The upload is empty.", "Send the file as the request's body.")
         return Received(path, digest.hexdigest(), size)
 
-    def keep(self, received: Received, name: str) -> str:
-        """Move a received file into the store. Returns its path below the store's root."""
-        target = self.videos / name
+    def keep(self, received: Received, name: str, folder: Path | None = None) -> str:
+        """Move a received file into ``folder`` (``videos``). Returns its path below the store's root."""
+        target = (folder or self.videos) / name
         received.path.replace(target)
         return str(target.relative_to(self.root))
 

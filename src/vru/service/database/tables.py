@@ -1,7 +1,7 @@
 """Every table of the platform. Procrastinate keeps its own beside these; a migration creates both.
 
-Who writes what: the gateway writes users, projects, videos and ground truth; the validation engine and its workers
-write runs, shards, detections and results. Everyone may read everything.
+Who writes what: the gateway writes users, projects, videos, ground truth and signals; the validation engine and its
+workers write runs, shards, detections and results. Everyone may read everything.
 """
 
 import uuid
@@ -133,6 +133,34 @@ class TruthBoxRow(Table):
     ignore: Mapped[bool] = mapped_column(default=False)
 
 
+class SignalRecording(Table):
+    """One uploaded recording of a device's signals, made while a video was shown to it.
+
+    The files stay as they were uploaded, in the media store. Its clock is joined with the video's by markers, or by an
+    offset with its standard uncertainty; while there is neither, no run can be made with it.
+    """
+
+    __tablename__ = "signal_recordings"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    video_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("videos.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    path: Mapped[str]  # below the media directory
+    sha256: Mapped[str]
+    signal_count: Mapped[int]
+    # Monotonic nanoseconds of the device's side.
+    first_ns: Mapped[int] = mapped_column(BigInteger)
+    last_ns: Mapped[int] = mapped_column(BigInteger)
+    # Period in which the receiver looked for signals.
+    poll_ms: Mapped[float]
+    markers_path: Mapped[str | None]
+    markers_sha256: Mapped[str | None]
+    marker_count: Mapped[int | None]
+    # What the signals' clock shows at media time 0.
+    offset_ns: Mapped[int | None] = mapped_column(BigInteger)
+    offset_uncertainty_ms: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Run(Table):
     """One evaluation, from its request to its verdict."""
 
@@ -143,8 +171,10 @@ class Run(Table):
     kind: Mapped[str] = mapped_column(default=RunKind.MODEL)
     video_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("videos.id", ondelete="RESTRICT"), index=True)
     ground_truth_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("ground_truths.id", ondelete="RESTRICT"))
-    model: Mapped[str]
-    model_version: Mapped[str]
+    # Of runs of kind "camera", which have no model.
+    signals_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("signal_recordings.id", ondelete="RESTRICT"))
+    model: Mapped[str | None]
+    model_version: Mapped[str | None]
     # Digest of the version's files when the run was started.
     model_sha256: Mapped[str | None]
     # score_threshold, iou_threshold, frame_stride, ... : everything that decides the outcome.

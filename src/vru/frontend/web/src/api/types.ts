@@ -5,6 +5,8 @@
 import type {
   CameraBody,
   CameraCreate,
+  CameraRunMetrics as CameraRunMetricsBody,
+  CameraRunSettings as CameraRunSettingsBody,
   CriterionBody,
   CriterionResultBody,
   DetectionBody,
@@ -39,10 +41,12 @@ export type CriterionResult = Omit<Required<CriterionResultBody>, "criterion" | 
 };
 export type RunSettings = Required<RunSettingsBody>;
 export type RunMetrics = Omit<RunMetricsBody, "measurements"> & { measurements: Measurement[] };
+export type CameraRunSettings = Required<CameraRunSettingsBody>;
+export type CameraRunMetrics = Omit<CameraRunMetricsBody, "measurements"> & { measurements: Measurement[] };
 export type Run = Omit<RunBody, "settings" | "criteria" | "metrics" | "verdict_reasons"> & {
-  settings: RunSettings;
+  settings: RunSettings | CameraRunSettings;
   criteria: Criterion[];
-  metrics: RunMetrics | null;
+  metrics: RunMetrics | CameraRunMetrics | null;
   verdict_reasons: CriterionResult[] | null;
 };
 export type Model = ModelBody;

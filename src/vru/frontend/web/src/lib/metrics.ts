@@ -21,6 +21,15 @@ const ratio = (label: string, meaning: string): MetricInfo => ({
   better: ">=",
 });
 
+const number = (label: string, meaning: string, unit: string, decimals: number): MetricInfo => ({
+  label,
+  meaning,
+  unit,
+  decimals,
+  ratio: false,
+  better: "<=",
+});
+
 const METRICS: Record<string, MetricInfo> = {
   precision: ratio("Precision", "Share of detections that match a road user."),
   recall: ratio("Recall", "Share of road users' boxes that were detected."),
@@ -60,6 +69,72 @@ const METRICS: Record<string, MetricInfo> = {
     ratio: false,
     better: "<=",
   },
+  latency_reasonable_median_ms: number(
+    "Median latency from reasonable size",
+    "Time from first reasonably large to first detected, for half of the road users.",
+    "ms",
+    0,
+  ),
+  latency_reasonable_p95_ms: number(
+    "95th percentile latency from reasonable size",
+    "Time from first reasonably large to first detected, for 95 of 100 road users.",
+    "ms",
+    0,
+  ),
+  longest_gap_median_ms: number(
+    "Median longest gap",
+    "The longest time for which a visible road user was lost, for half of them.",
+    "ms",
+    0,
+  ),
+  longest_gap_p95_ms: number(
+    "95th percentile longest gap",
+    "The longest time for which a visible road user was lost, for 95 of 100.",
+    "ms",
+    0,
+  ),
+  reacquisition_median_ms: number(
+    "Median re-acquisition",
+    "Time until a road user who was hidden is detected again, for half of them.",
+    "ms",
+    0,
+  ),
+  reacquisition_p95_ms: number(
+    "95th percentile re-acquisition",
+    "Time until a road user who was hidden is detected again, for 95 of 100.",
+    "ms",
+    0,
+  ),
+  latency_jitter_ms: number(
+    "Latency jitter",
+    "How latencies scatter about their line over the run.",
+    "ms",
+    2,
+  ),
+  latency_drift_ppm: number("Latency drift", "How latency changes over the run.", "ppm", 1),
+  latency_uncertainty_ms: number(
+    "Latency uncertainty",
+    "The largest standard uncertainty of a single latency.",
+    "ms",
+    2,
+  ),
+  false_alarm_signals: number("False signals", "Signals that fit nobody.", "", 0),
+  early_signals: number("Early signals", "Signals shortly before somebody became visible: false.", "", 0),
+  duplicate_signals: number(
+    "Duplicate signals",
+    "Further signals of a road user: neither right nor wrong.",
+    "",
+    0,
+  ),
+  ambiguous_detections: number(
+    "Ambiguous detections",
+    "Detections that time alone cannot tell apart.",
+    "",
+    0,
+  ),
+  offset_ms: number("Clock offset", "What the signals' clock shows at media time 0.", "ms", 2),
+  offset_drift_ppm: number("Clock drift", "How far the two clocks run apart.", "ppm", 2),
+  offset_jitter_ms: number("Marker jitter", "How a single marker scatters.", "ms", 2),
 };
 
 /** The metrics that the criteria editor offers. */

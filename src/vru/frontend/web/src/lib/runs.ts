@@ -17,6 +17,11 @@ export const STATE_MEANING: Record<RunState, string> = {
   cancelled: "Somebody cancelled the run.",
 };
 
+/** What a run is about, for titles: its model and version, or a camera's signals. */
+export function runName(run: Pick<Run, "model" | "model_version">): string {
+  return run.model ? `${run.model} ${run.model_version ?? ""}`.trim() : "Camera signals";
+}
+
 /** The priorities that the page offers; the API takes any from -100 to 100. */
 export const PRIORITIES = [
   { value: 10, label: "High" },

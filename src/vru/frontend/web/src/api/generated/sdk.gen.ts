@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, ChangeRunData, ChangeRunErrors, ChangeRunResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetEvidenceData, GetEvidenceErrors, GetEvidenceKeyData, GetEvidenceKeyErrors, GetEvidenceKeyResponses, GetEvidenceResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReportData, GetReportErrors, GetReportResponses, GetRunData, GetRunErrors, GetRunResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, PauseRunData, PauseRunErrors, PauseRunResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, RetryRunData, RetryRunErrors, RetryRunResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StopCameraData, StopCameraErrors, StopCameraResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
+import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, ChangeRunData, ChangeRunErrors, ChangeRunResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteSignalsData, DeleteSignalsErrors, DeleteSignalsResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetEvidenceData, GetEvidenceErrors, GetEvidenceKeyData, GetEvidenceKeyErrors, GetEvidenceKeyResponses, GetEvidenceResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReportData, GetReportErrors, GetReportResponses, GetRunData, GetRunErrors, GetRunResponses, GetSignalsData, GetSignalsErrors, GetSignalsResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSignalsData, ListSignalsErrors, ListSignalsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, PauseRunData, PauseRunErrors, PauseRunResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, RetryRunData, RetryRunErrors, RetryRunResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StopCameraData, StopCameraErrors, StopCameraResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadMarkersData, UploadMarkersErrors, UploadMarkersResponses, UploadSignalsData, UploadSignalsErrors, UploadSignalsResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -194,7 +194,7 @@ export const uploadVideo = <ThrowOnError extends boolean = false>(options: Optio
 /**
  * Delete a video
  *
- * Deletes its ground truth as well. Refused if a run was made with it.
+ * Deletes its ground truth and its signals as well. Refused if a run was made with it.
  */
 export const deleteVideo = <ThrowOnError extends boolean = false>(options: Options<DeleteVideoData, ThrowOnError>): RequestResult<DeleteVideoResponses, DeleteVideoErrors, ThrowOnError> => (options.client ?? client).delete<DeleteVideoResponses, DeleteVideoErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }, {
@@ -349,6 +349,93 @@ export const getBoxes = <ThrowOnError extends boolean = false>(options: Options<
 });
 
 /**
+ * List a video's recordings of signals
+ *
+ * Newest first.
+ */
+export const listSignals = <ThrowOnError extends boolean = false>(options: Options<ListSignalsData, ThrowOnError>): RequestResult<ListSignalsResponses, ListSignalsErrors, ThrowOnError> => (options.client ?? client).get<ListSignalsResponses, ListSignalsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/videos/{video_id}/signals',
+    ...options
+});
+
+/**
+ * Upload a recording of signals
+ *
+ * The body is the file itself: CSV with a header, or JSON Lines, of at most 1,000,000 signals.
+ *
+ * Without ``offset_ns`` its clock is joined with the video's by the markers that are uploaded next.
+ */
+export const uploadSignals = <ThrowOnError extends boolean = false>(options: Options<UploadSignalsData, ThrowOnError>): RequestResult<UploadSignalsResponses, UploadSignalsErrors, ThrowOnError> => (options.client ?? client).post<UploadSignalsResponses, UploadSignalsErrors, ThrowOnError>({
+    bodySerializer: null,
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/videos/{video_id}/signals',
+    ...options,
+    headers: {
+        'Content-Type': 'text/csv',
+        ...options.headers
+    }
+});
+
+/**
+ * Delete a recording of signals
+ *
+ * Refused if a run was made with it.
+ */
+export const deleteSignals = <ThrowOnError extends boolean = false>(options: Options<DeleteSignalsData, ThrowOnError>): RequestResult<DeleteSignalsResponses, DeleteSignalsErrors, ThrowOnError> => (options.client ?? client).delete<DeleteSignalsResponses, DeleteSignalsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signals/{signals_id}',
+    ...options
+});
+
+/**
+ * Get a recording of signals
+ *
+ * Its facts, without its signals.
+ */
+export const getSignals = <ThrowOnError extends boolean = false>(options: Options<GetSignalsData, ThrowOnError>): RequestResult<GetSignalsResponses, GetSignalsErrors, ThrowOnError> => (options.client ?? client).get<GetSignalsResponses, GetSignalsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signals/{signals_id}',
+    ...options
+});
+
+/**
+ * Upload the markers of a recording
+ *
+ * They join the signals' clock with the video's. Refused if it is joined already: runs may rest on that.
+ */
+export const uploadMarkers = <ThrowOnError extends boolean = false>(options: Options<UploadMarkersData, ThrowOnError>): RequestResult<UploadMarkersResponses, UploadMarkersErrors, ThrowOnError> => (options.client ?? client).post<UploadMarkersResponses, UploadMarkersErrors, ThrowOnError>({
+    bodySerializer: null,
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signals/{signals_id}/markers',
+    ...options,
+    headers: {
+        'Content-Type': 'text/csv',
+        ...options.headers
+    }
+});
+
+/**
  * List models
  *
  * What can be validated.
@@ -382,6 +469,8 @@ export const listRuns = <ThrowOnError extends boolean = false>(options?: Options
  * Start a validation run
  *
  * The run is queued; follow it with ``/runs/{run_id}/events``. Without ``criteria`` the project's apply.
+ *
+ * With ``kind`` "camera" it is one of recorded signals instead of a model.
  */
 export const createRun = <ThrowOnError extends boolean = false>(options: Options<CreateRunData, ThrowOnError>): RequestResult<CreateRunResponses, CreateRunErrors, ThrowOnError> => (options.client ?? client).post<CreateRunResponses, CreateRunErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }, {

@@ -83,6 +83,183 @@ export type CameraList = {
 };
 
 /**
+ * CameraRunMetrics
+ *
+ * What a completed camera run measured. See docs/measuring.md, "Camera runs".
+ */
+export type CameraRunMetrics = {
+    /**
+     * Measurements
+     */
+    measurements: Array<MeasurementBody>;
+    /**
+     * Tracks
+     */
+    tracks: Array<CameraTrackResult>;
+    clocks: ClockBody;
+    /**
+     * Signals
+     */
+    signals: number;
+    /**
+     * Detections
+     */
+    detections: number;
+    early: SignalList;
+    duplicates: SignalList;
+    false_alarms: SignalList;
+    /**
+     * Set Aside Signals
+     *
+     * signals where somebody is visible who does not count (yet)
+     */
+    set_aside_signals: number;
+    /**
+     * Outside
+     *
+     * signals before or after the video
+     */
+    outside: number;
+    /**
+     * Ground Truth Approved
+     */
+    ground_truth_approved: boolean;
+};
+
+/**
+ * CameraRunSettings
+ *
+ * Everything that decides the outcome of a camera run, besides its inputs. See ``vru.evaluation.camera``.
+ */
+export type CameraRunSettings = {
+    /**
+     * Tolerance Ms
+     *
+     * how long after it was last visible a road user may still be signalled
+     */
+    tolerance_ms?: number;
+    /**
+     * Early Ms
+     *
+     * a false signal so long before somebody becomes visible counts as early
+     */
+    early_ms?: number;
+    /**
+     * Start
+     *
+     * windows begin with the first box, or with the first of reasonable height
+     */
+    start?: 'visible' | 'reasonable';
+    /**
+     * Reasonable Height
+     *
+     * pixels from which a box is of reasonable height
+     */
+    reasonable_height?: number;
+    /**
+     * Seed
+     *
+     * of the resampling behind the confidence intervals
+     */
+    seed?: number;
+};
+
+/**
+ * CameraTrackResult
+ *
+ * What became of one track in a camera run. Visible from the window's start; times are media seconds.
+ */
+export type CameraTrackResult = {
+    /**
+     * Track Id
+     */
+    track_id: number;
+    road_user: VruClass;
+    /**
+     * First Visible S
+     */
+    first_visible_s: number;
+    /**
+     * Last Visible S
+     */
+    last_visible_s: number;
+    /**
+     * First Detected S
+     */
+    first_detected_s: number | null;
+    /**
+     * Latency Ms
+     */
+    latency_ms: number | null;
+    /**
+     * Latency Uncertainty Ms
+     *
+     * standard uncertainty of latency_ms
+     */
+    latency_uncertainty_ms: number | null;
+};
+
+/**
+ * ClockBody
+ *
+ * How well the signals' clock is joined with the video's. Standard uncertainties, unless it says otherwise.
+ *
+ * What was given and not estimated is null, as are the parts that only markers have.
+ */
+export type ClockBody = {
+    /**
+     * Offset Ms
+     *
+     * what the signals' clock shows at media time 0
+     */
+    offset_ms: number;
+    /**
+     * Offset Uncertainty Ms
+     */
+    offset_uncertainty_ms: number;
+    /**
+     * Drift Ppm
+     */
+    drift_ppm: number | null;
+    /**
+     * Drift Uncertainty Ppm
+     */
+    drift_uncertainty_ppm: number | null;
+    /**
+     * Jitter Ms
+     *
+     * of a single marker, and so of a single event
+     */
+    jitter_ms: number | null;
+    /**
+     * Frame Ms
+     *
+     * of becoming visible: the frame period / √12
+     */
+    frame_ms: number;
+    /**
+     * Poll Ms
+     *
+     * of being received: the polling period / √12
+     */
+    poll_ms: number;
+    /**
+     * Expanded Ms
+     *
+     * of the join at the end of the video where it is larger, 95 %
+     */
+    expanded_ms: number;
+    /**
+     * Markers
+     */
+    markers: number;
+    /**
+     * Outliers
+     */
+    outliers: number;
+};
+
+/**
  * Comparator
  *
  * How a metric compares to its threshold.
@@ -663,20 +840,29 @@ export type RunBody = {
      */
     ground_truth_id: string;
     /**
+     * Signals Id
+     *
+     * of a camera run, which has no model: the recording
+     */
+    signals_id: string | null;
+    /**
      * Model
      */
-    model: string;
+    model: string | null;
     /**
      * Model Version
      */
-    model_version: string;
+    model_version: string | null;
     /**
      * Model Sha256
      *
      * digest of the model version's files when the run was started
      */
     model_sha256: string | null;
-    settings: RunSettings;
+    /**
+     * Settings
+     */
+    settings: RunSettings | CameraRunSettings;
     /**
      * Criteria
      */
@@ -708,7 +894,10 @@ export type RunBody = {
      * clips that could not be processed
      */
     set_aside: Array<SetAsideClip>;
-    metrics: RunMetrics | null;
+    /**
+     * Metrics
+     */
+    metrics: RunMetrics | CameraRunMetrics | null;
     verdict: Verdict | null;
     /**
      * Verdict Reasons
@@ -878,6 +1067,126 @@ export type SetAsideClip = {
  * Whether missing a criterion fails the run or is only noted.
  */
 export type Severity = 'required' | 'advisory';
+
+/**
+ * SignalBody
+ *
+ * One signal: nanoseconds of its own clock, and the media second that this is.
+ */
+export type SignalBody = {
+    /**
+     * Time Ns
+     */
+    time_ns: number;
+    /**
+     * Media S
+     */
+    media_s: number;
+    road_user: VruClass | null;
+};
+
+/**
+ * SignalList
+ *
+ * Signals of one kind: how many, and the first 1,000 of them in order of time.
+ */
+export type SignalList = {
+    /**
+     * Count
+     */
+    count: number;
+    /**
+     * First
+     */
+    first: Array<SignalBody>;
+};
+
+/**
+ * SignalsBody
+ *
+ * A recording of a device's signals as clients see it.
+ *
+ * Its clock is joined with the video's by markers (``marker_count``) or by an offset; with neither, no run can be
+ * made with it.
+ */
+export type SignalsBody = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Video Id
+     */
+    video_id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Sha256
+     */
+    sha256: string;
+    /**
+     * Signal Count
+     */
+    signal_count: number;
+    /**
+     * First Ns
+     *
+     * monotonic nanoseconds of the first signal
+     */
+    first_ns: number;
+    /**
+     * Last Ns
+     */
+    last_ns: number;
+    /**
+     * Poll Ms
+     *
+     * period in which the receiver looked for signals
+     */
+    poll_ms: number;
+    /**
+     * Marker Count
+     */
+    marker_count: number | null;
+    /**
+     * Markers Sha256
+     */
+    markers_sha256: string | null;
+    /**
+     * Offset Ns
+     *
+     * what the signals' clock shows at media time 0
+     */
+    offset_ns: number | null;
+    /**
+     * Offset Uncertainty Ms
+     *
+     * standard uncertainty of offset_ns
+     */
+    offset_uncertainty_ms: number | null;
+    /**
+     * Created At
+     */
+    created_at: string;
+};
+
+/**
+ * SignalsList
+ *
+ * One page of a video's recordings, newest first, and how many there are in all.
+ */
+export type SignalsList = {
+    /**
+     * Items
+     */
+    items: Array<SignalsBody>;
+    /**
+     * Total
+     */
+    total: number;
+};
 
 /**
  * TrackResult
@@ -1098,6 +1407,49 @@ export type CameraCreate = {
 };
 
 /**
+ * CameraRunCreate
+ *
+ * A request for a validation run of a camera: recorded signals against ground truth in time.
+ *
+ * Without ``criteria`` those of the project apply that a camera run measures, ``recall`` being that of tracks.
+ */
+export type CameraRunCreate = {
+    /**
+     * Project Id
+     */
+    project_id: string;
+    /**
+     * Video Id
+     */
+    video_id: string;
+    /**
+     * Ground Truth Id
+     */
+    ground_truth_id: string;
+    /**
+     * Criteria
+     */
+    criteria?: Array<CriterionBody> | null;
+    /**
+     * Priority
+     *
+     * clips of runs with a higher one are done first
+     */
+    priority?: number;
+    /**
+     * Kind
+     */
+    kind: 'camera';
+    /**
+     * Signals Id
+     *
+     * the recording; its clock must be joined with the video's
+     */
+    signals_id: string;
+    settings?: CameraRunSettings;
+};
+
+/**
  * RunChange
  *
  * What can be changed about a run that is under way.
@@ -1114,7 +1466,7 @@ export type RunChange = {
 /**
  * RunCreate
  *
- * A request for a validation run. Without ``criteria`` the project's apply.
+ * A request for a validation run of a model. Without ``criteria`` the project's apply.
  */
 export type RunCreate = {
     /**
@@ -1130,6 +1482,16 @@ export type RunCreate = {
      */
     ground_truth_id: string;
     /**
+     * Criteria
+     */
+    criteria?: Array<CriterionBody> | null;
+    /**
+     * Priority
+     *
+     * clips of runs with a higher one are done first
+     */
+    priority?: number;
+    /**
      * Model
      */
     model: string;
@@ -1141,19 +1503,9 @@ export type RunCreate = {
     model_version?: string | null;
     settings?: RunSettings;
     /**
-     * Criteria
-     */
-    criteria?: Array<CriterionBody> | null;
-    /**
      * Kind
      */
     kind?: 'model';
-    /**
-     * Priority
-     *
-     * clips of runs with a higher one are done first
-     */
-    priority?: number;
 };
 
 /**
@@ -2086,6 +2438,265 @@ export type GetBoxesResponses = {
 
 export type GetBoxesResponse = GetBoxesResponses[keyof GetBoxesResponses];
 
+export type ListSignalsData = {
+    body?: never;
+    path: {
+        /**
+         * Video Id
+         */
+        video_id: string;
+    };
+    query?: {
+        /**
+         * Limit
+         *
+         * at most so many items
+         */
+        limit?: number;
+        /**
+         * Offset
+         *
+         * skip so many items
+         */
+        offset?: number;
+    };
+    url: '/api/v1/videos/{video_id}/signals';
+};
+
+export type ListSignalsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type ListSignalsError = ListSignalsErrors[keyof ListSignalsErrors];
+
+export type ListSignalsResponses = {
+    /**
+     * Successful Response
+     */
+    200: SignalsList;
+};
+
+export type ListSignalsResponse = ListSignalsResponses[keyof ListSignalsResponses];
+
+export type UploadSignalsData = {
+    body: Blob | File;
+    path: {
+        /**
+         * Video Id
+         */
+        video_id: string;
+    };
+    query: {
+        /**
+         * Name
+         *
+         * what to call it
+         */
+        name: string;
+        /**
+         * Poll Ms
+         *
+         * period in which the receiver looked for signals
+         */
+        poll_ms?: number;
+        /**
+         * Offset Ns
+         *
+         * what the signals' clock shows at media time 0
+         */
+        offset_ns?: number | null;
+        /**
+         * Offset Uncertainty Ms
+         *
+         * standard uncertainty of offset_ns
+         */
+        offset_uncertainty_ms?: number | null;
+    };
+    url: '/api/v1/videos/{video_id}/signals';
+};
+
+export type UploadSignalsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    413: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    507: Problem;
+};
+
+export type UploadSignalsError = UploadSignalsErrors[keyof UploadSignalsErrors];
+
+export type UploadSignalsResponses = {
+    /**
+     * Successful Response
+     */
+    201: SignalsBody;
+};
+
+export type UploadSignalsResponse = UploadSignalsResponses[keyof UploadSignalsResponses];
+
+export type DeleteSignalsData = {
+    body?: never;
+    path: {
+        /**
+         * Signals Id
+         */
+        signals_id: string;
+    };
+    query?: never;
+    url: '/api/v1/signals/{signals_id}';
+};
+
+export type DeleteSignalsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type DeleteSignalsError = DeleteSignalsErrors[keyof DeleteSignalsErrors];
+
+export type DeleteSignalsResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type DeleteSignalsResponse = DeleteSignalsResponses[keyof DeleteSignalsResponses];
+
+export type GetSignalsData = {
+    body?: never;
+    path: {
+        /**
+         * Signals Id
+         */
+        signals_id: string;
+    };
+    query?: never;
+    url: '/api/v1/signals/{signals_id}';
+};
+
+export type GetSignalsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type GetSignalsError = GetSignalsErrors[keyof GetSignalsErrors];
+
+export type GetSignalsResponses = {
+    /**
+     * Successful Response
+     */
+    200: SignalsBody;
+};
+
+export type GetSignalsResponse = GetSignalsResponses[keyof GetSignalsResponses];
+
+export type UploadMarkersData = {
+    body: Blob | File;
+    path: {
+        /**
+         * Signals Id
+         */
+        signals_id: string;
+    };
+    query?: {
+        /**
+         * Name
+         *
+         * what messages call it
+         */
+        name?: string;
+    };
+    url: '/api/v1/signals/{signals_id}/markers';
+};
+
+export type UploadMarkersErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    413: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    507: Problem;
+};
+
+export type UploadMarkersError = UploadMarkersErrors[keyof UploadMarkersErrors];
+
+export type UploadMarkersResponses = {
+    /**
+     * Successful Response
+     */
+    200: SignalsBody;
+};
+
+export type UploadMarkersResponse = UploadMarkersResponses[keyof UploadMarkersResponses];
+
 export type ListModelsData = {
     body?: never;
     path?: never;
@@ -2168,7 +2779,7 @@ export type ListRunsResponses = {
 export type ListRunsResponse = ListRunsResponses[keyof ListRunsResponses];
 
 export type CreateRunData = {
-    body: RunCreate;
+    body: RunCreate | CameraRunCreate;
     path?: never;
     query?: never;
     url: '/api/v1/runs';

@@ -10,7 +10,7 @@ import { Button } from "@/components/ui/button";
 import { Empty, Panel } from "@/components/ui/panel";
 import { formatCount, formatDate, UNKNOWN } from "@/lib/format";
 import { formatMetric } from "@/lib/metrics";
-import { isFinal } from "@/lib/runs";
+import { isFinal, runName } from "@/lib/runs";
 
 type Row = Run & { videoName: string };
 
@@ -39,11 +39,11 @@ const columns: Column<Row>[] = [
   },
   {
     id: "model",
-    accessorFn: (run) => `${run.model} ${run.model_version}`,
+    accessorFn: runName,
     header: "Model",
     cell: ({ row: { original: run } }) => (
       <Link to="/runs/$runId" params={{ runId: run.id }} className="font-medium hover:underline">
-        {run.model} <span className="text-ink-faint">{run.model_version}</span>
+        {run.model ?? runName(run)} <span className="text-ink-faint">{run.model_version}</span>
       </Link>
     ),
   },

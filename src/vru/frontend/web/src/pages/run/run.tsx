@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { useCallback, useRef } from "react";
+import { type ReactNode, useCallback, useRef } from "react";
 import { evidenceUrl, reportUrl } from "@/api/calls";
 import { projectQuery, truthQuery, videoQuery } from "@/api/queries";
 import type { GroundTruth, Run, TrackResult, Video } from "@/api/types";
@@ -9,6 +9,7 @@ import { ProblemNotice } from "@/components/problem-notice";
 import { StateBadge } from "@/components/status";
 import { Facts, Panel } from "@/components/ui/panel";
 import { formatDate, formatDuration, UNKNOWN } from "@/lib/format";
+import { runName } from "@/lib/runs";
 import { Viewer, type ViewerHandle } from "@/viewer/viewer";
 import { RunControls } from "./controls";
 import { RunProgress } from "./progress";
@@ -37,7 +38,7 @@ export function RunPage() {
   }
   return (
     <Page
-      title={`${run.model} ${run.model_version}`}
+      title={runName(run)}
       crumbs={[
         { label: "Projects", link: { to: "/projects" } },
         {
@@ -70,7 +71,9 @@ export function RunPage() {
                 video={video.data}
                 truthId={run.ground_truth_id}
                 truthApproved={truth.data.approved_by !== null}
-                {...(live ? {} : { run })}
+                {...(live || "tolerance_ms" in run.settings
+                  ? {}
+                  : { run: { ...run, settings: run.settings } })}
               />
             ) : (
               !video.error && !truth.error && <Loading />
@@ -154,6 +157,21 @@ function SetAside({ clips }: { clips: Run["set_aside"] }) {
   );
 }
 
+function settingFacts(settings: Run["settings"]): [string, ReactNode][] {
+  if ("tolerance_ms" in settings) {
+    return [
+      ["Tolerance", `${settings.tolerance_ms} ms`],
+      ["Early within", `${settings.early_ms} ms`],
+      ["Begins", settings.start === "visible" ? "when visible" : `from ${settings.reasonable_height} pixels`],
+    ];
+  }
+  return [
+    ["Score threshold", settings.score_threshold],
+    ["Overlap (IoU)", settings.iou_threshold],
+    ["Frames", settings.frame_stride === 1 ? "all" : `1 in ${settings.frame_stride}`],
+  ];
+}
+
 /** Everything that decided the outcome. */
 function Provenance({
   run,
@@ -180,11 +198,11 @@ function Provenance({
     <Panel title="How it was made">
       <Facts
         facts={[
-          ["Score threshold", run.settings.score_threshold],
-          ["Overlap (IoU)", run.settings.iou_threshold],
-          ["Frames", run.settings.frame_stride === 1 ? "all" : `1 in ${run.settings.frame_stride}`],
+          ...settingFacts(run.settings),
           ["Seed", run.settings.seed],
-          ["Model digest", digest(run.model_sha256 ?? undefined)],
+          ...(run.kind === "camera"
+            ? []
+            : ([["Model digest", digest(run.model_sha256 ?? undefined)]] as [string, ReactNode][])),
           ["Video digest", digest(video?.sha256)],
           ["Truth digest", digest(truth?.sha256)],
           ["Truth made by", truth?.source ?? UNKNOWN],

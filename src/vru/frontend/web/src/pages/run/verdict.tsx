@@ -25,7 +25,15 @@ export function VerdictPanel({ run }: { run: Run }) {
         </p>
         <div className="min-w-60 flex-1">
           <p className="font-medium text-ink">{verdictSummary(run)}</p>
-          {metrics && (
+          {metrics && "clocks" in metrics && (
+            <p className="figures text-ink-soft">
+              {plural(metrics.tracks.length, "track")}, {plural(metrics.signals, "signal")}:{" "}
+              {formatCount(metrics.detections)} detections, {formatCount(metrics.false_alarms.count)} false
+              alarms, {formatCount(metrics.early.count)} early, {formatCount(metrics.duplicates.count)}{" "}
+              duplicates; clocks joined to within {metrics.clocks.expanded_ms.toFixed(2)} ms
+            </p>
+          )}
+          {metrics && !("clocks" in metrics) && (
             <p className="figures text-ink-soft">
               {plural(metrics.tracks.length, "track")}, {formatCount(metrics.true_positives)} true positives,{" "}
               {formatCount(metrics.false_positives)} false positives, {formatCount(metrics.false_negatives)}{" "}
