@@ -40,7 +40,7 @@ def test_promtool_accepts_the_config_and_the_rules(files: Files, containers: Con
     image = example["VRU_PROMETHEUS_IMAGE"]
     code, output = containers.run(image, files, ["promtool", "check", "config", "/etc/vru/prometheus.yml"])
     assert code == 0, output
-    assert "9 rules found" in output
+    assert "10 rules found" in output
 
 
 def test_alertmanager_accepts_its_config(containers: Containers, example: Environment) -> None:

@@ -123,8 +123,7 @@ DRIFTS = (
     Drift(f"chown 1000 {ROOT}/data/prometheus", "directory", "data/prometheus", "owner 1000 -> 65534"),
     Drift(f"echo 000000000000 > {ROOT}/releases/current", "release", "*", "instead of 000000000000"),
     # The firewall.
-    Drift("iptables -D VRU-INPUT -p tcp --dport 8000 -j ACCEPT", "firewall", "rules",
-          "+ IPv4 VRU-INPUT -p tcp -m tcp --dport 8000 -j ACCEPT"),
+    Drift("iptables -D VRU-INPUT -p icmp -j ACCEPT", "firewall", "rules", "+ IPv4 VRU-INPUT -p icmp -j ACCEPT"),
     Drift("ip6tables -D VRU-INPUT -p tcp --dport 80 -j ACCEPT", "firewall", "rules",
           "+ IPv6 VRU-INPUT -p tcp -m tcp --dport 80 -j ACCEPT"),
     Drift("iptables -I VRU-INPUT 1 -p tcp --dport 9999 -j ACCEPT", "firewall", "rules",

@@ -189,6 +189,7 @@ def _context(environment: Environment, limits: Limits) -> dict[str, Any]:
         "shard_frames": int(environment["VRU_SHARD_FRAMES"]),
         "heartbeat_s": float(environment["VRU_HEARTBEAT_S"]),
         "stalled_after_s": float(environment["VRU_STALLED_AFTER_S"]),
+        "clip_tries": int(environment["VRU_CLIP_TRIES"]),
         "worker_metrics_port": WORKER_METRICS_PORT,
         "scraped_services": SCRAPED_SERVICES,
         "exporters": EXPORTERS,

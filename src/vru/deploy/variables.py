@@ -298,6 +298,7 @@ GROUPS: tuple[Group, ...] = (
             _operator("VRU_SHARD_FRAMES", "150", "frames in one job: what a crash may cost", values.positive),
             _operator("VRU_HEARTBEAT_S", "2", "seconds between a worker's signs of life", values.seconds),
             _operator("VRU_STALLED_AFTER_S", "10", "seconds of silence until its jobs go to others", values.seconds),
+            _operator("VRU_CLIP_TRIES", "3", "failures after which a clip is set aside", values.positive),
         ),
     ),
     Group(
@@ -321,6 +322,8 @@ GROUPS: tuple[Group, ...] = (
             _container("VRU_MEDIA_ACCEL", "true", "whether nginx hands out the videos"),
             _container("VRU_MEDIA_DIR", "/var/lib/vru/media", "where the media store is mounted"),
             _container("VRU_CAMERA_STATE_DIR", "/var/lib/vru/camera", "where the camera service remembers its cameras"),
+            _container("VRU_EVIDENCE_DIR", "/var/lib/vru/evidence", "where the key that signs evidence is kept"),
+            _container("VRU_IMAGE", "", "the image with its content tag, as evidence names it"),
             _container("VRU_MODELS_DIR", "/app/models", "where the model repository is mounted"),
             _container("VRU_DATABASE_HOST", "postgres", "where PostgreSQL answers"),
             _container("VRU_DATABASE_PORT", "5432", "its port"),
