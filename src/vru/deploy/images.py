@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vru.deploy.environment import Environment
-from vru.deploy.variables import BUILT, VARIABLES
+from vru.deploy.variables import BUILT, VARIABLES, Scope
 from vru.domain import VruError
 
 _TAG_LENGTH = 12
@@ -98,8 +98,8 @@ def source_files(root: Path) -> tuple[str, ...]:
 
 def public_images(environment: Environment) -> tuple[str, ...]:
     """The public images that are run, to be pulled."""
-    names = {name for name in VARIABLES if name.endswith("_IMAGE")} - set(BUILD_IMAGES)
-    return tuple(sorted({environment[name] for name in names}))
+    named = (one.name for one in VARIABLES.values() if one.scope is Scope.OPERATOR and one.name.endswith("_IMAGE"))
+    return tuple(sorted({environment[name] for name in named if name not in BUILD_IMAGES}))
 
 
 def base_images(environment: Environment) -> tuple[str, ...]:
