@@ -83,10 +83,12 @@ def update_rows(figures: update.Figures, changed: int) -> list[Row]:
     times, lives = figures.times(), figures.lives()
     sent = max(figures.bytes_sent)
     ratio = times["vru"].median / times["by hand"].median
+    waiting = times["vru"].median / times["by hand, waiting"].median
     rows = [
         Row(f"bytes sent (the changed file has {changed:,})", f"{sent:,}", sent, changed + 65536),
         Row("round trips", str(max(figures.round_trips))),
         Row("vru update --watch 0, command / by hand, command", f"{ratio:.2f}", ratio, 1.3, "x"),
+        Row("vru update --watch 0, command / by hand with up --wait, command", f"{waiting:.2f}"),
     ]
     rows += [
         Row(
