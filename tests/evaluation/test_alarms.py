@@ -1,12 +1,12 @@
 from tests.evaluation.truths import box, detection, frames, truth
 
 from vru.domain import Detection, VruClass
-from vru.evaluation.alarms import FalseAlarm, false_alarms
-from vru.evaluation.matching import match
+from vru.evaluation import EvaluationSettings, evaluate
+from vru.evaluation.alarms import FalseAlarm
 
 
 def alarms(detections: list[Detection], stride: int = 1) -> list[FalseAlarm]:
-    return false_alarms(match(truth(), detections, frames(60, stride), 0.5), 0.5, 0.3)
+    return list(evaluate(truth(), detections, frames(60, stride), EvaluationSettings(resamples=100)).overall.alarms)
 
 
 def test_false_positives_that_follow_each_other_are_one_alarm() -> None:

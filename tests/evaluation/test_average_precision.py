@@ -12,7 +12,7 @@ from tests.evaluation.strategies import Case, cases
 
 from vru.domain import Detection, VruClass, iou
 from vru.evaluation import EvaluationSettings, evaluate
-from vru.evaluation.average_precision import average_precision
+from vru.evaluation.average_precision import Ranked, average_precision
 
 FAST = EvaluationSettings(resamples=100)
 
@@ -150,3 +150,21 @@ def test_it_stays_within_bounds_and_below_the_recall(hits: list[bool], more: int
     else:
         assert value is not None
         assert 0 <= value <= (np.floor(100 * found.sum() / total + 1e-9) + 1) / 101 + 1e-12
+
+
+@given(
+    found=st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=40),
+    weights=st.lists(st.integers(0, 3), min_size=6, max_size=6),
+    missed=st.integers(0, 5),
+    block=st.integers(1, 50),
+)
+def test_block_by_block_it_is_the_same(
+    found: list[tuple[bool, int]], weights: list[int], missed: int, block: int
+) -> None:
+    hit, unit = np.array([one for one, _ in found], dtype=bool), np.array([of for _, of in found], dtype=np.int32)
+    drawn = np.array(weights, dtype=np.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vru.evaluation.average_precision._BLOCK", block)
+        truths = float(drawn[unit][hit].sum() + missed)
+        ours = Ranked.of(hit, unit, 6).average_precision(drawn, truths)
+    assert ours == average_precision(np.where(hit, drawn[unit], 0), np.where(hit, 0, drawn[unit]), truths)

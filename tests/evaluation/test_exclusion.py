@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tests.evaluation.truths import box, detection, frames, perfect, track, truth
 
 from vru.evaluation import EvaluationSettings, evaluate
-from vru.evaluation.exclusion import before_gaps, without
+from vru.evaluation.frames import Frames
 from vru.evaluation.measuring import clips
 
 GAP = ((30, 39),)
@@ -47,14 +47,14 @@ def test_all_clips_last_as_long_as_the_frames_that_are_left(
     stride: int, parts: list[tuple[int, int]], seconds: float
 ) -> None:
     excluded = [(first, first + length) for first, length in parts]
-    people, left = without(truth(track(1, 0, 199), count=200), frames(200, stride), excluded)
+    left = Frames.of(frames(200, stride), excluded)
+    people = left.outside(truth(track(1, 0, 199), count=200))
     gone = {index for first, last in excluded for index in range(first, last + 1)}
-    assert set(left) == set(range(0, 200, stride)) - gone
+    assert set(left.indices.tolist()) == set(range(0, 200, stride)) - gone
     assert not {owned.frame_index for _, owned in people.boxes()} & gone
     if len(left) < 2 or any(first % stride or (last + 1) % stride for first, last in excluded):
         return
     # Parts as a run has them, cut at evaluated frames: each frame that is left lasts one stride, if most do.
-    gaps = before_gaps(left, excluded)
-    if len(gaps) * 2 < len(left) - 1:
-        _, minutes = clips(left, seconds, excluded)
+    if len(left.gaps) * 2 < len(left) - 1:
+        _, minutes = clips(left, seconds)
         assert np.isclose(minutes.sum() * 60, len(left) * stride / 10)

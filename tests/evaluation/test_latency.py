@@ -4,13 +4,13 @@ from hypothesis import strategies as st
 from tests.evaluation.truths import detection, frames, perfect, track, truth
 
 from vru.domain import Detection, GroundTruth, VruClass
-from vru.evaluation.latency import Outcome, TrackOutcome, latency_quantile, track_outcomes
-from vru.evaluation.matching import match
+from vru.evaluation import EvaluationSettings, evaluate
+from vru.evaluation.latency import Outcome, TrackOutcome, latency_quantile
 
 
 def run(ground_truth: GroundTruth, detections: list[Detection], stride: int = 1, count: int = 100):
-    evaluated = frames(count, stride)
-    return track_outcomes(ground_truth, match(ground_truth, detections, evaluated, 0.5), evaluated, 0.5)
+    overall = evaluate(ground_truth, detections, frames(count, stride), EvaluationSettings(resamples=100)).overall
+    return list(overall.tracks), list(overall.not_evaluated)
 
 
 def made(observed: float, outcome: Outcome = Outcome.DETECTED) -> TrackOutcome:

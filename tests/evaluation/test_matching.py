@@ -4,16 +4,17 @@ from tests.evaluation.strategies import Case, cases
 from tests.evaluation.truths import box, detection, frames, track, truth
 
 from vru.domain import Box, VruClass, iou
+from vru.evaluation.frames import Frames
 from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, overlaps
 
 
 def outcomes(ground_truth, detections, evaluated=None, threshold=0.5) -> list[int]:
-    return match(ground_truth, detections, evaluated or frames(20), threshold).outcome.tolist()
+    return match(ground_truth, detections, Frames.of(evaluated or frames(20)), threshold).outcome.tolist()
 
 
 def test_the_surest_detection_takes_the_box_and_the_next_is_a_false_positive() -> None:
     found = [detection(3, score=0.6), detection(3, box(11), score=0.9)]
-    result = match(truth(track(1, 0, 9)), found, frames(20), 0.5)
+    result = match(truth(track(1, 0, 9)), found, Frames.of(frames(20)), 0.5)
     assert result.score.tolist() == [0.9, 0.6]
     assert result.outcome.tolist() == [TRUE_POSITIVE, FALSE_POSITIVE]
 
@@ -60,8 +61,8 @@ def test_overlaps_are_the_domains_iou(case: Case) -> None:
 @given(case=cases())
 @settings(deadline=None)
 def test_detections_below_a_threshold_do_not_change_the_matches_above_it(case: Case) -> None:
-    everything = match(case.truth, case.detections, case.frames, 0.5)
-    sure = match(case.truth, [d for d in case.detections if d.score >= 0.5], case.frames, 0.5)
+    everything = match(case.truth, case.detections, Frames.of(case.frames), 0.5)
+    sure = match(case.truth, [d for d in case.detections if d.score >= 0.5], Frames.of(case.frames), 0.5)
     kept = everything.score >= 0.5
     assert everything.outcome[kept].tolist() == sure.outcome.tolist()
     assert everything.track[kept].tolist() == sure.track.tolist()
@@ -70,9 +71,16 @@ def test_detections_below_a_threshold_do_not_change_the_matches_above_it(case: C
 @given(case=cases())
 @settings(deadline=None)
 def test_no_truth_box_is_found_twice_and_nothing_is_found_elsewhere(case: Case) -> None:
-    result = match(case.truth, case.detections, case.frames, 0.5)
+    result = match(case.truth, case.detections, Frames.of(case.frames), 0.5)
     hit = result.outcome == TRUE_POSITIVE
     pairs = list(zip(result.frame[hit].tolist(), result.track[hit].tolist(), strict=True))
     assert len(pairs) == len(set(pairs))
-    assert set(pairs) <= set(zip(result.truth_frame.tolist(), result.truth_track.tolist(), strict=True))
+    place = {index: at for at, index in enumerate(sorted(case.frames))}
+    counted = {
+        (place.get(box.frame_index), number)
+        for number, whole in enumerate(case.truth.tracks)
+        for box in whole.boxes
+        if not box.ignore
+    }
+    assert set(pairs) <= counted
     assert len(result.outcome) == len(case.detections)

@@ -1,6 +1,7 @@
 """Camera runs done by real workers: signals against ground truth in time, from the request to the evidence."""
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import random
@@ -10,18 +11,24 @@ from functools import partial
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.validation_engine.conftest import Rows, StartWorker, Stored
 
 from vru.cli import main
-from vru.domain import RunState
+from vru.domain import Box, GroundTruth, RunState, Track, TruthBox, VruClass
+from vru.evaluation.camera import RoadUsers
 from vru.reports.evidence import MARKERS, METRICS, SIGNALS, VERDICT, read_file, read_json, verify
 from vru.scenes import ground_truth, scene
 from vru.service.database.sessions import Database
 from vru.service.database.tables import GroundTruthSet, Project, SignalRecording
+from vru.service.schemas import CameraRunSettings
 from vru.service.settings import ServiceSettings
+from vru.validation_engine.camera_runs import outline
 
 OFFSET_NS = 81_000_000_000
 CRITERIA: list[dict[str, object]] = [
@@ -348,3 +355,24 @@ async def test_unapproved_truth_is_marked(
     assert run["metrics"]["ground_truth_approved"] is False
     assert all(row["reason"].endswith("The ground truth is not approved.") for row in run["verdict_reasons"])
     assert run["settings"] == {"early_ms": 1000, "seed": 0} | settings
+
+
+@given(
+    boxes=st.lists(st.tuples(st.booleans(), st.sampled_from([20.0, 50.0, 80.0])), min_size=1, max_size=8),
+    begin=st.sampled_from(["visible", "reasonable"]),
+)
+def test_an_outline_says_as_much_as_the_whole_track(boxes: list[tuple[bool, float]], begin: str) -> None:
+    shown = [
+        TruthBox(frame, frame / 10, Box(0, 0, 30, height), ignore=ignore)
+        for frame, (ignore, height) in enumerate(boxes)
+    ]
+    whole = Track(1, VruClass.PEDESTRIAN, tuple(shown))
+    settings = CameraRunSettings.model_validate({"start": begin})
+    height = settings.reasonable_height if begin == "reasonable" else None
+    short = outline(whole, settings)
+    assert len(short.boxes) <= 4
+    for column in dataclasses.fields(RoadUsers):
+        ours, its = (
+            getattr(RoadUsers.of(GroundTruth(9, 9, 9, (track,)), height), column.name) for track in (short, whole)
+        )
+        assert np.array_equal(ours, its, equal_nan=True)

@@ -6,7 +6,8 @@
 What each figure means, with formula, unit and source: ``docs/measuring.md``.
 """
 
-from vru.evaluation.evaluate import Evaluation, SliceEvaluation, check_independent, evaluate
+from vru.evaluation.evaluate import Evaluation, Evaluator, Roster, SliceEvaluation, check_independent, evaluate
+from vru.evaluation.frames import Frames
 from vru.evaluation.judging import check_criteria, judge
 from vru.evaluation.latency import Outcome, TrackOutcome
 from vru.evaluation.measuring import METRICS
@@ -18,7 +19,10 @@ __all__ = [
     "SLICES",
     "Evaluation",
     "EvaluationSettings",
+    "Evaluator",
+    "Frames",
     "Outcome",
+    "Roster",
     "SliceEvaluation",
     "TrackOutcome",
     "check_criteria",

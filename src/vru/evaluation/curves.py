@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from vru.evaluation.latency import Outcome, TrackOutcome
-from vru.evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE, Matches
+from vru.evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE
 from vru.evaluation.miss_rate import miss_rate
 from vru.evaluation.outcomes import Outcomes
-from vru.evaluation.tables import Bools, Floats
+from vru.evaluation.tables import Bools, Floats, Ints
+from vru.evaluation.tally import Tally
 
 # A curve is drawn a few hundred pixels wide: more points would only make the report large.
 MOST_POINTS = 200
@@ -39,13 +40,13 @@ def data_set_curves(outcomes: Outcomes, view: int, overlap: int, *, miss_rates: 
     found = []
     for series, label in lines:
         mine = slice(None) if label is None else outcomes.of_label(label)
-        kept, outcome = outcomes.kept[mine], outcomes.outcome[view, overlap, mine]
+        score, outcome = data.found.score[outcomes.kept[mine]], outcomes.outcome[view, overlap, mine]
         truth = outcomes.counted_truth(view)
         if label is not None:
             truth = truth & (data.truth.label == label)
-        curve = _precision_recall(
-            series, outcome == TRUE_POSITIVE, outcome == FALSE_POSITIVE, data.found.score[kept], int(truth.sum())
-        )
+        counted = (outcome == TRUE_POSITIVE) | (outcome == FALSE_POSITIVE)
+        order = np.argsort(-score[counted], kind="stable")
+        curve = _precision_recall(series, outcome[counted][order] == TRUE_POSITIVE, int(truth.sum()))
         found += [curve] if curve else []
     for series, label in lines if miss_rates else ():
         if label is None:
@@ -56,15 +57,15 @@ def data_set_curves(outcomes: Outcomes, view: int, overlap: int, *, miss_rates: 
     return tuple(found)
 
 
-def video_curves(matches: Matches, tracks: Sequence[TrackOutcome], frames: int) -> tuple[Curve, ...]:
+def video_curves(tally: Tally, tracks: Sequence[TrackOutcome], frames: int) -> tuple[Curve, ...]:
     """The curves of one video with ``frames`` evaluated frames, all classes together."""
-    hit, wrong = matches.outcome == TRUE_POSITIVE, matches.outcome == FALSE_POSITIVE
-    truths = len(matches.truth_frame)
-    found = [_precision_recall("all", hit, wrong, matches.score, truths)]
-    order = np.argsort(-matches.score, kind="stable")
-    if truths and len(order) and frames:
-        fppi, missed = np.cumsum(wrong[order]) / frames, 1 - np.cumsum(hit[order]) / truths
-        found.append(Curve(MISS_RATE, "all", _thinned(fppi, missed)))
+    hit, counted = tally.hit, tally.counted
+    truths = sum(track.boxes for track in tracks)
+    found = [_precision_recall("all", hit[counted], truths)]
+    if truths and len(hit) and frames:
+        places = _places(len(hit))
+        hits = _so_far(hit, places)
+        found.append(Curve(MISS_RATE, "all", _rounded((_so_far(counted, places) - hits) / frames, 1 - hits / truths)))
     found.append(detected_in_time(tracks))
     return tuple(curve for curve in found if curve)
 
@@ -92,17 +93,29 @@ def detected_in_time(tracks: Sequence[TrackOutcome]) -> Curve | None:
     return Curve(DETECTED_IN_TIME, "all", _thinned(table[:, 0], table[:, 1]))
 
 
-def _precision_recall(series: str, hit: Bools, wrong: Bools, score: Floats, truths: int) -> Curve | None:
-    """After each detection by falling score; those that do not count are left out."""
-    counted = np.asarray(hit | wrong)
-    if not truths or not counted.any():
+def _precision_recall(series: str, hit: Bools, truths: int) -> Curve | None:
+    """After each detection that counts, which come by falling score."""
+    if not truths or not len(hit):
         return None
-    order = np.argsort(-score[counted], kind="stable")
-    hits, wrongs = np.cumsum(hit[counted][order]), np.cumsum(wrong[counted][order])
-    return Curve(PRECISION_RECALL, series, _thinned(hits / truths, hits / (hits + wrongs)))
+    places = _places(len(hit))
+    hits = _so_far(hit, places)
+    return Curve(PRECISION_RECALL, series, _rounded(hits / truths, hits / (places + 1)))
+
+
+def _places(count: int) -> Ints:
+    """At most ``MOST_POINTS`` of so many points, evenly chosen, the first and the last always."""
+    return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(np.int64))
+
+
+def _so_far(flags: Bools, places: Ints) -> Ints:
+    """How many flags are set up to each of the ``places`` and in it; the last place is the last flag's."""
+    return np.cumsum(np.add.reduceat(flags, np.concatenate([[0], places[:-1] + 1]), dtype=np.int64))
 
 
 def _thinned(x: Floats, y: Floats) -> tuple[tuple[float, float], ...]:
-    """At most ``MOST_POINTS`` points, evenly chosen, the first and the last always."""
-    chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).round().astype(int))
-    return tuple((round(float(a), 6), round(float(b), 6)) for a, b in zip(x[chosen], y[chosen], strict=True))
+    chosen = _places(len(x))
+    return _rounded(x[chosen], y[chosen])
+
+
+def _rounded(x: Floats, y: Floats) -> tuple[tuple[float, float], ...]:
+    return tuple((round(float(a), 6), round(float(b), 6)) for a, b in zip(x, y, strict=True))

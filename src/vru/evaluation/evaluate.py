@@ -3,24 +3,29 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vru.domain import Box, Detection, GroundTruth, Measurement, VruError
-from vru.evaluation.alarms import FalseAlarm, false_alarms
+from vru.domain import Box, Detection, GroundTruth, Measurement, VruClass, VruError
+from vru.evaluation.alarms import AlarmLinker, Alarms, FalseAlarm
 from vru.evaluation.curves import Curve, video_curves
 from vru.evaluation.estimates import Estimate
-from vru.evaluation.exclusion import before_gaps, without
-from vru.evaluation.latency import TrackOutcome, detection_curve, track_outcomes
-from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match
-from vru.evaluation.measuring import METRICS, Sample
+from vru.evaluation.frames import Frames
+from vru.evaluation.latency import TrackLog, TrackOutcome, detection_curve
+from vru.evaluation.matching import CLASSES, FALSE_POSITIVE, IGNORED, Ints, Matches, match
+from vru.evaluation.measuring import METRICS, Sample, clips
 from vru.evaluation.settings import EvaluationSettings
-from vru.evaluation.slices import ALL, Sliced, check_slices, take
+from vru.evaluation.sightings import sightings
+from vru.evaluation.slices import ALL, Sliced, check_slices, class_of, take
 from vru.evaluation.survival import SurvivalCurve
-from vru.evaluation.visibility import TrackTiming, track_timings
+from vru.evaluation.tally import Scores, Tally, TallyLog
+from vru.evaluation.visibility import TimingLog, TrackTiming
 
 # Truth and detections of one frame must carry the same media time, to within rounding.
 _SAME_TIME_S = 0.002
+_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class SliceEvaluation:
     true_positives: int
     false_positives: int | None
     false_negatives: int
-    alarms: tuple[FalseAlarm, ...]
+    alarms: Sequence[FalseAlarm]
     curves: tuple[Curve, ...] = ()
 
     def survival(self) -> SurvivalCurve:
@@ -120,6 +125,22 @@ def check_independent(source: str, model: str | None) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """A ground truth without its boxes: id and class of its ``tracks``, in its order, and where it is from."""
+
+    tracks: tuple[tuple[int, VruClass], ...]
+    source: str
+    approved_by: str | None
+
+    @classmethod
+    def of(cls, truth: GroundTruth) -> "Roster":
+        """That of a whole ground truth."""
+        return cls(
+            tuple((track.track_id, track.road_user) for track in truth.tracks), truth.source, truth.approved_by
+        )  # fmt: skip
+
+
 def evaluate(
     ground_truth: GroundTruth,
     detections: Sequence[Detection],
@@ -136,90 +157,212 @@ def evaluate(
             not rise, or disagree with those of the truth or the detections; two tracks share an id; a detection lies in
             a frame that was not evaluated; a score is not a number; a slice does not exist.
     """
-    settings = settings or EvaluationSettings()
-    check_independent(ground_truth.source, settings.model)
-    check_slices(settings.slices)
-    frames = dict(sorted(evaluated_frames.items()))
-    if settings.excluded:
-        ground_truth, frames = without(ground_truth, frames, settings.excluded)
-    _check_times(ground_truth, detections, frames)
-    ids = [track.track_id for track in ground_truth.tracks]
-    if len(set(ids)) < len(ids):
-        raise VruError("Two tracks of the ground truth have the same id.", "Give each track its own.")
-    names = dict.fromkeys((ALL, *settings.slices))
-    slices = {name: _evaluate_slice(name, ground_truth, detections, frames, settings) for name in names}
-    return Evaluation(
-        slices=slices,
-        settings=settings,
-        approved=ground_truth.approved_by is not None,
-        frames=len(frames),
-        notes=tuple(_notes(ground_truth, slices[ALL])),
-    )
+    evaluator = Evaluator(Roster.of(ground_truth), Frames.of(evaluated_frames), settings or EvaluationSettings())
+    evaluator.add(ground_truth, detections)
+    return evaluator.result()
 
 
-def _check_times(truth: GroundTruth, detections: Sequence[Detection], frames: Mapping[int, float]) -> None:
-    if not frames:
+class Evaluator:
+    """Compares detections with ground truth as ``evaluate`` does, piece by piece of a video, and equal to it.
+
+    A piece is a run of frames: the truth cut to it (the roster's tracks, in the roster's order, each with its boxes
+    there) and all detections in it. Pieces come in the order of the video, in any size, and together hold everything.
+    What is kept between them does not depend on their size: a few numbers a track, 13 bytes a detection and 4 for each
+    slice by size or occlusion, 9 bytes a false alarm, and 20 bytes a frame. Classes are read off "all", because
+    matching respects class.
+    """
+
+    def __init__(self, roster: Roster, frames: Frames, settings: EvaluationSettings) -> None:
+        """Begin, with the evaluated ``frames`` of the whole video.
+
+        Raises:
+            VruError: as in ``evaluate``, for what is wrong with these.
+        """
+        check_independent(roster.source, settings.model)
+        check_slices(settings.slices)
+        self._roster, self._settings = roster, settings
+        self._frames = frames.without(settings.excluded)
+        _check_rising(self._frames)
+        if len({track_id for track_id, _ in roster.tracks}) < len(roster.tracks):
+            raise VruError("Two tracks of the ground truth have the same id.", "Give each track its own.")
+        self._clip_of_frame, self._clip_minutes = clips(self._frames, settings.clip_seconds)
+        self._names = tuple(dict.fromkeys((ALL, *settings.slices)))
+        self._scores = Scores()
+        self._logs = {
+            name: _SliceLog(name, roster, self._frames, self._clip_of_frame, len(self._clip_minutes), settings)
+            for name in self._names
+            if class_of(name) is None
+        }
+        # Index of the first frame of the video that has not been seen.
+        self._next = 0
+
+    def add(self, truth: GroundTruth, detections: Sequence[Detection]) -> None:
+        """The next piece.
+
+        Raises:
+            VruError: as in ``evaluate``; or the piece begins before the end of one that was added before.
+        """
+        truth = self._frames.outside(truth)
+        indices = [box.frame_index for _, box in truth.boxes()] + [found.frame_index for found in detections]
+        if indices and min(indices) < self._next:
+            raise VruError(f"Frame {min(indices)} comes after frame {self._next - 1}.", "Add pieces in order of time.")
+        _check_times(truth, detections, self._frames)
+        matches = [log.add(truth, detections) for log in self._logs.values()]
+        # All match the same detections, in the same order.
+        self._scores.add(matches[0])
+        self._next = max(indices, default=self._next - 1) + 1
+
+    def result(self) -> Evaluation:
+        """Everything that was measured; nothing can be added after it."""
+        order, classes = self._scores.ranked()
+        found = {}
+        for name in list(self._logs):
+            # One after the other lets go of what it holds.
+            whole = self._logs.pop(name).logged(order, classes)
+            found[name] = self._measured(name, whole)
+            for part in self._names if name == ALL else ():
+                if (road_user := class_of(part)) is not None:
+                    found[part] = self._measured(part, whole.only(road_user))
+        slices = {name: found[name] for name in self._names}
+        return Evaluation(
+            slices=slices,
+            settings=self._settings,
+            approved=self._roster.approved_by is not None,
+            frames=len(self._frames),
+            notes=tuple(_notes(self._roster, slices[ALL])),
+        )
+
+    def _measured(self, name: str, logged: "_Logged") -> SliceEvaluation:
+        sample = Sample(logged.tally, logged.outcomes, self._frames, self._clip_minutes, self._settings)
+        estimates = sample.estimates(
+            logged.alarms,
+            self._clip_of_frame,
+            tuple(logged.timings.values()),
+            not_evaluated=len(logged.not_evaluated),
+            false_positives_known=logged.known,
+        )
+        tracks = tuple(logged.outcomes.values())
+        hits = sum(track.hits for track in tracks)
+        return SliceEvaluation(
+            name=name,
+            estimates=estimates,
+            tracks=tracks,
+            timings=tuple(logged.timings.values()),
+            not_evaluated=tuple(logged.not_evaluated.values()),
+            true_positives=hits,
+            false_positives=int(logged.tally.wrong_in.sum()) if logged.known else None,
+            false_negatives=sum(track.boxes for track in tracks) - hits,
+            alarms=logged.alarms,
+            curves=video_curves(logged.tally, tracks, len(self._frames)) if name == ALL else (),
+        )
+
+
+def _check_rising(frames: Frames) -> None:
+    if not len(frames):
         raise VruError("No frame was evaluated.", "Evaluate at least one frame of the video.")
-    times = np.fromiter(frames.values(), dtype=np.float64, count=len(frames))
-    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+    if not np.isfinite(frames.times).all() or (np.diff(frames.times) <= 0).any():
         raise VruError("The times of the evaluated frames do not rise.", "Use each frame's presentation time.")
-    for track, box in truth.boxes():
-        if box.frame_index in frames and abs(box.time_s - frames[box.frame_index]) > _SAME_TIME_S:
+
+
+def _check_times(truth: GroundTruth, detections: Sequence[Detection], frames: Frames) -> None:
+    owned = list(truth.boxes())
+    found = frames.positions(np.array([box.frame_index for _, box in owned], dtype=np.int64))
+    for (track, box), position in zip(owned, found.tolist(), strict=True):
+        if position >= 0 and abs(box.time_s - frames.times[position]) > _SAME_TIME_S:
             raise VruError(
                 f"Track {track.track_id} has frame {box.frame_index} at {box.time_s:.4f} s, the video has it at "
-                f"{frames[box.frame_index]:.4f} s.",
+                f"{frames.times[position]:.4f} s.",
                 "Both must be media time, on one clock.",
             )
-    for detection in detections:
+    found = frames.positions(np.array([detection.frame_index for detection in detections], dtype=np.int64))
+    for detection, position in zip(detections, found.tolist(), strict=True):
         index = detection.frame_index
-        if index not in frames:
+        if position < 0:
             raise VruError(f"A detection lies in frame {index}, which was not evaluated.")
         if not math.isfinite(detection.score):
             raise VruError(f"A detection in frame {index} has a score that is not a finite number.")
-        if abs(detection.time_s - frames[index]) > _SAME_TIME_S:
+        if abs(detection.time_s - frames.times[position]) > _SAME_TIME_S:
             raise VruError(
-                f"A detection has frame {index} at {detection.time_s:.4f} s, the video has it at {frames[index]:.4f} s."
+                f"A detection has frame {index} at {detection.time_s:.4f} s, the video has it at "
+                f"{frames.times[position]:.4f} s."
             )
 
 
-def _evaluate_slice(
-    name: str,
-    truth: GroundTruth,
-    detections: Sequence[Detection],
-    frames: Mapping[int, float],
-    settings: EvaluationSettings,
-) -> SliceEvaluation:
-    sliced = take(name, truth, detections)
-    matches = match(sliced.truth, sliced.detections, frames, settings.iou_threshold)
-    matches = replace(matches, outcome=_excuse_outside(sliced, matches.outcome, matches.boxes))
-    outcomes, not_evaluated = track_outcomes(sliced.truth, matches, frames, settings.score_threshold)
-    timings = track_timings(
-        sliced.truth, matches, frames, settings.score_threshold, settings.reasonable_height
-    )  # fmt: skip
-    number_of = {track.track_id: number for number, track in enumerate(sliced.truth.tracks)}
-    known = sliced.in_slice is not None
-    gaps = before_gaps(frames, settings.excluded).tolist()
-    alarms = false_alarms(matches, settings.score_threshold, settings.alarm_link_iou, gaps) if known else []
-    sample = Sample(matches, outcomes, [number_of[track.track_id] for track in outcomes], frames, settings)
-    counted = matches.outcome[matches.score >= settings.score_threshold]
-    hits = int((counted == TRUE_POSITIVE).sum())
-    return SliceEvaluation(
-        name=name,
-        estimates=sample.estimates(alarms, timings, not_evaluated=len(not_evaluated), false_positives_known=known),
-        tracks=tuple(outcomes),
-        timings=tuple(timings),
-        not_evaluated=tuple(not_evaluated),
-        true_positives=hits,
-        false_positives=int((counted == FALSE_POSITIVE).sum()) if known else None,
-        false_negatives=len(matches.truth_frame) - hits,
-        alarms=tuple(alarms),
-        curves=video_curves(matches, outcomes, len(frames)) if name == ALL else (),
-    )
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    """What one slice has kept of the whole video. Tracks have the numbers of the roster; ``not_evaluated`` are ids.
+
+    ``known`` is whether false positives can be told for the slice.
+    """
+
+    tally: Tally
+    outcomes: Mapping[int, TrackOutcome]
+    not_evaluated: Mapping[int, int]
+    timings: Mapping[int, TrackTiming]
+    alarms: Alarms
+    known: bool
+    classes: Sequence[VruClass]
+
+    def only(self, road_user: VruClass) -> "_Logged":
+        """One class of it."""
+
+        def mine(tracks: Mapping[int, _Kept]) -> dict[int, _Kept]:
+            return {number: kept for number, kept in tracks.items() if self.classes[number] == road_user}
+
+        number = CLASSES.index(road_user)
+        return replace(
+            self,
+            tally=self.tally.only(number),
+            outcomes=mine(self.outcomes),
+            not_evaluated=mine(self.not_evaluated),
+            timings=mine(self.timings),
+            alarms=self.alarms.only(number),
+        )
 
 
-def _excuse_outside(
-    sliced: Sliced, outcome: np.typing.NDArray[np.int64], boxes: np.typing.NDArray[np.float64]
-) -> np.typing.NDArray[np.int64]:
+class _SliceLog:
+    """What one slice keeps of the pieces."""
+
+    def __init__(
+        self,
+        name: str,
+        roster: Roster,
+        frames: Frames,
+        clip_of_frame: NDArray[np.int32],
+        clips: int,
+        settings: EvaluationSettings,
+    ) -> None:
+        self._name, self._frames, self._settings = name, frames, settings
+        self._numbers = {track_id: number for number, (track_id, _) in enumerate(roster.tracks)}
+        self._classes = [road_user for _, road_user in roster.tracks]
+        self._known = take(name, GroundTruth(0, 0, 0, ()), ()).in_slice is not None
+        self._tracks, self._timings = TrackLog(frames), TimingLog(frames, settings.reasonable_height)
+        self._tally = TallyLog(clip_of_frame, clips, settings.score_threshold)
+        self._alarms = AlarmLinker(settings.score_threshold, settings.alarm_link_iou, frames.gaps.tolist())
+
+    def add(self, truth: GroundTruth, detections: Sequence[Detection]) -> Matches:
+        """The next piece; its matches."""
+        sliced = take(self._name, truth, detections)
+        matches = match(sliced.truth, sliced.detections, self._frames, self._settings.iou_threshold)
+        matches = replace(matches, outcome=_excuse_outside(sliced, matches.outcome, matches.boxes))
+        tracks = [self._numbers[track.track_id] for track in sliced.truth.tracks]
+        seen = sightings(sliced.truth, matches, self._frames, self._settings.score_threshold)
+        for number, track, boxes in zip(tracks, sliced.truth.tracks, seen, strict=True):
+            self._tracks.add(number, track, boxes)
+            self._timings.add(number, track, boxes)
+        self._tally.add(matches, np.array(tracks, dtype=np.int64))
+        if self._known:
+            self._alarms.add(matches)
+        return matches
+
+    def logged(self, order: Ints, classes: NDArray[np.int8]) -> _Logged:
+        """All of it, with the order and classes of the detections. Nothing can be added after it."""
+        outcomes, unseen = self._tracks.outcomes()
+        tally, timings = self._tally.tally(order, classes), self._timings.timings()
+        return _Logged(tally, outcomes, unseen, timings, self._alarms.alarms, self._known, self._classes)
+
+
+def _excuse_outside(sliced: Sliced, outcome: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray[np.int64]:
     """False positives outside the slice do not count for it."""
     if sliced.in_slice is None:
         return outcome
@@ -230,9 +373,9 @@ def _excuse_outside(
     return excused
 
 
-def _notes(truth: GroundTruth, overall: SliceEvaluation) -> list[str]:
+def _notes(roster: Roster, overall: SliceEvaluation) -> list[str]:
     notes = []
-    if truth.approved_by is None:
+    if roster.approved_by is None:
         notes.append("The ground truth is not approved: no person has vouched for it.")
     resolution = overall.estimates["latency_resolution_ms"].value
     if resolution is not None:

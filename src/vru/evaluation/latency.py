@@ -1,13 +1,12 @@
 """How soon a road user is detected after becoming visible, with misses censored and never left out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
-from vru.domain import GroundTruth, VruClass
-from vru.evaluation.matching import TRUE_POSITIVE, Matches
+from vru.domain import Track, VruClass
+from vru.evaluation.frames import Frames
+from vru.evaluation.sightings import Sighting
 from vru.evaluation.survival import SurvivalCurve, with_misses
 
 
@@ -41,53 +40,69 @@ class TrackOutcome:
     hits: int
 
 
-def track_outcomes(
-    truth: GroundTruth, matches: Matches, frames: Mapping[int, float], score_threshold: float
-) -> tuple[list[TrackOutcome], list[int]]:
-    """What became of each track, and the ids of the tracks that no evaluated frame shows.
+@dataclass(slots=True)
+class _Track:
+    """What is known so far of one track: media seconds, and the position of the first frame in which it was found."""
+
+    track_id: int
+    road_user: VruClass
+    start_s: float
+    end_s: float
+    first_hit: int | None = None
+    boxes: int = 0
+    hits: int = 0
+
+
+class TrackLog:
+    """What becomes of each track, piece by piece of the video. It holds a few numbers a track.
 
     The clock starts at the track's first box that counts, whether or not that frame was evaluated, and stops at the
     first evaluated frame in which the track is matched. So the latency is never too short; it is too long by at most
     the time between two evaluated frames. Tracks that consist of ignored boxes alone are left out altogether.
     """
-    times = list(frames.values())
-    hit = (matches.outcome == TRUE_POSITIVE) & (matches.score >= score_threshold)
-    hits_per_track = np.bincount(matches.track[hit], minlength=len(truth.tracks))
-    boxes_per_track = np.bincount(matches.truth_track, minlength=len(truth.tracks))
-    first_hit: dict[int, int] = {}
-    for track_number, frame in zip(matches.track[hit].tolist(), matches.frame[hit].tolist(), strict=True):
-        first_hit[track_number] = min(first_hit.get(track_number, frame), frame)
 
-    outcomes, unseen = [], []
-    for number, track in enumerate(truth.tracks):
-        counted = [box for box in track.boxes if not box.ignore]
-        if not counted:
-            continue
-        if not boxes_per_track[number]:
-            unseen.append(track.track_id)
-            continue
-        start, end = counted[0].time_s, counted[-1].time_s
-        detected = times[first_hit[number]] if number in first_hit else None
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._tracks: dict[int, _Track] = {}
+
+    def add(self, number: int, track: Track, seen: Sequence[Sighting]) -> None:
+        """More of the track with this ``number``: a ``track`` cut to a piece that follows those before."""
+        if not seen:
+            return
+        known = self._tracks.setdefault(number, _Track(track.track_id, track.road_user, seen[0].time_s, seen[0].time_s))
+        known.end_s = seen[-1].time_s
+        for sighting in seen:
+            known.boxes += sighting.evaluated
+            known.hits += sighting.hit
+            if sighting.hit and known.first_hit is None:
+                known.first_hit = sighting.before
+
+    def outcomes(self) -> tuple[dict[int, TrackOutcome], dict[int, int]]:
+        """What became of each track, and the ids of the tracks that no evaluated frame shows; by number, rising."""
+        known = sorted(self._tracks.items())
+        unseen = {number: track.track_id for number, track in known if not track.boxes}
+        return {number: self._outcome(track) for number, track in known if track.boxes}, unseen
+
+    def _outcome(self, track: _Track) -> TrackOutcome:
+        last = float(self._frames.times[-1])
+        detected = None if track.first_hit is None else float(self._frames.times[track.first_hit])
         if detected is not None:
-            outcome, observed = Outcome.DETECTED, detected - start
+            outcome, observed = Outcome.DETECTED, detected - track.start_s
         else:
-            outcome = Outcome.CUT_SHORT if end >= times[-1] else Outcome.MISSED
-            observed = min(end, times[-1]) - start
-        outcomes.append(
-            TrackOutcome(
-                track_id=track.track_id,
-                road_user=track.road_user,
-                first_visible_s=start,
-                last_visible_s=end,
-                first_detected_s=detected,
-                latency_ms=None if detected is None else observed * 1000,
-                observed_ms=observed * 1000,
-                outcome=outcome,
-                boxes=int(boxes_per_track[number]),
-                hits=int(hits_per_track[number]),
-            )
+            outcome = Outcome.CUT_SHORT if track.end_s >= last else Outcome.MISSED
+            observed = min(track.end_s, last) - track.start_s
+        return TrackOutcome(
+            track_id=track.track_id,
+            road_user=track.road_user,
+            first_visible_s=track.start_s,
+            last_visible_s=track.end_s,
+            first_detected_s=detected,
+            latency_ms=None if detected is None else observed * 1000,
+            observed_ms=observed * 1000,
+            outcome=outcome,
+            boxes=track.boxes,
+            hits=track.hits,
         )
-    return outcomes, unseen
 
 
 def detection_curve(tracks: Sequence[TrackOutcome]) -> SurvivalCurve:

@@ -2,13 +2,14 @@
 
 from array import array
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vru.domain import Detection, GroundTruth, TruthBox, VruClass
+from vru.evaluation.frames import Frames
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,12 +24,12 @@ _NUMBER = {road_user: number for number, road_user in enumerate(CLASSES)}
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """All detections with what became of them, and all truth boxes that count.
+    """All detections with what became of them.
 
     Arrays of one entry per detection, ordered by frame, class, then falling score: ``frame`` (position among the
     evaluated frames), ``road_user`` (position in ``CLASSES``), ``score``, ``outcome`` (TRUE_POSITIVE, FALSE_POSITIVE or
     IGNORED), ``track`` (position in the ground truth's tracks, -1 without a match), ``boxes`` (n x 4: x, y, width,
-    height). Arrays of one entry per counted truth box: ``truth_frame``, ``truth_track``.
+    height).
 
     Greedy matching by falling score has a property that everything here relies on: the matches of the detections at
     or above a threshold are the same whether or not the detections below it take part.
@@ -40,8 +41,6 @@ class Matches:
     outcome: Ints
     track: Ints
     boxes: Floats
-    truth_frame: Ints
-    truth_track: Ints
 
 
 def overlaps(detections: Floats, truths: Floats, ignore: NDArray[np.bool_]) -> Floats:
@@ -92,21 +91,21 @@ def match_frame(
     return outcomes, taken
 
 
-def match(
-    truth: GroundTruth, detections: Sequence[Detection], frames: Mapping[int, float], iou_threshold: float
-) -> Matches:
-    """Match all ``detections`` with ``truth`` in the evaluated ``frames`` (frame index to seconds, rising)."""
-    position = {index: number for number, index in enumerate(frames)}
+def match(truth: GroundTruth, detections: Sequence[Detection], frames: Frames, iou_threshold: float) -> Matches:
+    """Match ``detections`` with ``truth`` in the evaluated ``frames``.
+
+    A frame's matches depend on that frame alone, so a long video may be matched piece by piece.
+    """
+    shown = np.unique([box.frame_index for _, box in truth.boxes()] + [found.frame_index for found in detections])
+    where = frames.positions(shown.astype(np.int64))
+    position = {index: at for index, at in zip(shown.tolist(), where.tolist(), strict=True) if at >= 0}
     truths: dict[tuple[int, int], list[tuple[int, TruthBox]]] = defaultdict(list)
     found: dict[tuple[int, int], list[Detection]] = defaultdict(list)
-    counted: list[tuple[int, int]] = []
     for number, track in enumerate(truth.tracks):
         for box in track.boxes:
             if box.frame_index in position:
-                where = position[box.frame_index]
-                truths[where, _NUMBER[track.road_user]].append((number, box))
-                if not box.ignore:
-                    counted.append((where, number))
+                at = position[box.frame_index]
+                truths[at, _NUMBER[track.road_user]].append((number, box))
     for detection in detections:
         found[position[detection.frame_index], _NUMBER[detection.road_user]].append(detection)
 
@@ -133,7 +132,6 @@ def match(
         for corner in boxes:
             corners.extend(corner)
 
-    where_truth, who = zip(*counted, strict=True) if counted else ((), ())
     return Matches(
         frame=np.frombuffer(frames_of, dtype=np.int64),
         road_user=np.frombuffer(classes_of, dtype=np.int64),
@@ -141,6 +139,4 @@ def match(
         outcome=np.frombuffer(outcomes_of, dtype=np.int64),
         track=np.frombuffer(tracks_of, dtype=np.int64),
         boxes=np.frombuffer(corners, dtype=np.float64).reshape(-1, 4),
-        truth_frame=np.array(where_truth, dtype=np.int64),
-        truth_track=np.array(who, dtype=np.int64),
     )

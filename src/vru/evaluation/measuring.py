@@ -4,18 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vru.evaluation.alarms import FalseAlarm
-from vru.evaluation.average_precision import average_precision
+from vru.evaluation.alarms import Alarms
+from vru.evaluation.average_precision import Ranked
 from vru.evaluation.bootstrap import influence
 from vru.evaluation.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
-from vru.evaluation.exclusion import before_gaps
+from vru.evaluation.frames import Frames
 from vru.evaluation.latency import Outcome, TrackOutcome, latency_quantile
-from vru.evaluation.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floats, Ints, Matches
+from vru.evaluation.matching import CLASSES, Floats
 from vru.evaluation.resampling import Units
 from vru.evaluation.settings import EvaluationSettings
 from vru.evaluation.tables import ratio
+from vru.evaluation.tally import Tally
 from vru.evaluation.visibility import TrackTiming, timing_figures
+
+# Draws that are in memory as floating-point numbers at a time.
+_ROWS = 64
 
 # Every metric's name and unit.
 METRICS: Mapping[str, str] = {
@@ -57,55 +62,62 @@ def unit_of(metric: str) -> str:
     return METRICS.get(metric, CAMERA_UNITS.get(metric, ""))
 
 
-def clips(
-    frames: Mapping[int, float], clip_seconds: float, excluded: Sequence[tuple[int, int]] = ()
-) -> tuple[Ints, Floats]:
+def clips(frames: Frames, clip_seconds: float) -> tuple[NDArray[np.int32], Floats]:
     """Cut the evaluated frames into clips of ``clip_seconds`` of media time.
 
     Returns the clip of each evaluated frame, numbered from 0 without gaps, and the minutes that each clip lasts. A
     frame lasts until the next evaluated one, the last, and the last before an excluded part, as long as the median
     frame; a single frame lasts no known time: 0.
     """
-    times = np.fromiter(frames.values(), dtype=np.float64, count=len(frames))
+    times = frames.times
     if not len(times):
-        return np.zeros(0, dtype=np.int64), np.zeros(0)
+        return np.zeros(0, dtype=np.int32), np.zeros(0)
     steps = np.diff(times)
     if len(steps):
-        steps[before_gaps(frames, excluded)] = np.median(steps)
+        steps[frames.gaps] = np.median(steps)
     lasting = np.append(steps, np.median(steps) if len(steps) else 0.0)
     # A rounding error must not open a new clip one frame late: times are exact to far less than a microsecond.
     segments = np.floor((times - times[0] + 1e-6) / clip_seconds).astype(np.int64)
     _, numbers = np.unique(segments, return_inverse=True)
-    return numbers.astype(np.int64), np.bincount(numbers, weights=lasting) / 60
+    return numbers.astype(np.int32), np.bincount(numbers, weights=lasting) / 60
 
 
 @dataclass(frozen=True, slots=True)
 class _Draws:
     """How often tracks and clips are drawn: ``resamples`` rows of either, then rows that leave out some tracks, then
-    rows that leave out some clips.
+    rows that leave out some clips. One byte each, for a long video has thousands of tracks: that one of n is drawn 256
+    times has a chance below n / 256!, which is 1e-500.
     """
 
-    tracks: Floats
-    clips: Floats
+    tracks: NDArray[np.uint8]
+    clips: NDArray[np.uint8]
     resamples: int
     groups: tuple[int, int]
 
     @classmethod
     def of(cls, tracks: int, clips: int, settings: EvaluationSettings) -> "_Draws":
         """Draws of so many tracks, and independently of so many clips."""
-        rows = []
-        for stream, count in enumerate((tracks, clips)):
-            units = Units("", np.arange(count), count)
-            blocks = list(units.weights(settings.resamples, (settings.seed, stream)))
-            drawn = np.concatenate(blocks) if blocks else np.zeros((settings.resamples, 0))
-            rows.append((drawn, units.without()))
-        (drawn_tracks, without_tracks), (drawn_clips, without_clips) = rows
-        return cls(
-            np.concatenate([drawn_tracks, without_tracks, np.ones((len(without_clips), tracks))]),
-            np.concatenate([drawn_clips, np.ones((len(without_tracks), clips)), without_clips]),
-            settings.resamples,
-            (len(without_tracks), len(without_clips)),
-        )
+        units = [Units("", np.arange(count), count) for count in (tracks, clips)]
+        without = [len(one.without()) for one in units]
+        rows = settings.resamples + sum(without)
+        table = [np.ones((rows, one.count), dtype=np.uint8) for one in units]
+        for stream, (one, drawn) in enumerate(zip(units, table, strict=True)):
+            start = 0
+            for block in one.weights(settings.resamples, (settings.seed, stream)):
+                drawn[start : start + len(block)] = block
+                start += len(block)
+            own = settings.resamples + sum(without[:stream])
+            drawn[own : own + without[stream]] = one.without()
+        return cls(table[0], table[1], settings.resamples, (without[0], without[1]))
+
+    def of_tracks(self, counts: Floats) -> Floats:
+        """Sums of the tracks' ``counts`` in all rows. Whole numbers add up to the same in any order."""
+        parts = range(0, len(self.tracks), _ROWS)
+        return np.concatenate([self.tracks[start : start + _ROWS].astype(np.float64) @ counts for start in parts])
+
+    def of_clips(self, values: Floats) -> Floats:
+        """Sums of the clips' ``values`` in all rows."""
+        return np.asarray(self.clips.astype(np.float64) @ values)
 
     def split(self, figures: Floats) -> tuple[Floats, Floats]:
         """Replicates and influences, from the figures of all rows. Several samples: Davison and Hinkley 1997, 5.3.2."""
@@ -128,25 +140,23 @@ class Sample:
 
     def __init__(
         self,
-        matches: Matches,
-        outcomes: Sequence[TrackOutcome],
-        track_numbers: Sequence[int],
-        frames: Mapping[int, float],
+        tally: Tally,
+        outcomes: Mapping[int, TrackOutcome],
+        frames: Frames,
+        clip_minutes: Floats,
         settings: EvaluationSettings,
     ) -> None:
-        """``track_numbers`` are the positions of the ``outcomes`` among the ground truth's tracks."""
-        self.matches, self.outcomes, self.settings = matches, outcomes, settings
-        self.frame_times = np.fromiter(frames.values(), dtype=np.float64, count=len(frames))
-        self.clip_of_frame, self.clip_minutes = clips(frames, settings.clip_seconds, settings.excluded)
-        self.gaps = before_gaps(frames, settings.excluded)
-        self.clip_count = len(self.clip_minutes)
-        row = {number: position for position, number in enumerate(track_numbers)}
-        self.row_of_track = row
+        """``outcomes`` are those of the tracks with these numbers; the numbers, and those of clips, are the tally's."""
+        self.tally, self.outcomes, self.settings = tally, tuple(outcomes.values()), settings
+        self.frames, self.clip_minutes = frames, clip_minutes
+        self.clip_count = len(clip_minutes)
+        self.numbers = np.array(list(outcomes), dtype=np.int64)
         self.draws = _Draws.of(len(outcomes), self.clip_count, settings)
 
     def estimates(
         self,
-        alarms: Sequence[FalseAlarm],
+        alarms: Alarms,
+        clip_of_frame: NDArray[np.int32],
         timings: Sequence[TrackTiming],
         *,
         not_evaluated: int,
@@ -157,10 +167,9 @@ class Sample:
         result |= timing_figures(timings)
         result |= self._box_figures(known=false_positives_known)
         result["ap50"] = self._average_precision(known=false_positives_known)
-        starts = np.array([alarm.first_frame for alarm in alarms], dtype=np.int64)
-        per_clip = np.bincount(self.clip_of_frame[starts], minlength=self.clip_count).astype(np.float64)
+        per_clip = np.bincount(clip_of_frame[alarms.first_frames], minlength=self.clip_count).astype(np.float64)
         minutes = float(self.clip_minutes.sum()) if false_positives_known else 0.0
-        rates = ratio(self.draws.clips @ per_clip, self.draws.clips @ self.clip_minutes)
+        rates = ratio(self.draws.of_clips(per_clip), self.draws.of_clips(self.clip_minutes))
         result["false_alarms_per_minute"] = Rate(
             len(alarms), minutes, self.clip_count, *self._split(np.nan_to_num(rates), "clips")
         )
@@ -172,26 +181,23 @@ class Sample:
         # What is not known is set to its extremes: a track cut short might have been detected the moment after.
         earliest = np.sort([np.inf if t.outcome == Outcome.MISSED else t.observed_ms for t in self.outcomes])
         latest = np.sort([t.observed_ms if t.outcome == Outcome.DETECTED else np.inf for t in self.outcomes])
-        steps = np.delete(np.diff(self.frame_times), self.gaps)
+        steps = np.delete(np.diff(self.frames.times), self.frames.gaps)
         return {
             "track_recall": Proportion(len(detected), len(self.outcomes)),
             "latency_median_ms": Quantile(latency_quantile(self.outcomes, 0.5), 0.5, earliest, latest),
             "latency_p95_ms": Quantile(latency_quantile(self.outcomes, 0.95), 0.95, earliest, latest),
-            "latency_resolution_ms": Known(float(steps.max()) * 1000 if len(steps) else None, len(self.frame_times)),
+            "latency_resolution_ms": Known(float(steps.max()) * 1000 if len(steps) else None, len(self.frames)),
         }
 
     def _box_figures(self, *, known: bool) -> dict[str, Estimate]:
         hits = np.array([track.hits for track in self.outcomes], dtype=np.float64)
         boxes = np.array([track.boxes for track in self.outcomes], dtype=np.float64)
-        counted = self.matches.score >= self.settings.score_threshold
-        wrong_frames = self.matches.frame[counted & (self.matches.outcome == FALSE_POSITIVE)]
-        wrong = np.bincount(self.clip_of_frame[wrong_frames], minlength=self.clip_count).astype(np.float64)
+        wrong = self.tally.wrong_in.sum(axis=0)
         # A clip without a detection of the slice says nothing about its precision.
-        said = len(np.unique(self.clip_of_frame[self.matches.frame[counted & (self.matches.outcome >= 0)]]))
-
+        said = int(np.count_nonzero(self.tally.counted_in.sum(axis=0)))
         all_hits, all_boxes, all_wrong = float(hits.sum()), float(boxes.sum()), float(wrong.sum())
-        hits_drawn, boxes_drawn = self.draws.tracks @ hits, self.draws.tracks @ boxes
-        wrong_drawn = self.draws.clips @ wrong
+        hits_drawn, boxes_drawn = self.draws.of_tracks(hits), self.draws.of_tracks(boxes)
+        wrong_drawn = self.draws.of_clips(wrong)
         fewest = min(len(self.outcomes), self.clip_count)
         smaller = "tracks" if fewest == len(self.outcomes) else "clips"
         precision = _or_none(all_hits, all_hits + all_wrong) if known else None
@@ -214,30 +220,20 @@ class Sample:
 
     def _average_precision(self, *, known: bool) -> Estimate:
         """Mean over the classes that the truth holds, of all detections whatever their score."""
-        matches = self.matches
         boxes = np.array([track.boxes for track in self.outcomes], dtype=np.float64)
-        classes = [CLASSES.index(track.road_user) for track in self.outcomes]
+        classes = np.array([CLASSES.index(track.road_user) for track in self.outcomes], dtype=np.int64)
         rows = len(self.draws.tracks)
         values, replicates, present = [], np.zeros(rows), np.zeros(rows)
-        for road_user in sorted(set(classes)):
-            mine = np.array([number == road_user for number in classes])
-            chosen = np.flatnonzero((matches.road_user == road_user) & (matches.outcome >= 0))
-            chosen = chosen[np.argsort(-matches.score[chosen], kind="stable")]
-            hit = matches.outcome[chosen] == TRUE_POSITIVE
-            owner = np.array(
-                [self.row_of_track.get(track, -1) for track in matches.track[chosen].tolist()], dtype=np.int64
-            )
-            clip = self.clip_of_frame[matches.frame[chosen]]
-            values.append(average_precision(hit.astype(float), (~hit).astype(float), float(boxes[mine].sum())))
+        for road_user in np.unique(classes).tolist():
+            mine = classes == road_user
+            ranked = self._ranked(road_user)
+            values.append(ranked.average_precision(np.ones(len(ranked.all_of)), float(boxes[mine].sum())))
             if not known:
                 continue
             for number in range(rows):
-                tracks_drawn, clips_drawn = self.draws.tracks[number], self.draws.clips[number]
-                value = average_precision(
-                    np.where(hit, tracks_drawn[owner], 0.0),
-                    np.where(hit, 0.0, clips_drawn[clip]),
-                    float(tracks_drawn[mine] @ boxes[mine]),
-                )
+                tracks_drawn = self.draws.tracks[number]
+                weights = np.concatenate([tracks_drawn, self.draws.clips[number]]).astype(np.float64)
+                value = ranked.average_precision(weights, float(tracks_drawn[mine] @ boxes[mine]))
                 if value is not None:
                     replicates[number] += value
                     present[number] += 1
@@ -246,3 +242,14 @@ class Sample:
         determined = [value for value in values if value is not None]
         mean = float(np.mean(determined)) if determined and known else None
         return Resampled(mean, fewest, *self._split(ratio(replicates, present), units))
+
+    def _ranked(self, road_user: int) -> Ranked:
+        """A class's detections that count. Their units are the tracks, then the clips."""
+        tally = self.tally
+        unit = tally.unit[(tally.road_user == road_user) & tally.counted]
+        hit = unit >= 0
+        place = np.zeros(int(self.numbers.max(initial=-1)) + 1, dtype=np.int32)
+        place[self.numbers] = np.arange(len(self.numbers))
+        column = len(self.outcomes) - 1 - unit
+        column[hit] = place[unit[hit]]
+        return Ranked.of(hit, column, len(self.outcomes) + self.clip_count)

@@ -12,8 +12,8 @@ from vru.evaluation.tables import DataSet, Floats, Ints
 
 # Fewer units say too little about the spread of a figure that has no bounds of its own.
 _FEWEST = 10
-# Weights held at once: 10,000 resamples of 100,000 images would be 8 GB.
-_BLOCK = 2_000_000
+# Weights drawn at once: 10,000 resamples of 100,000 images would be 8 GB, and a long video has thousands of tracks.
+_BLOCK = 250_000
 # So many groups of units tell the skewness of a figure that is slow to compute well enough.
 _GROUPS = 40
 Rates = Callable[[Floats], Mapping[str, Floats]]

@@ -44,6 +44,12 @@ def check_slices(names: Iterable[str]) -> None:
             raise VruError(f"There is no slice {name!r}.", f"Use one of: {', '.join(SLICES)}.")
 
 
+def class_of(name: str) -> VruClass | None:
+    """The class of road users that a slice is; None if it is another slice."""
+    kind, _, value = name.partition(":")
+    return VruClass(value) if kind == "class" else None
+
+
 def take(name: str, truth: GroundTruth, detections: Sequence[Detection]) -> Sliced:
     """The slice called ``name``.
 

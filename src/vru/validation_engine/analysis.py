@@ -1,11 +1,11 @@
 """From a run's detections to its metrics and verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from vru.domain import Criterion, Detection, GroundTruth, Verdict
-from vru.evaluation import Evaluation, EvaluationSettings, evaluate, judge
+from vru.evaluation import Evaluation, EvaluationSettings, Evaluator, Frames, Roster, judge
 from vru.service.schemas import (
     CriterionBody,
     CriterionResultBody,
@@ -33,47 +33,65 @@ def to_criterion(body: CriterionBody) -> Criterion:
     return Criterion(**body.model_dump())
 
 
-def analyse(
-    truth: GroundTruth,
-    detections: Sequence[Detection],
-    frames: Mapping[int, float],
-    settings: RunSettings,
-    criteria: Sequence[CriterionBody],
-    model: str,
-    set_aside: Sequence[SetAsideClip] = (),
-) -> Analysis:
-    """Evaluate and judge. Takes seconds for a long video: call it outside of the event loop.
+class Analysing:
+    """Evaluates and judges a run, piece by piece of its video.
 
     Besides "all" it measures the criteria's slices, and each class if there is more than one. The frames of
     clips that were ``set_aside`` count nowhere, and the verdict cannot be PASS: nobody knows what the model would have
-    found in them.
-
-    Raises:
-        VruError: the inputs contradict each other, or the model under test made the ground truth.
+    found in them. Both methods take seconds of a long video: call them outside of the event loop.
     """
-    classes = dict.fromkeys(f"class:{track.road_user}" for track in truth.tracks)
-    slices = dict.fromkeys(criterion.slice for criterion in criteria) | (classes if len(classes) > 1 else {})
-    evaluation = evaluate(
-        truth,
-        detections,
-        frames,
-        EvaluationSettings(
-            score_threshold=settings.score_threshold,
-            iou_threshold=settings.iou_threshold,
-            seed=settings.seed,
-            model=model,
-            slices=tuple(slices),
-            excluded=tuple((clip.first_frame, clip.last_frame) for clip in set_aside),
-        ),
-    )
-    report = judge(evaluation, [to_criterion(criterion) for criterion in criteria])
-    reasons = [CriterionResultBody.model_validate(result).model_dump(mode="json") for result in report.results]
-    verdict = report.verdict
-    if set_aside and verdict == Verdict.PASS:
-        verdict = Verdict.INCONCLUSIVE
-    notes = [f"{clip.name} could not be processed: {clip.reason} Its frames count nowhere." for clip in set_aside]
-    notes += evaluation.notes
-    return Analysis(_metrics(evaluation).model_dump(mode="json"), verdict, reasons, notes)
+
+    def __init__(
+        self,
+        roster: Roster,
+        frames: Frames,
+        settings: RunSettings,
+        criteria: Sequence[CriterionBody],
+        model: str,
+        set_aside: Sequence[SetAsideClip] = (),
+    ) -> None:
+        """Begin, with the tracks of the whole ground truth and the evaluated ``frames`` of the whole video.
+
+        Raises:
+            VruError: the inputs contradict each other, or the model under test made the ground truth.
+        """
+        classes = dict.fromkeys(f"class:{road_user}" for _, road_user in roster.tracks)
+        slices = dict.fromkeys(criterion.slice for criterion in criteria) | (classes if len(classes) > 1 else {})
+        self._criteria, self._set_aside = [to_criterion(criterion) for criterion in criteria], set_aside
+        self._evaluator = Evaluator(
+            roster,
+            frames,
+            EvaluationSettings(
+                score_threshold=settings.score_threshold,
+                iou_threshold=settings.iou_threshold,
+                seed=settings.seed,
+                model=model,
+                slices=tuple(slices),
+                excluded=tuple((clip.first_frame, clip.last_frame) for clip in set_aside),
+            ),
+        )
+
+    def add(self, truth: GroundTruth, detections: Sequence[Detection]) -> None:
+        """The next piece: all truth and detections in a range of frames.
+
+        Raises:
+            VruError: truth and detections contradict each other.
+        """
+        self._evaluator.add(truth, detections)
+
+    def result(self) -> Analysis:
+        """The outcome; nothing can be added after it."""
+        evaluation = self._evaluator.result()
+        report = judge(evaluation, self._criteria)
+        reasons = [CriterionResultBody.model_validate(result).model_dump(mode="json") for result in report.results]
+        verdict = report.verdict
+        if self._set_aside and verdict == Verdict.PASS:
+            verdict = Verdict.INCONCLUSIVE
+        notes = [
+            f"{clip.name} could not be processed: {clip.reason} Its frames count nowhere." for clip in self._set_aside
+        ]
+        notes += evaluation.notes
+        return Analysis(_metrics(evaluation).model_dump(mode="json"), verdict, reasons, notes)
 
 
 def _metrics(evaluation: Evaluation) -> RunMetrics:

@@ -1,12 +1,12 @@
 """Runs of kind "camera": from a recording of signals and ground truth to metrics and verdict."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from vru.domain import GroundTruth, VruError
+from vru.domain import GroundTruth, Track, VruError
 from vru.evaluation.camera import (
     CAMERA_METRICS,
     CameraEvaluation,
@@ -144,6 +144,16 @@ def read_recording(facts: RecordingFacts, signals: Path, markers: Path | None) -
     found = read_signals(signals, name=facts.name)
     table = SignalTable(np.array(found.time_ns, dtype=np.int64), np.array(found.road_user, dtype=np.int64))
     return Recorded(table, _clocks(facts, markers), facts.poll_ms / 1000)
+
+
+def outline(track: Track, settings: CameraRunSettings) -> Track:
+    """A track with the few boxes that ``analyse_signals`` asks for: its first and last, the last that counts, and the
+    first that counts and is high enough.
+    """
+    counted = [box for box in track.boxes if not box.ignore]
+    tall = [box for box in counted if settings.start == "visible" or box.box.height >= settings.reasonable_height]
+    kept = {box.frame_index: box for box in (track.boxes[0], *tall[:1], *counted[-1:], track.boxes[-1])}
+    return replace(track, boxes=tuple(kept[index] for index in sorted(kept)))
 
 
 def analyse_signals(

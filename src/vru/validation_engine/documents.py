@@ -99,7 +99,9 @@ async def run_evidence(request: Request, run: Finished, session: Reading) -> Str
             if inputs.recording:
                 measured = partial(files_of_signals, inputs.recording, settings.media_dir)
             else:
-                measured = partial(files_of_detections, await repository.all_detections(reading, run.id))
+                measured = partial(
+                    files_of_detections, await repository.detected(reading, run.id, 0, video.frame_count - 1)
+                )
         key = partial(signing_key, settings.evidence_dir)
         made = await asyncio.to_thread(
             lambda: list(evidence_of(run, inputs, truth, measured(), video.frame_times, settings.image, key))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vru.domain import GroundTruth, RunKind, VruError
+from vru.evaluation import Frames, Roster
 from vru.reports.evidence import (
     DETECTIONS,
     FRAMES,
@@ -21,7 +22,7 @@ from vru.reports.evidence import (
     read_lines,
 )
 from vru.service.schemas import CameraRunSettings, CriterionBody, RunSettings, SetAsideClip
-from vru.validation_engine.analysis import Analysis, analyse
+from vru.validation_engine.analysis import Analysing, Analysis
 from vru.validation_engine.camera_runs import RecordingFacts, analyse_signals, read_recording
 from vru.validation_engine.packing import to_detection, to_truth
 
@@ -52,9 +53,11 @@ def differences(path: Path) -> list[str]:
 def _model(path: Path, run: Mapping[str, Any], truth: GroundTruth, times: Sequence[float]) -> Analysis:
     settings = RunSettings.model_validate(run["settings"])
     detections = [to_detection(row) for row in read_lines(path, DETECTIONS)]
-    frames = {index: times[index] for index in range(0, len(times), settings.frame_stride)}
+    frames = Frames.every(settings.frame_stride, times)
     set_aside = [SetAsideClip.model_validate(row) for row in run["set_aside"]]
-    return analyse(truth, detections, frames, settings, _criteria(run), run["model"], set_aside)
+    analysing = Analysing(Roster.of(truth), frames, settings, _criteria(run), run["model"], set_aside)
+    analysing.add(truth, detections)
+    return analysing.result()
 
 
 def _camera(path: Path, run: Mapping[str, Any], truth: GroundTruth, times: Sequence[float]) -> Analysis:

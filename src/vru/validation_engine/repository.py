@@ -1,7 +1,7 @@
 """Everything that the validation engine and its workers ask of the database."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sqlalchemy import func, select, text, update
@@ -10,6 +10,7 @@ from sqlalchemy.orm import undefer
 
 from vru.domain import Box, GroundTruth, RunState, ShardState, Track, TruthBox, VruClass
 from vru.domain.boxes import Detection
+from vru.evaluation import Roster
 from vru.service.database.sessions import ReadSession, WriteSession
 from vru.service.database.tables import DetectionRow, GroundTruthSet, Project, Run, Shard, TruthBoxRow, Video
 from vru.service.queue import driver_connection
@@ -72,22 +73,39 @@ async def detections(
     return (await session.scalars(chosen)).all()
 
 
-async def all_detections(session: ReadSession, run_id: uuid.UUID) -> list[Detection]:
-    """A run's detections, by frame. Ties of score keep the model's order."""
+async def detected(session: ReadSession, run_id: uuid.UUID, first_frame: int, last_frame: int) -> list[Detection]:
+    """A run's detections in a range of frames, both ends included, by frame. Ties of score keep the model's order."""
     columns = (
         select(
             *(DetectionRow.frame_index, DetectionRow.time_s, DetectionRow.road_user, DetectionRow.score),
             *(DetectionRow.x, DetectionRow.y, DetectionRow.width, DetectionRow.height),
         )
-        .where(DetectionRow.run_id == run_id)
+        .where(DetectionRow.run_id == run_id, DetectionRow.frame_index.between(first_frame, last_frame))
         .order_by(DetectionRow.frame_index, DetectionRow.id)
     )
     rows = await session.stream(columns.execution_options(yield_per=_AT_ONCE))
     return [Detection(frame, time, VruClass(kind), score, Box(*box)) async for frame, time, kind, score, *box in rows]
 
 
-async def ground_truth(session: ReadSession, truth: GroundTruthSet, video: Video) -> GroundTruth:
-    """The tracks of a ground truth on its video."""
+async def roster(session: ReadSession, truth: GroundTruthSet) -> Roster:
+    """A ground truth without its boxes."""
+    columns = (
+        select(TruthBoxRow.track_id, TruthBoxRow.road_user)
+        .where(TruthBoxRow.ground_truth_id == truth.id)
+        .group_by(TruthBoxRow.track_id, TruthBoxRow.road_user)
+        .order_by(TruthBoxRow.track_id, TruthBoxRow.road_user)
+    )
+    found = tuple((track_id, VruClass(kind)) for track_id, kind in await session.execute(columns))
+    return Roster(found, truth.source, truth.approved_by)
+
+
+async def tracks(
+    session: ReadSession, truth: GroundTruthSet, first_frame: int, last_frame: int
+) -> AsyncIterator[Track]:
+    """The tracks of a ground truth by id, with their boxes in a range of frames, both ends included, one at a time.
+
+    A track without a box there is left out.
+    """
     # Columns and not rows of the mapper, which would take several times the memory.
     columns = (
         select(
@@ -95,15 +113,34 @@ async def ground_truth(session: ReadSession, truth: GroundTruthSet, video: Video
             *(TruthBoxRow.occluded, TruthBoxRow.truncated, TruthBoxRow.ignore),
             *(TruthBoxRow.x, TruthBoxRow.y, TruthBoxRow.width, TruthBoxRow.height),
         )
-        .where(TruthBoxRow.ground_truth_id == truth.id)
-        .order_by(TruthBoxRow.track_id, TruthBoxRow.frame_index)
+        .where(TruthBoxRow.ground_truth_id == truth.id, TruthBoxRow.frame_index.between(first_frame, last_frame))
+        .order_by(TruthBoxRow.track_id, TruthBoxRow.road_user, TruthBoxRow.frame_index)
     )
     rows = await session.stream(columns.execution_options(yield_per=_AT_ONCE))
-    boxes: dict[tuple[int, str], list[TruthBox]] = {}
+    now: tuple[int, str] | None = None
+    boxes: list[TruthBox] = []
     async for track, kind, frame, time, occluded, truncated, ignore, *box in rows:
-        boxes.setdefault((track, kind), []).append(TruthBox(frame, time, Box(*box), occluded, truncated, ignore))
-    tracks = tuple(Track(number, VruClass(kind), tuple(found)) for (number, kind), found in boxes.items())
-    return GroundTruth(video.width, video.height, video.frame_count, tracks, truth.source, truth.approved_by)
+        if now is not None and now != (track, kind):
+            yield Track(now[0], VruClass(now[1]), tuple(boxes))
+            boxes = []
+        now = track, kind
+        boxes.append(TruthBox(frame, time, Box(*box), occluded, truncated, ignore))
+    if now is not None:
+        yield Track(now[0], VruClass(now[1]), tuple(boxes))
+
+
+async def ground_truth(
+    session: ReadSession, truth: GroundTruthSet, video: Video, first_frame: int = 0, last_frame: int | None = None
+) -> GroundTruth:
+    """A ground truth on its video, cut to a range of frames, both ends included."""
+    last = video.frame_count - 1 if last_frame is None else last_frame
+    found = tuple([track async for track in tracks(session, truth, first_frame, last)])
+    return GroundTruth(video.width, video.height, video.frame_count, found, truth.source, truth.approved_by)
+
+
+async def frame_times(session: ReadSession, video_id: uuid.UUID) -> list[float]:
+    """Media seconds of each frame of a video."""
+    return list(await session.scalar(select(Video.frame_times).where(Video.id == video_id)) or ())
 
 
 async def video_with_times(session: ReadSession, video_id: uuid.UUID) -> Video | None:

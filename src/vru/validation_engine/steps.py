@@ -7,10 +7,8 @@ from the one it found, stores the results and defers the next step. If that stat
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import aiohttp
 import structlog
@@ -19,13 +17,14 @@ from redis.asyncio import Redis
 from sqlalchemy import func
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from vru.domain import Detection, GroundTruth, RunKind, RunState, ShardState, VruError
+from vru.domain import GroundTruth, RunKind, RunState, ShardState, VruError
+from vru.evaluation import Frames
 from vru.service.database.sessions import Database, ReadSession
 from vru.service.database.tables import GroundTruthSet, Run, Shard, SignalRecording, Video
 from vru.service.queue import defer
 from vru.service.schemas import CameraRunSettings, CriterionBody, RunEvent, RunSettings, SetAsideClip
 from vru.validation_engine import camera_runs, events, jobs, metrics, repository, workflow
-from vru.validation_engine.analysis import Analysis, analyse
+from vru.validation_engine.analysis import Analysing, Analysis
 from vru.validation_engine.settings import WorkerSettings
 from vru.validation_engine.shards import (
     EngineUnavailableError,
@@ -265,21 +264,18 @@ class Steps:
             run = await repository.find_run(session, run_id)
             if run is None or run.state != RunState.ANALYSING:
                 raise _Outdated
-            video = await repository.video_with_times(session, run.video_id)
+            video = await session.get(Video, run.video_id)
             stored = await session.get(GroundTruthSet, run.ground_truth_id)
             if video is None or stored is None:
                 raise VruError("The run's video or ground truth is gone.")
-            truth = await repository.ground_truth(session, stored, video)
-            if run.kind == RunKind.CAMERA:
-                recording = await session.get(SignalRecording, run.signals_id)
-                if recording is None:
-                    raise VruError("The run's recording of signals is gone.")
-                work = partial(_analyse_camera, run, truth, video, recording, self.settings.media_dir)
-            else:
-                detections = await repository.all_detections(session, run_id)
-                work = partial(_analyse_model, run, truth, video, detections)
+            recording = await session.get(SignalRecording, run.signals_id) if run.signals_id else None
         began = time.monotonic()
-        analysis = await asyncio.to_thread(work)
+        if run.kind == RunKind.CAMERA:
+            if recording is None:
+                raise VruError("The run's recording of signals is gone.")
+            analysis = await self._of_signals(run, stored, video, recording)
+        else:
+            analysis = await self._of_detections(run, stored, video)
         metrics.analysis_seconds.observe(time.monotonic() - began)
         async with self.database.write() as session:
             if not await repository.enter(
@@ -296,20 +292,39 @@ class Steps:
                 raise _Outdated
         log.info("run completed", verdict=analysis.verdict)
 
+    async def _of_detections(self, run: Run, stored: GroundTruthSet, video: Video) -> Analysis:
+        settings = RunSettings.model_validate(run.settings)
+        set_aside = [SetAsideClip.model_validate(clip) for clip in run.set_aside]
+        async with self.database.read() as session:
+            roster = await repository.roster(session, stored)
+            frames = Frames.every(settings.frame_stride, await repository.frame_times(session, video.id))
+        analysing = Analysing(roster, frames, settings, _criteria(run), run.model or "", set_aside)
+        # A clip's truth and detections are in memory at a time. Nothing changes them any more: the clips need no
+        # transaction in common, which would stay open for minutes.
+        step = self.settings.shard_frames * settings.frame_stride
+        for first in range(0, video.frame_count, step):
+            last = first + step - 1
+            async with self.database.read() as session:
+                truth = await repository.ground_truth(session, stored, video, first, last)
+                detections = await repository.detected(session, run.id, first, last)
+            await asyncio.to_thread(analysing.add, truth, detections)
+        return await asyncio.to_thread(analysing.result)
 
-def _analyse_model(run: Run, truth: GroundTruth, video: Video, detections: Sequence[Detection]) -> Analysis:
-    settings = RunSettings.model_validate(run.settings)
-    set_aside = [SetAsideClip.model_validate(clip) for clip in run.set_aside]
-    frames = {index: video.frame_times[index] for index in range(0, video.frame_count, settings.frame_stride)}
-    criteria = [CriterionBody.model_validate(criterion) for criterion in run.criteria]
-    return analyse(truth, detections, frames, settings, criteria, run.model or "", set_aside)
+    async def _of_signals(self, run: Run, stored: GroundTruthSet, video: Video, recording: SignalRecording) -> Analysis:
+        settings = CameraRunSettings.model_validate(run.settings)
+        facts = camera_runs.RecordingFacts.of(recording)
+        async with self.database.read() as session:
+            times = await repository.frame_times(session, video.id)
+            whole = repository.tracks(session, stored, 0, video.frame_count - 1)
+            tracks = tuple([camera_runs.outline(track, settings) async for track in whole])
+        truth = GroundTruth(video.width, video.height, video.frame_count, tracks, stored.source, stored.approved_by)
+
+        def work() -> Analysis:
+            recorded = camera_runs.read_recording(facts, *camera_runs.files_of(recording, self.settings.media_dir))
+            return camera_runs.analyse_signals(truth, recorded, times, settings, _criteria(run))
+
+        return await asyncio.to_thread(work)
 
 
-def _analyse_camera(
-    run: Run, truth: GroundTruth, video: Video, recording: SignalRecording, media_dir: Path
-) -> Analysis:
-    settings = CameraRunSettings.model_validate(run.settings)
-    criteria = [CriterionBody.model_validate(criterion) for criterion in run.criteria]
-    facts, files = camera_runs.RecordingFacts.of(recording), camera_runs.files_of(recording, media_dir)
-    recorded = camera_runs.read_recording(facts, *files)
-    return camera_runs.analyse_signals(truth, recorded, video.frame_times, settings, criteria)
+def _criteria(run: Run) -> list[CriterionBody]:
+    return [CriterionBody.model_validate(criterion) for criterion in run.criteria]
