@@ -20,7 +20,7 @@ from vru.evaluation.cuts import kinds_of
 from vru.evaluation.data_sets import to_dataset
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.figures import Figures, measure_all
-from vru.evaluation.judging import too_few
+from vru.evaluation.judging import count_of, too_few
 from vru.evaluation.protocol import Protocol, load_protocol, protocol_names
 from vru.evaluation.provenance import provenance_of
 from vru.evaluation.results import document, headline, judge_figures, measurement, worst_first
@@ -309,7 +309,7 @@ def _row(metric: str, estimate: Estimate, slice_: str = "", mark: str = "") -> t
     measured = measurement(metric, estimate)
     bounded = measured.low is not None or measured.high is not None
     interval = f"{_number(measured.low)} to {_number(measured.high)}" if bounded else "-"
-    cells = (metric, _number(measured.value), interval, _units(measured.n, estimate.units) + mark)
+    cells = (metric, _number(measured.value), interval, count_of(measured.n, estimate.units) + mark)
     return (slice_, *cells) if slice_ else cells
 
 
@@ -317,7 +317,3 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.0f}" if value.is_integer() and abs(value) >= 2 else f"{value:.4f}"
-
-
-def _units(count: int, name: str) -> str:
-    return f"{count} {name.removesuffix('s') if count == 1 else name}"

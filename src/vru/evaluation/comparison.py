@@ -16,6 +16,7 @@ from vru.domain import Verdict, VruError
 from vru.evaluation.bootstrap import bca
 from vru.evaluation.estimates import Estimate, Rate, Resampled
 from vru.evaluation.figures import Figures
+from vru.evaluation.judging import count_of, more_of
 from vru.evaluation.resampling import Spread
 from vru.evaluation.slices import ALL
 from vru.evaluation.tables import DataSet, Floats, Ints
@@ -188,9 +189,13 @@ def judge_margin(difference: Difference, margin: Margin) -> Judged:
         more = max(1, math.ceil(difference.n * (spread / room) ** 2) - difference.n) if room else None
     elif difference.n < _FEWEST:
         more = _FEWEST - difference.n
-    enough = f" About {more} more {difference.units} like these would decide it." if more else ""
-    known = f"may have changed by {low:+.4f} to {high:+.4f}" if math.isfinite(low) else "is not known to hold"
-    reason = f"{figure}; {sure} it {known}, against a margin of {margin.margin:g}.{enough}"
+    against = f"against a margin of {margin.margin:g}"
+    if math.isfinite(low):
+        enough = f" About {more_of(more, difference.units)} like these would decide it." if more else ""
+        reason = f"{figure}; {sure} its gain lies between {low:+.4f} and {high:+.4f}, {against}.{enough}"
+    else:
+        least = f": at least {more_of(more, difference.units)} needed" if more else ""
+        reason = f"{figure}; {count_of(difference.n, difference.units)} set no bounds on the change, {against}{least}."
     return Judged(difference, margin, Verdict.INCONCLUSIVE, mark, reason, more)
 
 
