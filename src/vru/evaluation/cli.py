@@ -278,7 +278,7 @@ def _show(figures: Figures, report: VerdictReport | None, title: str) -> None:
     if figures.tide is not None:
         mended = Table("error", "count", "ap gained by mending it", title="Errors (TIDE)", title_justify="left")
         for kind, count in figures.tide.counts.items():
-            mended.add_row(kind.value, str(count), _number(figures.tide.cost[kind]))
+            mended.add_row(kind.value, str(count), _known(figures.tide.cost[kind]))
         console.print(mended)
     for note in figures.notes:
         console.print(f"note: {note}", style="dim", markup=False)
@@ -307,13 +307,24 @@ def _show_slices(console: Console, figures: Figures) -> None:
 
 def _row(metric: str, estimate: Estimate, slice_: str = "", mark: str = "") -> tuple[str, ...]:
     measured = measurement(metric, estimate)
-    bounded = measured.low is not None or measured.high is not None
-    interval = f"{_number(measured.low)} to {_number(measured.high)}" if bounded else "-"
-    cells = (metric, _number(measured.value), interval, count_of(measured.n, estimate.units) + mark)
+    interval = _interval(measured.low, measured.high, measured.unit)
+    cells = (metric, _known(measured.value, measured.unit), interval, count_of(measured.n, estimate.units) + mark)
     return (slice_, *cells) if slice_ else cells
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value.is_integer() and abs(value) >= 2 else f"{value:.4f}"
+def _interval(low: float | None, high: float | None, unit: str) -> str:
+    if low is None:
+        return "-" if high is None else f"up to {_number(high, unit)}"
+    return f"from {_number(low, unit)}" if high is None else f"{_number(low, unit)} to {_number(high, unit)}"
+
+
+def _known(value: float | None, unit: str = "") -> str:
+    return "-" if value is None else _number(value, unit)
+
+
+def _number(value: float, unit: str = "") -> str:
+    if unit == "ms":
+        return f"{value:.1f}"
+    # Counts have no fractions.
+    whole = value.is_integer() and (abs(value) >= 2 or unit not in ("", "1/min"))
+    return f"{value:.0f}" if whole else f"{value:.4f}"
