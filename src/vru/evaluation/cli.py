@@ -173,7 +173,8 @@ def evaluate(
                 conditions=conditions,
             )
             counted = {"boxes": len(found)}
-        figures = replace(figures, notes=(*figures.notes, *origin.notes))
+        nothing = () if any(counted.values()) else ("The predictions are empty: everybody was missed.",)
+        figures = replace(figures, notes=(*figures.notes, *origin.notes, *nothing))
         report = judge_figures(figures, asked, origin.approved) if asked else None
         hashed = {"truth": digest(truth), "predictions": digest(predictions)}
         if attributes is not None:
