@@ -165,4 +165,7 @@ def test_all_figures_of_one_video_need_as_many_more() -> None:
     units = Units("sequences", np.zeros(5, dtype=np.int64), 1)
     recall = share(Drawn(0.8, np.full(9, 0.8), np.zeros(1)), units, 1)
     mota = Spread(0.8, 1, np.full(9, 0.8))
+    not_drawn = share(Drawn(0.8), units, 1)
+    assert not_drawn.more_needed(0.5, True, 0.95) == 9
+    assert share(Drawn(0.8), units, 5).more_needed(0.5, True, 0.95) is None
     assert recall.more_needed(0.5, True, 0.95) == mota.more_needed(0.5, True, 0.95) == 9

@@ -183,11 +183,14 @@ def share(figure: Drawn, units: Units, n: int) -> Estimate:
     """An estimate of a figure from 0 to 1 that rests on ``n`` of the units; without replicates, or where there is one
     unit in all, it has no interval.
     """
-    if not len(figure.replicates):
-        return Counted(figure.value, n, units.name)
-    if units.count < 2:
-        return Counted(figure.value, n, units.name, _FEWEST)
+    if not len(figure.replicates) or units.count < 2:
+        return without_interval(figure.value, n, units.name)
     return Resampled(figure.value, n, figure.replicates, units.name, figure.influences)
+
+
+def without_interval(value: float | None, n: int, units: str) -> Counted:
+    """A figure that was not resampled: from one unit that was not possible, and ten would show how much they differ."""
+    return Counted(value, n, units, _FEWEST if n < 2 else 0)
 
 
 def affordable(
