@@ -6,13 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from benchmarks.evaluation.datasets import random_dataset
 from click.testing import CliRunner, Result
 from tests.evaluation.oracles import pycocotools_eval, run
 
 from vru.cli import main
+from vru.evaluation.cli import _row
 from vru.evaluation.coco import NAMES
+from vru.evaluation.estimates import Known, Quantile
+from vru.evaluation.resampling import Counted
 from vru.evaluation.tables import DataSet
 
 
@@ -216,3 +220,16 @@ def test_the_root_command_loads_no_numpy() -> None:
         "assert 'evaluate' in CliRunner().invoke(main, ['--help']).output; assert 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_empty_predictions_are_noted(coco, tmp_path: Path) -> None:
+    (tmp_path / "none.json").write_text("[]")
+    result = vru(coco[0], tmp_path / "none.json", "--resamples", 0)
+    assert result.exit_code == 0 and "note: The predictions are empty: everybody was missed." in result.output
+
+
+def test_times_counts_and_one_sided_intervals_read_well() -> None:
+    times = np.array([0.0, 40.0, 80.0])
+    assert _row("latency_p95_ms", Quantile(80.0, 0.95, times, times))[1:] == ("80.0", "from 40.0", "3 tracks")
+    assert _row("tracks_not_evaluated", Known(0.0, 1, "tracks"))[1:] == ("0", "0 to 0", "1 track")
+    assert _row("recall", Counted(1.0, 2, "clips"))[1:] == ("1.0000", "-", "2 clips")

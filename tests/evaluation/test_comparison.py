@@ -14,7 +14,7 @@ from vru.evaluation.comparison import Difference, Margin, judge_comparison, judg
 from vru.evaluation.resampling import Units
 from vru.evaluation.tables import Floats
 
-CAMPAIGNS, CLIPS, RESAMPLES, BOXES = 1000, 60, 1000, 60
+CAMPAIGNS, CLIPS, RESAMPLES, BOXES = 2000, 60, 1000, 60
 
 
 def versions(rng: np.random.Generator, drop: float) -> tuple[Floats, Floats]:
@@ -46,14 +46,14 @@ def test_a_against_itself_is_never_another() -> None:
     assert {(item.verdict, item.mark) for item in judged} == {(Verdict.PASS, "")}
 
 
-def test_a_against_an_exchangeable_version_raises_few_false_alarms() -> None:
-    found = compared(*versions(np.random.default_rng(2), 0))
+@pytest.mark.parametrize("seed", [2, 12])
+def test_a_against_an_exchangeable_version_raises_few_false_alarms(seed: int) -> None:
+    found = compared(*versions(np.random.default_rng(seed), 0))
     marks = [judge_margin(difference, Margin("recall", 0.02)).mark for difference in found]
     failed = [judge_margin(difference, Margin("recall", 0.0)).verdict == Verdict.FAIL for difference in found]
-    # 5 %, and twice its Monte Carlo error, on either side.
-    assert np.mean([mark == "worse" for mark in marks]) <= 0.064
-    assert np.mean([mark == "better" for mark in marks]) <= 0.064
-    assert np.mean(failed) <= 0.064
+    assert np.mean([mark == "worse" for mark in marks]) <= 0.05
+    assert np.mean([mark == "better" for mark in marks]) <= 0.05
+    assert np.mean(failed) <= 0.05
 
 
 def test_a_drop_of_three_points_is_found_with_the_stated_power() -> None:
@@ -61,15 +61,16 @@ def test_a_drop_of_three_points_is_found_with_the_stated_power() -> None:
     stated = np.median([difference.power(0.03) or 0 for difference in found])
     seen = np.mean([judge_margin(difference, Margin("recall", 0.0)).verdict == Verdict.FAIL for difference in found])
     assert 0.5 < stated < 0.99
-    assert seen == pytest.approx(stated, abs=0.06)
+    # The median's, of which the share found is a little below: an error that is guessed too small states too much.
+    assert seen == pytest.approx(stated, abs=0.05)
     needed = found[0].units_needed(0.03, 0.8)
-    assert found[0].power(0.03, n=needed) == pytest.approx(0.8, abs=0.02)
+    assert found[0].power(0.03, n=needed) >= 0.8 > found[0].power(0.03, n=needed - 1)
 
 
 def test_a_loss_of_the_whole_margin_seldom_passes() -> None:
     found = compared(*versions(np.random.default_rng(4), 0.03))
     passed = [judge_margin(difference, Margin("recall", 0.03)).verdict == Verdict.PASS for difference in found]
-    assert np.mean(passed) <= 0.064
+    assert np.mean(passed) <= 0.05
 
 
 def test_many_margins_do_not_fail_by_chance() -> None:

@@ -6,8 +6,9 @@ from tests.evaluation.truths import detection, frames, perfect, track, truth
 
 from vru.domain import DEFAULT_CRITERIA, Comparator, Criterion, Severity, Verdict, VruError
 from vru.evaluation import EvaluationSettings, check_criteria, evaluate, judge
-from vru.evaluation.estimates import Proportion
+from vru.evaluation.estimates import Proportion, Quantile, Resampled
 from vru.evaluation.judging import decide, holm
+from vru.evaluation.resampling import Counted, Drawn, Spread, Units, share
 
 FAST = EvaluationSettings(resamples=100)
 TRACK_RECALL = Criterion("track_recall", Comparator.AT_LEAST, 0.95)
@@ -30,7 +31,7 @@ def test_59_of_59_pass_and_58_of_58_are_inconclusive() -> None:
     assert only(campaign(59), TRACK_RECALL).verdict == Verdict.PASS
     result = only(campaign(58), TRACK_RECALL)
     assert (result.verdict, result.more_needed) == (Verdict.INCONCLUSIVE, 1)
-    assert "1 more tracks" in result.reason
+    assert "About 1 more track like these would decide it." in result.reason
 
 
 def test_far_below_the_threshold_fails() -> None:
@@ -132,3 +133,39 @@ def test_holm_steps_down() -> None:
     advisory = dataclasses.replace(criteria[0], severity=Severity.ADVISORY)
     assert holm([clear, close], [criteria[0], advisory]) == [1, 1]
     assert holm([None], criteria[:1]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "metric", "threshold", "says", "more"),
+    [
+        (Proportion(1, 1), "track_recall", 0.95, "from 1 track; with 95% confidence on either side it lies", 58),
+        # One unit says nothing about the spread, whatever the figure: as many as do are needed at least.
+        (Spread(0.8, 1, np.full(9, 0.8)), "mota", 0.5, "0.8000 from 1 sequence; it has no interval", 9),
+        (Spread(0.8, 9, np.full(9, 0.8)), "mota", 0.5, "at least 1 more sequence needed.", 1),
+        (Counted(0.8, 1, "clips", 10), "recall", 0.5, "how much they differ: at least 9 more clips needed.", 9),
+        (Counted(12.0, 3, "clips"), "id_switches", 20, "12 from 3 clips; it has no interval, against 20. So", None),
+        (Spread(None, 0, np.zeros(0)), "mota", 0.5, "not determined: there are no sequences to measure it on", None),
+        (Resampled(0.9, 50, np.linspace(0.8, 1, 99)), "recall", 0.9, "too close to the threshold.", None),
+    ],
+)  # fmt: skip
+def test_undecided_criteria_say_what_is_needed(estimate, metric: str, threshold: float, says: str, more) -> None:
+    verdict, reason, needed = decide(estimate, Criterion(metric, Comparator.AT_LEAST, threshold))
+    assert (verdict, needed) == (Verdict.INCONCLUSIVE, more)
+    assert says in reason and "inf" not in reason
+
+
+def test_a_time_without_an_upper_bound_says_so() -> None:
+    three = np.array([1.0, 2.0, 3.0])
+    estimate = Quantile(2.0, 0.5, three, three)
+    reason = decide(estimate, Criterion("latency_median_ms", Comparator.AT_MOST, 100.0))[1]
+    assert "it is at least 0.0 ms, and nothing bounds it from above, against 100.0 ms. About 2 more tracks" in reason
+
+
+def test_all_figures_of_one_video_need_as_many_more() -> None:
+    units = Units("sequences", np.zeros(5, dtype=np.int64), 1)
+    recall = share(Drawn(0.8, np.full(9, 0.8), np.zeros(1)), units, 1)
+    mota = Spread(0.8, 1, np.full(9, 0.8))
+    not_drawn = share(Drawn(0.8), units, 1)
+    assert not_drawn.more_needed(0.5, True, 0.95) == 9
+    assert share(Drawn(0.8), units, 5).more_needed(0.5, True, 0.95) is None
+    assert recall.more_needed(0.5, True, 0.95) == mota.more_needed(0.5, True, 0.95) == 9

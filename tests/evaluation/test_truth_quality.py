@@ -147,3 +147,10 @@ def test_a_close_verdict_flips_with_noise_and_a_clear_one_does_not(files: Path) 
     assert "Share of rounds" in vru(
         "noise", files / "a.json", files / "found.json", "--criteria", files / "c.yaml", "--rounds", 1
     ).output  # fmt: skip
+
+
+def test_noise_knows_the_slices_of_the_criteria(files: Path) -> None:
+    (files / "c.yaml").write_text("- {metric: recall, comparator: '>=', threshold: 0.5, slice: 'size:medium'}")
+    result = vru("noise", files / "a.json", files / "found.json", "--criteria", files / "c.yaml", "--rounds", 1)
+    assert result.exit_code == 0, result.output
+    assert "recall >= 0.5" in result.output and "verdict: PASS" in result.output

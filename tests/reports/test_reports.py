@@ -113,6 +113,16 @@ class TestHtml:
         places = [page.index(f"<td>{name}</td>") for name in ("all", *report().slices)]
         assert places == sorted(places)
 
+    def test_slices_are_compared_by_what_most_of_them_have(self) -> None:
+        def of(slice_: str, f1: float | None, recall: float) -> list[Measured]:
+            rows = (("f1", f1), ("recall", recall))
+            return [Measured(metric, slice_, value, None, None, 1, "clips", too_few=True) for metric, value in rows]
+
+        rows = (*of("all", 0.9, 0.9), *of("a", 0.1, 0.8), *of("b", None, 0.3), *of("c", None, 0.5))
+        few = replace(report(), measurements=rows)
+        assert few.slices == ("b", "c", "a")
+        assert "1 clip (too few)" in text("html", few)
+
 
 class TestJunit:
     def test_what_gates_a_pipeline(self) -> None:

@@ -20,7 +20,7 @@ from vru.evaluation.cuts import kinds_of
 from vru.evaluation.data_sets import to_dataset
 from vru.evaluation.estimates import Estimate
 from vru.evaluation.figures import Figures, measure_all
-from vru.evaluation.judging import too_few
+from vru.evaluation.judging import count_of, too_few
 from vru.evaluation.protocol import Protocol, load_protocol, protocol_names
 from vru.evaluation.provenance import provenance_of
 from vru.evaluation.results import document, headline, judge_figures, measurement, worst_first
@@ -173,7 +173,8 @@ def evaluate(
                 conditions=conditions,
             )
             counted = {"boxes": len(found)}
-        figures = replace(figures, notes=(*figures.notes, *origin.notes))
+        nothing = () if any(counted.values()) else ("The predictions are empty: everybody was missed.",)
+        figures = replace(figures, notes=(*figures.notes, *origin.notes, *nothing))
         report = judge_figures(figures, asked, origin.approved) if asked else None
         hashed = {"truth": digest(truth), "predictions": digest(predictions)}
         if attributes is not None:
@@ -278,7 +279,7 @@ def _show(figures: Figures, report: VerdictReport | None, title: str) -> None:
     if figures.tide is not None:
         mended = Table("error", "count", "ap gained by mending it", title="Errors (TIDE)", title_justify="left")
         for kind, count in figures.tide.counts.items():
-            mended.add_row(kind.value, str(count), _number(figures.tide.cost[kind]))
+            mended.add_row(kind.value, str(count), _known(figures.tide.cost[kind]))
         console.print(mended)
     for note in figures.notes:
         console.print(f"note: {note}", style="dim", markup=False)
@@ -307,17 +308,24 @@ def _show_slices(console: Console, figures: Figures) -> None:
 
 def _row(metric: str, estimate: Estimate, slice_: str = "", mark: str = "") -> tuple[str, ...]:
     measured = measurement(metric, estimate)
-    bounded = measured.low is not None or measured.high is not None
-    interval = f"{_number(measured.low)} to {_number(measured.high)}" if bounded else "-"
-    cells = (metric, _number(measured.value), interval, _units(measured.n, estimate.units) + mark)
+    interval = _interval(measured.low, measured.high, measured.unit)
+    cells = (metric, _known(measured.value, measured.unit), interval, count_of(measured.n, estimate.units) + mark)
     return (slice_, *cells) if slice_ else cells
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value.is_integer() and abs(value) >= 2 else f"{value:.4f}"
+def _interval(low: float | None, high: float | None, unit: str) -> str:
+    if low is None:
+        return "-" if high is None else f"up to {_number(high, unit)}"
+    return f"from {_number(low, unit)}" if high is None else f"{_number(low, unit)} to {_number(high, unit)}"
 
 
-def _units(count: int, name: str) -> str:
-    return f"{count} {name.removesuffix('s') if count == 1 else name}"
+def _known(value: float | None, unit: str = "") -> str:
+    return "-" if value is None else _number(value, unit)
+
+
+def _number(value: float, unit: str = "") -> str:
+    if unit == "ms":
+        return f"{value:.1f}"
+    # Counts have no fractions.
+    whole = value.is_integer() and (abs(value) >= 2 or unit not in ("", "1/min"))
+    return f"{value:.0f}" if whole else f"{value:.4f}"

@@ -23,7 +23,8 @@ def read_criteria(path: Path) -> tuple[Criterion, ...]:
             raise VruError(f"{path} is larger than 1 MB.", _HOW)
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise VruError(f"The criteria in {path} cannot be read: {error}.", "Check the path.") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise VruError(f"The criteria in {path} cannot be read: {why}.", "Check the path.") from None
     except yaml.YAMLError as error:
         raise VruError(f"{path} is neither YAML nor JSON: {' '.join(str(error).split())}.", _HOW) from None
     if isinstance(document, dict) and set(document) == {"criteria"}:

@@ -383,7 +383,8 @@ def _note_unknown(job: Job, seen: DataSet) -> None:
     """Say what the truth leaves open."""
     asks = any(setup.occlusion is not None for setup in job.protocol.setups.values())
     unknown = int(np.isnan(seen.truth.occlusion).sum())
-    if asks and unknown:
+    told = any("how much of them is hidden" in note for note in job.notes)
+    if asks and unknown and not told:
         job.notes.append(f"{unknown} truth boxes do not say how much of them is hidden: they count as not hidden.")
     if "ignore" not in job.protocol.ignore_marks and job.data.truth.ignore.any():
         marked = int(job.data.truth.ignore.sum())

@@ -9,7 +9,7 @@ from vru.evaluation.estimates import Estimate, Rate
 from vru.evaluation.latency import TrackOutcome
 from vru.evaluation.outcomes import Outcomes
 from vru.evaluation.protocol import Protocol
-from vru.evaluation.resampling import Counted, Drawn, Spread, Units, affordable, share
+from vru.evaluation.resampling import Counted, Drawn, Spread, Units, affordable, share, without_interval
 from vru.evaluation.slices import ALL
 from vru.evaluation.tables import DataSet, Floats
 
@@ -62,7 +62,7 @@ class Job:
         elif rate is not None and len(figure.replicates) and count > 1:
             estimate = Rate(*rate, count, figure.replicates, units, figure.influences)
         elif rate is not None:
-            estimate = Counted(value, count, units)
+            estimate = without_interval(value, count, units)
         else:
             estimate = share(figure, self.units, count)
         self.slices.setdefault(slice_, {})[metric] = estimate

@@ -167,15 +167,47 @@ def decide(
     more = estimate.more_needed(threshold, at_least, strict if failing else criterion.confidence_level)
     if few:
         more = max(more or 0, smallest_n - estimate.n)
-        why = f"{figure}, fewer than the {smallest_n} that a slice must have: {more} more {estimate.units} needed"
+        why = f"{figure}, fewer than the {smallest_n} that a slice must have: {more_of(more, estimate.units)} needed"
         return Verdict.INCONCLUSIVE, f"{why}, against {limit}.", more
-    between = f"; {sure} it may lie anywhere from {_number(low, criterion.metric)} to {_number(high, criterion.metric)}"
-    enough = (
-        f" About {more} more {estimate.units} like these would decide it."
-        if more
-        else " More of the same would not decide it: it is too close to the threshold, or not defined here."
-    )
-    return Verdict.INCONCLUSIVE, f"{figure}{between if estimate.n else ''}, against {limit}.{enough}", more or None
+    why = f"{figure}{_between(low, high, criterion) if estimate.n else ''}, against {limit}."
+    return Verdict.INCONCLUSIVE, f"{why} {_help(estimate, more, low, high)}", more or None
+
+
+def _between(low: float, high: float, criterion: Criterion) -> str:
+    """What the bounds say, to follow the figure."""
+    least, most = _number(low, criterion.metric), _number(high, criterion.metric)
+    sure = f"with {criterion.confidence_level:.0%} confidence"
+    if math.isinf(low) and math.isinf(high):
+        return "; it has no interval"
+    if math.isinf(high):
+        return f"; {sure} it is at least {least}, and nothing bounds it from above"
+    if math.isinf(low):
+        return f"; {sure} it is at most {most}, and nothing bounds it from below"
+    return f"; {sure} on either side it lies between {least} and {most}"
+
+
+def _help(estimate: Estimate, more: int | None, low: float, high: float) -> str:
+    """How much more evidence would decide a criterion that is not decided."""
+    unbounded = math.isinf(low) and math.isinf(high)
+    if more and unbounded and estimate.n:
+        return f"So few do not show how much they differ: at least {more_of(more, estimate.units)} needed."
+    if more:
+        return f"About {more_of(more, estimate.units, ' like these' if estimate.n else '')} would decide it."
+    if estimate.value is None:
+        return f"More {estimate.units} of this kind would not decide it: they do not determine the figure."
+    if unbounded:
+        return "So it can be reported, but not decided."
+    return "More of the same would not decide it: it is too close to the threshold."
+
+
+def count_of(count: int, units: str) -> str:
+    """A number of units in words: "1 track", "12 tracks"."""
+    return f"{count} {units.removesuffix('s') if count == 1 else units}"
+
+
+def more_of(count: int, units: str, like: str = "") -> str:
+    """So many further units in words: "1 more track", "12 more tracks like these"."""
+    return count_of(count, units).replace(" ", " more ", 1) + like
 
 
 def _figure(criterion: Criterion, estimate: Estimate) -> str:
@@ -183,13 +215,11 @@ def _figure(criterion: Criterion, estimate: Estimate) -> str:
     if estimate.n == 0:
         return f"{name} is not determined: there are no {estimate.units} to measure it on"
     if estimate.value is None:
-        return f"{name} is not determined by {estimate.n} {estimate.units}"
-    return f"{name} is {_number(estimate.value, criterion.metric)} from {estimate.n} {estimate.units}"
+        return f"{name} is not determined by {count_of(estimate.n, estimate.units)}"
+    return f"{name} is {_number(estimate.value, criterion.metric)} from {count_of(estimate.n, estimate.units)}"
 
 
 def _number(value: float, metric: str) -> str:
-    if math.isinf(value):
-        return "no limit"
     unit = unit_of(metric)
     if unit == "ms":
         return f"{value:.1f} ms"
@@ -197,4 +227,6 @@ def _number(value: float, metric: str) -> str:
         return f"{value:.3g} a minute"
     if unit == "ppm":
         return f"{value:.3g} ppm"
-    return f"{value:.0f}" if unit else f"{value:.4f}"
+    # Counts have no fractions; 0 and 1 may be shares as well.
+    whole = unit or (float(value).is_integer() and abs(value) >= 2)
+    return f"{value:.0f}" if whole else f"{value:.4f}"

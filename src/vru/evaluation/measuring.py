@@ -56,10 +56,13 @@ CAMERA_UNITS: Mapping[str, str] = {
     "offset_jitter_ms": "ms",
 }
 
+# Those of tracking that are counted.
+TRACKING_UNITS: Mapping[str, str] = {"id_switches": "switches", "fragmentations": "gaps"}
+
 
 def unit_of(metric: str) -> str:
     """The unit of a metric, "" if it has none."""
-    return METRICS.get(metric, CAMERA_UNITS.get(metric, ""))
+    return METRICS.get(metric) or CAMERA_UNITS.get(metric) or TRACKING_UNITS.get(metric, "")
 
 
 def clips(frames: Frames, clip_seconds: float) -> tuple[NDArray[np.int32], Floats]:

@@ -94,7 +94,9 @@ class Spread:
         return min(low, self.value * (1 - unseen)), max(high, self.value + (1 - self.value) * unseen)
 
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
-        """Assumes that the value stays, and that the spread falls with the root of the number of units."""
+        """Assumes that the value stays, and that the spread falls with the root of the number of units. Below ten
+        units, as many as bound it; they may decide nothing yet.
+        """
         value = self.value
         low, high = self.bounds(confidence)
         if value is None or not math.isfinite(low):
@@ -109,19 +111,23 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A figure of this data set alone, such as a number of identity switches: it has no interval."""
+    """A figure of this data set alone, such as a number of identity switches: it has no interval.
+
+    One that has none because there is a single unit would have one from ``fewest`` units on; 0 is never.
+    """
 
     value: float | None
     n: int
     units: str
+    fewest: int = 0
 
     def bounds(self, confidence: float) -> tuple[float, float]:
         """None that are known."""
         return -math.inf, math.inf
 
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
-        """More data do not bound it."""
-        return None
+        """As many as bound it; they may decide nothing yet. None if none would."""
+        return self.fewest - self.n if 0 < self.n < self.fewest else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +184,13 @@ def share(figure: Drawn, units: Units, n: int) -> Estimate:
     unit in all, it has no interval.
     """
     if not len(figure.replicates) or units.count < 2:
-        return Counted(figure.value, n, units.name)
+        return without_interval(figure.value, n, units.name)
     return Resampled(figure.value, n, figure.replicates, units.name, figure.influences)
+
+
+def without_interval(value: float | None, n: int, units: str) -> Counted:
+    """A figure that was not resampled: from one unit that was not possible, and ten would show how much they differ."""
+    return Counted(value, n, units, _FEWEST if n < 2 else 0)
 
 
 def affordable(

@@ -12,7 +12,9 @@ from rich.table import Table
 
 from vru.domain import VruError
 from vru.evaluation.cli import EXIT, PROTOCOL_OF, fail, times_of, write
+from vru.evaluation.conditions import conditions_of
 from vru.evaluation.criteria_files import read_criteria
+from vru.evaluation.cuts import kinds_of
 from vru.evaluation.data_sets import to_dataset
 from vru.evaluation.figures import measure_all
 from vru.evaluation.protocol import load_protocol
@@ -77,6 +79,7 @@ def agreement(first: Path, second: Path, json_path: Path | None) -> None:
 @click.argument("predictions", type=click.Path(path_type=Path))
 @click.option("--criteria", type=click.Path(path_type=Path), required=True, help="As in vru evaluate.")
 @click.option("--protocol", metavar="NAME|FILE.yaml", help="As in vru evaluate.")
+@click.option("--attributes", type=click.Path(path_type=Path), help="As in vru evaluate.")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True, help="For each share of noise.")
 @click.option("--resamples", type=click.IntRange(100, 100_000), default=500, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
@@ -86,6 +89,7 @@ def noise(
     predictions: Path,
     criteria: Path,
     protocol: str | None,
+    attributes: Path | None,
     rounds: int,
     resamples: int,
     seed: int,
@@ -106,6 +110,8 @@ def noise(
             resamples=resamples,
             seed=seed,
             pixels=not annotations.normalised,
+            slices=kinds_of(criterion.slice for criterion in asked),
+            conditions=conditions_of(annotations, attributes),
         )
         report, effects = noise_effects(data, measure, asked, rounds=rounds, seed=seed)
     except VruError as error:

@@ -187,7 +187,8 @@ def read_kitti_results(files: Sequence[TextFile], truth: Annotations, *, trackin
 
 def _not_there(where: str, what: str) -> FormatError:
     return FormatError(
-        f"{where} is about {what}, which the truth does not have.", "Are these the detections of another video?"
+        f"{where} is about {what}, which the truth does not have.",
+        "Are these the detections of another video? If nobody is there, say how many frames there are: --frames.",
     )
 
 

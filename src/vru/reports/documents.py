@@ -115,6 +115,7 @@ def _measured(metric: str, slice_: str, row: Mapping[str, Any], level: float, un
         row.get("units", ""),
         row.get("unit") or unit,
         level,
+        bool(row.get("too_few")),
     )
 
 

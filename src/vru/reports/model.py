@@ -1,11 +1,12 @@
 """What a report says, whatever it is written as."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from vru.domain import Comparator, Severity, Verdict
 
 ALL = "all"
-# Slices are ordered by the first of these figures that a report has, and the sign that makes the worst come first.
+# Slices are ordered by the first of these figures that most of them have, and the sign that makes the worst come first.
 _HEADLINES = (("f1", 1), ("recall", 1), ("ap", 1), ("ap_moderate", 1), ("hota", 1), ("mota", 1), ("lamr", -1))
 
 
@@ -27,7 +28,9 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A figure with its two-sided interval; None where the data do not determine it. ``units`` says what n counts."""
+    """A figure with its two-sided interval; None where the data do not determine it. ``units`` says what n counts,
+    ``too_few`` that a slice's figure rests on fewer units than one that decides anything.
+    """
 
     metric: str
     slice: str
@@ -38,6 +41,13 @@ class Measured:
     units: str = ""
     unit: str = ""
     confidence_level: float = 0.95
+    too_few: bool = False
+
+    @property
+    def counted(self) -> str:
+        """``n`` in words, such as "12 clips"."""
+        units = self.units.removesuffix("s") if self.n == 1 else self.units
+        return f"{self.n} {units}".strip() + (" (too few)" if self.too_few else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +133,10 @@ class Report:
 
     @property
     def slices(self) -> tuple[str, ...]:
-        """The slices besides "all", worst first: by F1, or the first other figure of the whole that there is."""
-        whole = {row.metric for row in self.measurements if row.slice == ALL}
+        """The slices besides "all", worst first: by the first figure of those that most of them have."""
         parts = {row.slice for row in self.measurements} - {ALL}
-        headline, sign = next(((name, sign) for name, sign in _HEADLINES if name in whole), ("", 1))
+        known = Counter(row.metric for row in self.measurements if row.slice in parts and row.value is not None)
+        headline, sign = max(_HEADLINES, key=lambda item: known[item[0]])
         values = {row.slice: row.value for row in self.measurements if row.metric == headline}
 
         def badness(name: str) -> tuple[bool, float, str]:

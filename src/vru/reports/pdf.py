@@ -82,7 +82,7 @@ def _data(report: Report) -> dict[str, Any]:
         "figures": [
             [
                 *(row.slice, row.metric, charts.figure(row.value), charts.interval(row.low, row.high)),
-                *(f"{row.n} {row.units}".strip(), row.unit),
+                *(row.counted, row.unit),
             ]
             for name in (ALL, *report.slices)
             for row in report.of_slice(name)

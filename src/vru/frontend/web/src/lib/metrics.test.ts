@@ -1,5 +1,12 @@
 import { expect, it } from "vitest";
-import { defaultCriteria, formatInterval, formatMetric, formatThreshold, scaleOf } from "./metrics";
+import {
+  defaultCriteria,
+  formatInterval,
+  formatMetric,
+  formatThreshold,
+  scaleOf,
+  worstSliceFirst,
+} from "./metrics";
 
 it("formatMetric gives each metric its precision and unit, and never a 0 for a missing figure", () => {
   expect(formatMetric("recall", 0.5)).toBe("0.500");
@@ -31,4 +38,32 @@ it("scaleOf holds all figures", () => {
 it("defaultCriteria are complete", () => {
   expect(defaultCriteria()).toHaveLength(6);
   expect(defaultCriteria()[3]).toMatchObject({ comparator: "<=", threshold: 50, severity: "required" });
+});
+
+it("worstSliceFirst compares the slices by one figure, and puts those without it last", () => {
+  const of = (slice: string, metric: string, value: number | null) => ({
+    slice,
+    metric,
+    value,
+    low: null,
+    high: null,
+    n: 12,
+    unit: "",
+    confidence_level: 0.95,
+  });
+  const whole = [of("all", "f1", null), of("all", "recall", 0.8)];
+  const parts = [
+    of("size:large", "recall", 0.9),
+    of("size:small", "recall", null),
+    of("class:cyclist", "f1", 0.2),
+    of("size:large", "f1", null),
+    of("class:cyclist", "recall", 0.4),
+    of("class:cyclist", "precision", 0.1),
+  ];
+  expect(worstSliceFirst([...whole, ...parts]).map((item) => item.slice)).toEqual([
+    "class:cyclist",
+    "size:large",
+    "size:small",
+  ]);
+  expect(worstSliceFirst(whole)).toEqual([]);
 });

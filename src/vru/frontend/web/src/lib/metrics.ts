@@ -173,6 +173,18 @@ export function formatInterval({ metric, low, high }: Pick<Measurement, "metric"
   return UNKNOWN;
 }
 
+// The figure by which slices are compared: the first of these that is known for each of them, else the last.
+const HEADLINES = ["f1", "recall"];
+
+/** One figure of each slice, the worst first; slices where it is not determined come last. */
+export function worstSliceFirst(measurements: readonly Measurement[]): Measurement[] {
+  const parts = measurements.filter((item) => item.slice !== "all");
+  const of = (name: string) => parts.filter((item) => item.metric === name);
+  const headline = HEADLINES.find((name) => of(name).every((item) => item.value !== null)) ?? "recall";
+  const badness = (item: Measurement) => item.value ?? Number.POSITIVE_INFINITY;
+  return of(headline).sort((one, other) => (badness(one) < badness(other) ? -1 : 1));
+}
+
 /** A threshold as typed, not padded to the metric's decimals. */
 export function formatThreshold(criterion: Pick<Criterion, "metric" | "comparator" | "threshold">): string {
   const { unit } = metricInfo(criterion.metric);

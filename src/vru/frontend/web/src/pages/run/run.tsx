@@ -9,6 +9,7 @@ import { ProblemNotice } from "@/components/problem-notice";
 import { StateBadge } from "@/components/status";
 import { Facts, Panel } from "@/components/ui/panel";
 import { formatDate, formatDuration, UNKNOWN } from "@/lib/format";
+import { worstSliceFirst } from "@/lib/metrics";
 import { runName } from "@/lib/runs";
 import { Viewer, type ViewerHandle } from "@/viewer/viewer";
 import { RunControls } from "./controls";
@@ -36,6 +37,7 @@ export function RunPage() {
       </Page>
     );
   }
+  const slices = worstSliceFirst(run.metrics?.measurements ?? []);
   return (
     <Page
       title={runName(run)}
@@ -89,6 +91,11 @@ export function RunPage() {
             {!live && <Downloads run={run} />}
           </div>
         </div>
+        {slices.length > 0 && (
+          <Panel title="Slices" note="the worst first: where to look" flush>
+            <MeasurementsTable measurements={slices} caption="One figure of each slice, the worst first" />
+          </Panel>
+        )}
         {run.metrics && (
           <Panel title="Measurements" note="intervals resample clips or tracks, never frames" flush>
             <MeasurementsTable measurements={run.metrics.measurements} />

@@ -63,10 +63,18 @@ const measurementColumns: Column<Measurement>[] = [
   },
 ];
 
-export function MeasurementsTable({ measurements }: { measurements: Measurement[] }) {
+interface MeasurementsTableProps {
+  measurements: Measurement[];
+  caption?: string;
+}
+
+export function MeasurementsTable({
+  measurements,
+  caption = "Measurements with their confidence intervals",
+}: MeasurementsTableProps) {
   return (
     <DataTable
-      caption="Measurements with their confidence intervals"
+      caption={caption}
       columns={measurementColumns}
       data={measurements}
       rowId={(item) => `${item.metric} ${item.slice}`}
