@@ -59,7 +59,7 @@ def test_the_interval_of_the_offset_covers_it() -> None:
 @pytest.mark.parametrize(
     ("media", "seen", "message"),
     [
-        ([0, 1, 2, 3], [0, 10**9, 2 * 10**9, 3 * 10**9], "4 markers are too few"),
+        ([0, 1, 2, 3], [0, 10**9, 2 * 10**9, 3 * 10**9], "at least 5 markers; there are 4"),
         ([0, 1, 2, 2, 4], [1, 2, 3, 4, 5], "do not rise"),
         ([0, 1, 2, 3, 4], [1, 2, 4, 3, 5], "do not rise"),
         ([0, 1, 2, 3, math.nan], [1, 2, 3, 4, 5], "do not rise"),

@@ -49,6 +49,7 @@ def test_json_lines(tmp_path: Path) -> None:
         ("time_ns,kind\n1.5,udp\n", "line 2: time_ns is '1.5'"),
         ("time_ns,kind\n-1,udp\n", "line 2: time_ns is '-1'"),
         (f"time_ns,kind\n{2**63},udp\n", "line 2: time_ns is"),
+        ("time_ns,kind\n1790000000000000000,udp\n", "line 2: time_ns is 1790000000000000000, the time of day"),
         ("time_ns,kind\n5,udp\n4,udp\n", "line 3: 4 ns is earlier than the 5 ns"),
         ("time_ns,kind\n5,smoke\n", "line 2: there is no kind 'smoke'"),
         ("time_ns,kind,class\n5,udp,tree\n", "line 2: Unknown class 'tree'"),
@@ -76,8 +77,9 @@ def test_files_that_are_not_read(tmp_path: Path) -> None:
 
 
 def test_markers(tmp_path: Path) -> None:
-    found = read_markers(write(tmp_path, "media_s,time_ns\n0.5,100\n1.5,200\n"))
-    assert (found.media_s.tolist(), found.time_ns.tolist()) == ([0.5, 1.5], [100, 200])
+    rows = "".join(f"{n}.5,{n}00\n" for n in range(1, 6))
+    found = read_markers(write(tmp_path, f"media_s,time_ns\n{rows}"))
+    assert (found.media_s.tolist(), found.time_ns.tolist()) == ([1.5, 2.5, 3.5, 4.5, 5.5], [100, 200, 300, 400, 500])
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,7 @@ def test_markers(tmp_path: Path) -> None:
         ("media_s,time_ns\n0,1\n1,1\n", "line 3: the marker is not later"),
         ("media_s,time_ns\nnan,1\n", "line 2: media_s is nan"),
         ("media_s\n1\n", "line 1 has no time_ns"),
+        ("media_s,time_ns\n0,1\n1,2\n2,3\n3,4\n", "at least 5 markers; it has 4"),
         ("", "holds nothing"),
     ],
 )

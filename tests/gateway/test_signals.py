@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 SIGNALS = b"time_ns,kind,class,video\n3000000000,udp,pedestrian,video\n3100000000,udp,,video.mp4\n"
-MARKERS = b"media_s,time_ns\n0,3000000000\n0.5,3500000000\n"
+MARKERS = b"media_s,time_ns\n" + b"".join(b"%d,%d\n" % (n, (3 + n) * 10**9) for n in range(5))
 OFFSET = {"offset_ns": 3_000_000_000, "offset_uncertainty_ms": 2.5}
 
 
@@ -48,7 +48,7 @@ def test_markers_join_the_clocks_once(api, video):
     path = f"/signals/{recording['id']}/markers"
     joined = api.client.post(path, content=MARKERS)
     assert joined.status_code == 200, joined.text
-    assert joined.json()["marker_count"] == 2
+    assert joined.json()["marker_count"] == 5
     assert joined.json()["markers_sha256"] == hashlib.sha256(MARKERS).hexdigest()
     assert api.client.get(f"/signals/{recording['id']}").json() == joined.json()
     files = api.stored_files()
@@ -92,6 +92,7 @@ def test_what_is_wrong_stores_nothing(start_gateway, connect, settings, make_vid
         (b"media_s,time_ns\n1,5\n1,6\n", "m.csv, line 3: the marker is not later than the one before"),
         (b"media_s,time_ns\nnan,5\n", "m.csv, line 2: media_s"),
         (b"time_ns,kind\n5,udp\n", "m.csv, line 1 has no media_s"),
+        (b"media_s,time_ns\n1,5\n", "m.csv: clocks are joined by at least 5 markers; it has 1"),
     ],
 )
 def test_wrong_markers_change_nothing(api, video, content, reason):

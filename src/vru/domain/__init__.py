@@ -5,12 +5,13 @@ from vru.domain.classes import VruClass, parse_class
 from vru.domain.criteria import DEFAULT_CRITERIA, Comparator, Criterion, Severity
 from vru.domain.errors import VruError
 from vru.domain.runs import RunKind, RunState, ShardState, check_transition
-from vru.domain.signals import Signal, SignalKind
+from vru.domain.signals import FEWEST_MARKERS, Signal, SignalKind
 from vru.domain.tracks import GroundTruth, Track
 from vru.domain.verdicts import CriterionResult, Measurement, Verdict, VerdictReport
 
 __all__ = [
     "DEFAULT_CRITERIA",
+    "FEWEST_MARKERS",
     "Box",
     "Comparator",
     "Criterion",

@@ -6,6 +6,9 @@ from enum import StrEnum
 from vru.domain.classes import VruClass
 from vru.domain.errors import VruError
 
+# So many moments that both clocks saw join them: fewer would not show which of them is wrong.
+FEWEST_MARKERS = 5
+
 
 class SignalKind(StrEnum):
     """How a signal reaches the platform."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vru.domain import Signal, SignalKind, VruClass, VruError, parse_class
+from vru.domain import FEWEST_MARKERS, Signal, SignalKind, VruClass, VruError, parse_class
 from vru.formats.annotations import FormatError, number
 from vru.formats.files import LIMIT_BYTES
 from vru.formats.lines import line, lines
@@ -23,6 +23,8 @@ _SIGNAL_KEYS = ("time_ns", "kind", "class", "value", "source", "id", "video")
 _MARKER_KEYS = ("media_s", "time_ns")
 _HOW_SIGNALS = "docs/formats.md describes recordings of signals: time_ns,kind,class,value,source,id,video."
 _HOW_MARKERS = "docs/formats.md describes markers: media_s,time_ns."
+# A monotonic clock counts from the start of its machine: after more than 30 years it is none.
+_TIME_OF_DAY_NS = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,8 @@ def read_markers(path: Path, *, limit_bytes: int = LIMIT_BYTES, name: str | None
     """Read the markers that join the clocks. Messages call the file ``name``, or by its path.
 
     Raises:
-        FormatError: it is not there, too large, empty, or a line is wrong: no number, or not later than the line before
-            on both clocks. The message names file and line.
+        FormatError: it is not there, too large, has fewer than five, or a line is wrong: no number, or not later than
+            the line before on both clocks. The message names file and line.
     """
     found = MarkerRecording(array("d"), array("q"))
     for where, row in _rows(path, _MARKER_KEYS, _MARKER_KEYS, limit_bytes, _HOW_MARKERS, name):
@@ -130,6 +132,11 @@ def read_markers(path: Path, *, limit_bytes: int = LIMIT_BYTES, name: str | None
             )
         found.media_s.append(media)
         found.time_ns.append(time)
+    if len(found.time_ns) < FEWEST_MARKERS:
+        raise FormatError(
+            f"{name or path}: clocks are joined by at least {FEWEST_MARKERS} markers; it has {len(found.time_ns)}.",
+            "Show more of them, over the whole run.",
+        )
     return found
 
 
@@ -202,6 +209,11 @@ def _nanoseconds(value: object, where: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
         raise FormatError(
             f"{where}: time_ns is {value!r}, not a whole number of nanoseconds.", "Write the monotonic clock's integer."
+        )
+    if int(text) >= _TIME_OF_DAY_NS:
+        raise FormatError(
+            f"{where}: time_ns is {text}, the time of day: that clock is set while it runs.",
+            "Record the receiver's monotonic clock.",
         )
     return int(text)
 

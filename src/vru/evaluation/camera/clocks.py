@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from vru.domain import VruError
+from vru.domain import FEWEST_MARKERS, VruError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FEWEST_MARKERS = 5
 # A crystal is off by some 10 to 100 ppm; what is off by more than this is no clock, or the pairs are wrong.
 _MOST_PPM = 1000.0
 _MOST_OUTLIERS = 0.25
@@ -103,7 +102,7 @@ def join_clocks(media_s: Sequence[float], time_ns: Sequence[int]) -> Clocks:
     """
     y, ns = np.asarray(media_s, dtype=np.float64), np.asarray(time_ns, dtype=np.int64)
     if len(y) != len(ns) or len(y) < FEWEST_MARKERS:
-        raise VruError(f"{len(y)} markers are too few to join the clocks.", _HOW)
+        raise VruError(f"Clocks are joined by at least {FEWEST_MARKERS} markers; there are {len(y)}.", _HOW)
     if not np.isfinite(y).all() or (np.diff(y) <= 0).any() or (np.diff(ns) <= 0).any():
         raise VruError("The times of the markers do not rise on both clocks.", "List the markers in order of time.")
     reference = int(ns[len(ns) // 2])
