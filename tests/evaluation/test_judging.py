@@ -133,6 +133,10 @@ def test_holm_steps_down() -> None:
     advisory = dataclasses.replace(criteria[0], severity=Severity.ADVISORY)
     assert holm([clear, close], [criteria[0], advisory]) == [1, 1]
     assert holm([None], criteria[:1]) == [1]
+    # Who reads its interval sees it beyond the threshold: the reason says why that is not enough.
+    verdict, why, _ = decide(close, criteria[1], 3)
+    assert verdict == Verdict.INCONCLUSIVE
+    assert "By itself it would fail; as one of 3 criteria it has to miss at 98.33% confidence." in why
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,8 @@ def decide(
         why = f"{figure}, fewer than the {smallest_n} that a slice must have: {more_of(more, estimate.units)} needed"
         return Verdict.INCONCLUSIVE, f"{why}, against {limit}.", more
     why = f"{figure}{_between(low, high, criterion) if estimate.n else ''}, against {limit}."
+    if _misses(estimate, criterion, 1):
+        why += f" By itself it would fail; as one of {family} criteria it has to miss at {strict:.2%} confidence."
     return Verdict.INCONCLUSIVE, f"{why} {_help(estimate, more, low, high)}", more or None
 
 

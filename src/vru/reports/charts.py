@@ -10,6 +10,8 @@ from vru.reports.model import ALL, Judged, Line
 WIDTH, HEIGHT = 520, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 40
 _LEAST_FPPI = 1e-3
+# Figures of these units are shares and rates, of which 1 is written with its decimals as the others are.
+_FRACTIONAL = ("", "1/min")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,25 +189,28 @@ def draw_interval(result: Judged, palette: Palette) -> str:
     parts.append(f'<rect x="{limit - 1}" y="2" width="2" height="16" fill="{palette.ink}"/>')
     if measured.value is not None:
         parts.append(f'<circle cx="{x_of(measured.value)}" cy="{middle}" r="4" fill="{colour}"/>')
-    said = escape(f"{figure(measured.value)}, {interval(measured.low, measured.high)}; required {result.requirement}")
+    values = f"{figure(measured.value, measured.unit)}, {interval(measured.low, measured.high, measured.unit)}"
+    said = escape(f"{values}; required {result.requirement}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-label="{said}">{"".join(parts)}</svg>'
     )
 
 
-def figure(value: float | None) -> str:
-    """A figure for a table: counts without, others with four significant decimals; a dash if it is not known."""
+def figure(value: float | None, unit: str = "") -> str:
+    """A figure for a table: counts without decimals, milliseconds with one, small others with four; a dash if it is
+    not known.
+    """
     if value is None:
         return "–"
-    if value == int(value) and abs(value) != 1:
+    if value == int(value) and (abs(value) != 1 or unit not in _FRACTIONAL):
         return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.4f}"
+    return f"{value:.1f}" if abs(value) >= 100 or unit == "ms" else f"{value:.4f}"
 
 
-def interval(low: float | None, high: float | None) -> str:
+def interval(low: float | None, high: float | None, unit: str = "") -> str:
     """``0.9 to 0.95``; a dash without both bounds."""
-    return "–" if low is None and high is None else f"{figure(low)} to {figure(high)}"
+    return "–" if low is None and high is None else f"{figure(low, unit)} to {figure(high, unit)}"
 
 
 def number(value: float) -> str:

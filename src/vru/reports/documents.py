@@ -53,8 +53,8 @@ def report_of_run(run: Mapping[str, Any], title: str, inputs: Iterable[Section])
     notes = list(run["notes"] or ())
     if "clocks" in metrics:
         counts = (metrics[name]["count"] for name in ("early", "false_alarms", "duplicates"))
-        found = f"{metrics['detections']:,} of {metrics['signals']:,} signals are detections, "
-        notes.append(found + "{:,} early, {:,} false alarms, {:,} duplicates.".format(*counts))
+        found = f"Of all {metrics['signals']:,} signals, detections: {metrics['detections']:,}; "
+        notes.append(found + "early: {:,}; false alarms: {:,}; duplicates: {:,}.".format(*counts))
     elif metrics:
         counts = (metrics[name] for name in ("true_positives", "false_positives", "false_negatives"))
         notes.append("{:,} detections are right, {:,} are false, {:,} truth boxes were not found.".format(*counts))

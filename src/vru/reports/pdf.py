@@ -59,9 +59,9 @@ def _data(report: Report) -> dict[str, Any]:
                 "severity": result.severity.value,
                 "requirement": result.requirement,
                 "confidence": f"{result.confidence_level * 100:g} % confidence",
-                "value": charts.figure(result.measured.value),
+                "value": charts.figure(result.measured.value, result.measured.unit),
                 "n": str(result.measured.n),
-                "interval": charts.interval(result.measured.low, result.measured.high),
+                "interval": charts.interval(result.measured.low, result.measured.high, result.measured.unit),
                 "plot": charts.draw_interval(result, charts.PAPER),
                 "reason": result.reason,
             }
@@ -81,8 +81,12 @@ def _data(report: Report) -> dict[str, Any]:
         ],
         "figures": [
             [
-                *(row.slice, row.metric, charts.figure(row.value), charts.interval(row.low, row.high)),
-                *(row.counted, row.unit),
+                row.slice,
+                row.metric,
+                charts.figure(row.value, row.unit),
+                charts.interval(row.low, row.high, row.unit),
+                row.counted,
+                row.unit,
             ]
             for name in (ALL, *report.slices)
             for row in report.of_slice(name)

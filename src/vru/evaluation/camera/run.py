@@ -418,23 +418,21 @@ class _Job:
         found = int((matches.signal >= 0).sum())
         notes = [f"The clocks are joined to within {self.reach_s * 1000:.2f} ms (95 %), which widens every bound."]
         if self.clocks.outliers:
-            notes.append(f"{self.clocks.outliers} markers did not fit the others and were left out.")
+            notes.append(f"Markers that did not fit the others and were left out: {self.clocks.outliers}.")
         if matches.ambiguous:
             notes.append(
                 f"{matches.ambiguous} of {found} detections came while several road users were visible whom they fit: "
                 "time alone cannot tell them apart, and the pairing is the kindest to the device."
             )
         for what, text in (
-            (SignalOutcome.OUTSIDE, "lie before or after the video and count nowhere"),
-            (SignalOutcome.SET_ASIDE, "lie where a road user is visible who does not count (yet), and are set aside"),
+            (SignalOutcome.OUTSIDE, "before or after the video, which count nowhere"),
+            (SignalOutcome.SET_ASIDE, "where a road user is visible who does not count (yet), set aside"),
         ):
             count = int((matches.outcome == what).sum())
-            notes += [f"{count} signals {text}."] if count else []
+            notes += [f"Signals {text}: {count}."] if count else []
         missed = int(matches.counted.sum()) - found
         if missed:
-            notes.append(
-                f"{missed} of {found + missed} tracks were never signalled; they are censored in the latencies."
-            )
+            notes.append(f"Tracks never signalled, which are censored in the latencies: {missed} of {found + missed}.")
         return notes
 
 
