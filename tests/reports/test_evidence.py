@@ -1,5 +1,6 @@
 """Evidence: what was signed is what is there, byte for byte."""
 
+import gzip
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from vru.cli import main
 from vru.domain import VruError
 from vru.reports.container import ContainerError, checked_content, open_container, pack
-from vru.reports.evidence import DETECTIONS, MANIFEST, SIGNATURE, build, compressed, read_lines, verify
+from vru.reports.evidence import DETECTIONS, MANIFEST, SIGNATURE, build, read_lines, verify
 from vru.reports.signing import fingerprint, public_pem, signing_key
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -28,7 +29,7 @@ FACTS = {"run": {"id": "1", "state": "completed", "verdict": "FAIL", "created_by
 CONTENTS = {
     "metrics.json": b'{"a": 1}\n',
     "report.html": b"<p>report</p>" * 20,
-    DETECTIONS: compressed(b"[0,0.0]\n[1,0.04]\n"),
+    DETECTIONS: gzip.compress(b"[0,0.0]\n[1,0.04]\n", mtime=0),
 }
 
 

@@ -7,6 +7,7 @@ reader can rebuild every byte that is not content and compare, and a change anyw
 Source: PKWARE, APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and 4.3.16.
 """
 
+import io
 import re
 import struct
 import zlib
@@ -29,6 +30,8 @@ _LONGEST_NAME = 200
 _CHUNK = 1 << 20
 # Sizes and places are 32 bits here; ZIP64 would be a second way to write the same.
 LARGEST = 0xFFFFFFFE
+# A file's content. Streams are read from their beginning, in pieces and more than once.
+Content = bytes | BinaryIO
 
 
 class ContainerError(VruError):
@@ -45,7 +48,15 @@ class Member:
     crc: int
 
 
-def pack(contents: Mapping[str, bytes]) -> Iterator[bytes]:
+def pieces(content: Content) -> Iterator[bytes]:
+    """The whole content, at most a megabyte at a time."""
+    stream = io.BytesIO(content) if isinstance(content, bytes) else content
+    stream.seek(0)
+    while piece := stream.read(_CHUNK):
+        yield piece
+
+
+def pack(contents: Mapping[str, Content]) -> Iterator[bytes]:
     """The archive of these contents, in pieces.
 
     Raises:
@@ -56,12 +67,15 @@ def pack(contents: Mapping[str, bytes]) -> Iterator[bytes]:
         raise ContainerError(f"{len(contents)} files are more than the {MOST_MEMBERS} that an archive holds.")
     for name, content in sorted(contents.items()):
         _check_name(name)
-        member = Member(name, at + _LOCAL.size + len(name), len(content), zlib.crc32(content))
+        size, crc = 0, 0
+        for piece in pieces(content):
+            size, crc = size + len(piece), zlib.crc32(piece, crc)
+        member = Member(name, at + _LOCAL.size + len(name), size, crc)
         if member.start + member.size > LARGEST:
             raise ContainerError("The evidence would be larger than 4 GB.", "Validate the video in parts.")
         members.append(member)
         yield _local(member)
-        yield content
+        yield from pieces(content)
         at = member.start + member.size
     yield _tail(members, at)
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from vru.domain import VruError
-from vru.reports.container import ContainerError, Member, checked_content, open_container, pack
+from vru.reports.container import ContainerError, Content, Member, checked_content, open_container, pack, pieces
 from vru.reports.signing import PUBLIC_FILE, fingerprint, is_signed, load_public, public_pem
 
 FORMAT = "vru-evidence/1"
@@ -55,12 +55,12 @@ def canonical_json(value: object) -> bytes:
     return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
-def compressed(content: bytes) -> bytes:
-    """gzip without name and time, so that the same content gives the same bytes."""
-    return gzip.compress(content, compresslevel=6, mtime=0)
+def compressor(file: BinaryIO) -> gzip.GzipFile:
+    """Compresses what is written to it into ``file``, without name and time: the same writes give the same bytes."""
+    return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0)
 
 
-def build(facts: Mapping[str, Any], contents: Mapping[str, bytes], key: Ed25519PrivateKey) -> Iterator[bytes]:
+def build(facts: Mapping[str, Any], contents: Mapping[str, Content], key: Ed25519PrivateKey) -> Iterator[bytes]:
     """The evidence file in pieces. ``facts`` go into the manifest; ``contents`` are the other files by name.
 
     The same facts, contents and key give the same bytes: nothing in it depends on when it is made.
@@ -69,19 +69,24 @@ def build(facts: Mapping[str, Any], contents: Mapping[str, bytes], key: Ed25519P
         ContainerError: it cannot be held in such a file.
     """
     public = public_pem(key.public_key())
-    listed = dict(contents) | {PUBLIC_FILE: public}
+    listed: dict[str, Content] = dict(contents) | {PUBLIC_FILE: public}
     manifest = canonical_json(
         {
             **facts,
             "format": FORMAT,
             "key": fingerprint(key.public_key()),
-            "files": {
-                name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-                for name, content in listed.items()
-            },
+            "files": {name: _listing(content) for name, content in listed.items()},
         }
     )
     return pack(listed | {MANIFEST: manifest, SIGNATURE: key.sign(manifest)})
+
+
+def _listing(content: Content) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces(content):
+        digest.update(piece)
+        size += len(piece)
+    return {"sha256": digest.hexdigest(), "bytes": size}
 
 
 def verify(path: Path, trusted: str | None = None) -> Verified:

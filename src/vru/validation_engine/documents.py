@@ -1,16 +1,18 @@
 """A run's report and evidence over HTTP."""
 
 import asyncio
+import tempfile
 import uuid
+from collections.abc import AsyncIterator, Iterator
 from enum import StrEnum
-from functools import partial
-from typing import Annotated
+from typing import Annotated, BinaryIO, cast
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 
 from vru.domain import RunState
 from vru.reports import FORMATS
+from vru.reports.container import pieces
 from vru.reports.html import content_policy
 from vru.reports.signing import fingerprint, public_pem, signing_key
 from vru.service.database.sessions import Database, Reading
@@ -19,7 +21,7 @@ from vru.service.errors import ConflictError, NotFoundError
 from vru.service.schemas import ModelBody, Problem
 from vru.validation_engine import repository, service
 from vru.validation_engine.models import find_model
-from vru.validation_engine.packing import Inputs, evidence_of, files_of_detections, files_of_signals, report_of
+from vru.validation_engine.packing import Clip, Folders, Inputs, report_of, write_evidence
 from vru.validation_engine.settings import EngineSettings
 
 router = APIRouter(tags=["runs"], responses={404: {"model": Problem}, 409: {"model": Problem}})
@@ -36,8 +38,10 @@ class ReportFormat(StrEnum):
     JUNIT_XML = "xml"
 
 
-# Evidence holds a run's detections in memory: one at a time bounds it.
+# Packing reads all of a run from the database and takes a processor: one at a time.
 _packing = asyncio.Semaphore(1)
+# Frames whose boxes are in memory at a time.
+_AT_ONCE = 300
 
 
 async def _finished(run_id: uuid.UUID, session: Reading) -> Run:
@@ -82,35 +86,54 @@ async def run_report(form: ReportFormat, request: Request, run: Finished, sessio
     return Response(content, media_type=chosen.media_type, headers=headers)
 
 
+def _temporary(request: Request) -> Iterator[BinaryIO]:
+    """A file without a name on the disk of the evidence's key (/tmp is memory in the images). It is gone when the
+    answer is sent, or the client is.
+    """
+    settings: EngineSettings = request.app.state.settings
+    settings.evidence_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=settings.evidence_dir) as file:
+        yield cast(BinaryIO, file)
+
+
+async def _clips(database: Database, run: Run, inputs: Inputs) -> AsyncIterator[Clip]:
+    # Only a retry or the end of its project changes them, which is looked for afterwards: the clips need no
+    # transaction in common, which would stay open for minutes.
+    for first in range(0, inputs.video.frame_count, _AT_ONCE):
+        last = first + _AT_ONCE - 1
+        async with database.read() as session:
+            tracks = [track async for track in repository.tracks(session, inputs.truth, first, last)]
+            found = await repository.detected(session, run.id, first, last)
+        yield tracks, found
+
+
 @router.get("/runs/{run_id}/evidence", summary="Get a run's signed evidence", response_class=StreamingResponse)
-async def run_evidence(request: Request, run: Finished, session: Reading) -> StreamingResponse:
+async def run_evidence(
+    request: Request, run: Finished, session: Reading, file: Annotated[BinaryIO, Depends(_temporary)]
+) -> StreamingResponse:
     """One file; ``vru evidence verify`` checks it."""
     if run.state != RunState.COMPLETED:
         raise ConflictError(f"Run {run.id} is {run.state}: it has no figures to sign.", "Start it again.")
     settings: EngineSettings = request.app.state.settings
     database: Database = request.app.state.database
     inputs = await _inputs(request, run, session)
+    # Gives the connection back: those who wait must not keep the one who packs from having one.
+    await session.commit()
     async with _packing:
         async with database.read() as reading:
-            video = await repository.video_with_times(reading, run.video_id)
-            if video is None:
-                raise NotFoundError("The run's video is gone.")
-            truth = await repository.ground_truth(reading, inputs.truth, video)
-            if inputs.recording:
-                measured = partial(files_of_signals, inputs.recording, settings.media_dir)
-            else:
-                measured = partial(
-                    files_of_detections, await repository.detected(reading, run.id, 0, video.frame_count - 1)
-                )
-        key = partial(signing_key, settings.evidence_dir)
-        made = await asyncio.to_thread(
-            lambda: list(evidence_of(run, inputs, truth, measured(), video.frame_times, settings.image, key))
-        )
+            roster = await repository.roster(reading, inputs.truth)
+            times = await repository.frame_times(reading, run.video_id)
+        folders = Folders(settings.media_dir, settings.evidence_dir)
+        clips = _clips(database, run, inputs)
+        await write_evidence(file, run, inputs, roster, times, clips, folders, settings.image)
+        async with database.read() as reading:
+            if (await service.get_run(reading, run.id)).revision != run.revision:
+                raise ConflictError(f"Run {run.id} changed while its evidence was made.", "Ask again.")
     headers = {
         "Content-Disposition": f'attachment; filename="vru-run-{run.id}.evidence.zip"',
-        "Content-Length": str(sum(map(len, made))),
+        "Content-Length": str(file.tell()),
     }
-    return StreamingResponse(iter(made), media_type="application/zip", headers=headers)
+    return StreamingResponse(pieces(file), media_type="application/zip", headers=headers)
 
 
 @router.get("/evidence-key", summary="Get the public key that signs evidence", response_class=Response)

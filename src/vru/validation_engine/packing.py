@@ -1,16 +1,23 @@
 """From a stored run to its report and its evidence, and from evidence back to what it was computed from."""
 
+import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from gzip import GzipFile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass
+from vru.evaluation import Roster
 from vru.reports import FORMATS, Report, report_of_run
+from vru.reports.container import Content
 from vru.reports.documents import facts
 from vru.reports.evidence import (
     DETECTIONS,
@@ -25,15 +32,27 @@ from vru.reports.evidence import (
     VERDICT,
     build,
     canonical_json,
-    compressed,
+    compressor,
 )
 from vru.reports.model import Section
+from vru.reports.signing import signing_key
 from vru.service.database.tables import GroundTruthSet, Project, Run, SignalRecording, Video
 from vru.service.schemas import ModelBody, RunBody
 from vru.validation_engine.camera_runs import RecordingFacts, files_of
 
 _OF_VIDEO = ("name", "sha256", "size_bytes", "codec", "width", "height", "frame_count", "duration_s")
 _OF_TRUTH = ("name", "format", "sha256", "source", "track_count", "box_count", "approved_by")
+_OF_SET = ("width", "height", "frame_count", "source", "approved_by")
+# Of a range of frames: the tracks with their boxes there, and the detections by frame.
+Clip = tuple[Iterable[Track], Iterable[Detection]]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the media are, and where the key that signs is; there must be room for two copies of the evidence."""
+
+    media: Path
+    evidence: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,30 +104,66 @@ def report_of(run: Run, inputs: Inputs) -> Report:
     return report_of_run(body, title, sections)
 
 
-def evidence_of(
+async def write_evidence(
+    file: BinaryIO,
     run: Run,
     inputs: Inputs,
-    truth: GroundTruth,
-    measured: Mapping[str, bytes],
+    roster: Roster,
     frames: Sequence[float],
+    clips: AsyncIterable[Clip],
+    folders: Folders,
     image: str,
-    key: Callable[[], Ed25519PrivateKey],
-) -> Iterator[bytes]:
-    """The signed evidence of a completed run, in pieces. ``frames`` are the media seconds of each frame of the video,
-    ``measured`` what the thing under test said: see ``files_of_detections`` and ``files_of_signals``.
+) -> None:
+    """Write the signed evidence of a completed run. ``frames`` are the media seconds of each frame of the video,
+    ``clips`` what was stored of it in order of time; the same run gives the same bytes in clips of any length.
 
-    Takes seconds for a long video, and as much memory as its detections: call it outside of the event loop.
+    What it needs of memory does not grow with the detections and boxes; they wait in temporary files in
+    ``folders.evidence``, compressed.
+
+    Raises:
+        VruError: a file of the recording is missing, the key cannot be used, or the evidence would be too large.
     """
+    key = await asyncio.to_thread(signing_key, folders.evidence)
+    with ExitStack() as stack:
+
+        def temporary() -> BinaryIO:
+            return cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile(dir=folders.evidence)))
+
+        streams = {name: temporary() for name in (TRUTH, FRAMES)}
+        found = streams[DETECTIONS] = temporary()
+        with compressor(streams[TRUTH]) as truth_lines, compressor(found) as lines:
+            _write(truth_lines, [_head(inputs, roster)])
+            async for tracks, detections in clips:
+                await asyncio.to_thread(_write, truth_lines, _of_boxes(tracks))
+                await asyncio.to_thread(_write, lines, map(_of_detection, detections))
+        measured: dict[str, Content] = {}
+        if inputs.recording:
+            del streams[DETECTIONS]
+            measured[RECORDING] = canonical_json(RecordingFacts.of(inputs.recording).model_dump())
+            for name, path in zip((SIGNALS, MARKERS), files_of(inputs.recording, folders.media), strict=True):
+                if path:
+                    streams[name] = temporary()
+                    await asyncio.to_thread(_copy, path, streams[name])
+
+        def finish() -> None:
+            with compressor(streams[FRAMES]) as times:
+                _write(times, frames)
+            file.writelines(_built(run, inputs, streams | measured, image, key))
+
+        await asyncio.to_thread(finish)
+
+
+def _built(
+    run: Run, inputs: Inputs, files: Mapping[str, Content], image: str, key: Ed25519PrivateKey
+) -> Iterator[bytes]:
     body = RunBody.model_validate(run).model_dump(mode="json")
     metrics, verdict = body.pop("metrics"), {"verdict": body.pop("verdict"), "criteria": body.pop("verdict_reasons")}
     contents = {
         RUN: canonical_json(body),
         METRICS: canonical_json(metrics),
         VERDICT: canonical_json(verdict),
-        **measured,
-        TRUTH: compressed(_lines(_of_tracks(truth))),
-        FRAMES: compressed(_lines(iter(frames))),
         REPORT: FORMATS["html"].render(report_of(run, inputs)),
+        **files,
     }
     made = {
         "run": {name: body[name] for name in ("id", "kind", "state", "created_by", "created_at", "finished_at")}
@@ -120,30 +175,18 @@ def evidence_of(
         # Without ``image`` it was made outside of the images, by ``vru local`` for example.
         "platform": {"version": version("vru-platform"), "image": image or None},
     }
-    return build(made, contents, key())
+    return build(made, contents, key)
 
 
-def files_of_detections(detections: Sequence[Detection]) -> dict[str, bytes]:
-    """What a model said, as files of evidence."""
-    return {DETECTIONS: compressed(_lines(_of_detection(found) for found in detections))}
+def _copy(path: Path, file: BinaryIO) -> None:
+    with path.open("rb") as uploaded, compressor(file) as packed:
+        shutil.copyfileobj(uploaded, packed)
 
 
-def files_of_signals(recording: SignalRecording, media_dir: Path) -> dict[str, bytes]:
-    """What a device said, as files of evidence: the uploads themselves.
-
-    Raises:
-        VruError: a file is missing.
-    """
-    signals, markers = files_of(recording, media_dir)
-    files = {
-        RECORDING: canonical_json(RecordingFacts.of(recording).model_dump()),
-        SIGNALS: compressed(signals.read_bytes()),
-    }
-    return files | ({MARKERS: compressed(markers.read_bytes())} if markers else {})
-
-
-def _lines(rows: Iterator[object]) -> bytes:
-    return "".join(json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n" for row in rows).encode()
+def _write(file: GzipFile, rows: Iterable[object]) -> None:
+    # One write a line, so that the compressed bytes do not depend on how many rows come at a time.
+    for row in rows:
+        file.write(json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n")
 
 
 def _of_detection(found: Detection) -> list[object]:
@@ -156,31 +199,36 @@ def to_detection(row: Sequence[Any]) -> Detection:
     return Detection(frame, time_s, VruClass(road_user), score, Box(*box))
 
 
-def _of_tracks(truth: GroundTruth) -> Iterator[object]:
-    yield {
-        "width": truth.width,
-        "height": truth.height,
-        "frame_count": truth.frame_count,
-        "source": truth.source,
-        "approved_by": truth.approved_by,
+def _head(inputs: Inputs, roster: Roster) -> dict[str, object]:
+    video = inputs.video
+    size = {"width": video.width, "height": video.height, "frame_count": video.frame_count}
+    return size | {
+        "source": roster.source,
+        "approved_by": roster.approved_by,
+        "tracks": [[track_id, str(road_user)] for track_id, road_user in roster.tracks],
     }
-    for track in truth.tracks:
-        boxes = [
-            [box.frame_index, box.time_s, *box.box.as_tuple(), box.occluded, box.truncated, box.ignore]
-            for box in track.boxes
-        ]
-        yield {"track_id": track.track_id, "road_user": str(track.road_user), "boxes": boxes}
 
 
-def to_truth(rows: Iterator[Any]) -> GroundTruth:
-    """The ground truth from its lines in evidence."""
-    head = next(rows)
+def _of_boxes(tracks: Iterable[Track]) -> Iterator[object]:
+    """By frame, whatever the clip, then as the tracks are ordered."""
+    shown = [(track, box) for track in tracks for box in track.boxes]
+    for track, box in sorted(shown, key=lambda row: row[1].frame_index):
+        place = box.frame_index, box.time_s, track.track_id, str(track.road_user)
+        yield [*place, *box.box.as_tuple(), box.occluded, box.truncated, box.ignore]
+
+
+def to_roster(head: Mapping[str, Any]) -> Roster:
+    """The ground truth without its boxes, from its first line in evidence."""
+    tracks = tuple((track_id, VruClass(road_user)) for track_id, road_user in head["tracks"])
+    return Roster(tracks, head["source"], head["approved_by"])
+
+
+def to_truth(head: Mapping[str, Any], rows: Iterable[Sequence[Any]]) -> GroundTruth:
+    """The ground truth in some of its lines in evidence, of which ``head`` is the first."""
+    boxes: dict[tuple[int, str], list[TruthBox]] = {}
+    for frame, time_s, track_id, road_user, x, y, width, height, *flags in rows:
+        boxes.setdefault((track_id, road_user), []).append(TruthBox(frame, time_s, Box(x, y, width, height), *flags))
     tracks = tuple(
-        Track(
-            row["track_id"],
-            VruClass(row["road_user"]),
-            tuple(TruthBox(frame, time_s, Box(*box[:4]), *box[4:]) for frame, time_s, *box in row["boxes"]),
-        )
-        for row in rows
+        Track(track_id, VruClass(road_user), tuple(shown)) for (track_id, road_user), shown in sorted(boxes.items())
     )
-    return GroundTruth(tracks=tracks, **head)
+    return GroundTruth(tracks=tracks, **{name: head[name] for name in _OF_SET})

@@ -1,12 +1,14 @@
 """``vru evidence recompute``: the figures again, from what is in the evidence, by the function that a worker calls."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from vru.domain import GroundTruth, RunKind, VruError
-from vru.evaluation import Frames, Roster
+from vru.domain import RunKind, VruError
+from vru.evaluation import Frames
 from vru.reports.evidence import (
     DETECTIONS,
     FRAMES,
@@ -24,7 +26,10 @@ from vru.reports.evidence import (
 from vru.service.schemas import CameraRunSettings, CriterionBody, RunSettings, SetAsideClip
 from vru.validation_engine.analysis import Analysing, Analysis
 from vru.validation_engine.camera_runs import RecordingFacts, analyse_signals, read_recording
-from vru.validation_engine.packing import to_detection, to_truth
+from vru.validation_engine.packing import to_detection, to_roster, to_truth
+
+# Frames that are evaluated at a time; the figures do not depend on it.
+_AT_ONCE = 300
 
 
 def differences(path: Path) -> list[str]:
@@ -37,9 +42,8 @@ def differences(path: Path) -> list[str]:
         run, stated = read_json(path, RUN), read_json(path, METRICS)
         verdict = read_json(path, VERDICT)
         times = [float(seconds) for seconds in read_lines(path, FRAMES)]
-        truth = to_truth(read_lines(path, TRUTH))
         again_of = _camera if run["kind"] == RunKind.CAMERA else _model
-        analysis = again_of(path, run, truth, times)
+        analysis = again_of(path, run, times)
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise VruError(f"The evidence cannot be evaluated: {error}.", "Use the version that made it.") from error
     again = {"verdict": str(analysis.verdict), "criteria": analysis.reasons}
@@ -50,17 +54,30 @@ def differences(path: Path) -> list[str]:
     ]
 
 
-def _model(path: Path, run: Mapping[str, Any], truth: GroundTruth, times: Sequence[float]) -> Analysis:
+def _model(path: Path, run: Mapping[str, Any], times: Sequence[float]) -> Analysis:
     settings = RunSettings.model_validate(run["settings"])
-    detections = [to_detection(row) for row in read_lines(path, DETECTIONS)]
+    boxes = read_lines(path, TRUTH)
+    head = next(boxes)
     frames = Frames.every(settings.frame_stride, times)
     set_aside = [SetAsideClip.model_validate(row) for row in run["set_aside"]]
-    analysing = Analysing(Roster.of(truth), frames, settings, _criteria(run), run["model"], set_aside)
-    analysing.add(truth, detections)
+    analysing = Analysing(to_roster(head), frames, settings, _criteria(run), run["model"], set_aside)
+    for shown, found in zip(_cut(boxes, len(times)), _cut(read_lines(path, DETECTIONS), len(times)), strict=True):
+        analysing.add(to_truth(head, shown), [to_detection(row) for row in found])
     return analysing.result()
 
 
-def _camera(path: Path, run: Mapping[str, Any], truth: GroundTruth, times: Sequence[float]) -> Analysis:
+def _cut(rows: Iterator[Any], frame_count: int) -> Iterator[list[Any]]:
+    """Rows, which begin with a frame and are in order of frames, in pieces; the last holds all that are left."""
+    row = next(rows, None)
+    for end in chain(range(_AT_ONCE, frame_count, _AT_ONCE), [inf]):
+        piece = []
+        while row is not None and row[0] < end:
+            piece.append(row)
+            row = next(rows, None)
+        yield piece
+
+
+def _camera(path: Path, run: Mapping[str, Any], times: Sequence[float]) -> Analysis:
     settings = CameraRunSettings.model_validate(run["settings"])
     facts = RecordingFacts.model_validate(read_json(path, RECORDING))
     with tempfile.TemporaryDirectory(prefix="vru-evidence-") as folder:
@@ -71,6 +88,8 @@ def _camera(path: Path, run: Mapping[str, Any], truth: GroundTruth, times: Seque
             markers = Path(folder, "markers")
             markers.write_bytes(read_file(path, MARKERS))
         recorded = read_recording(facts, signals, markers)
+    boxes = read_lines(path, TRUTH)
+    truth = to_truth(next(boxes), boxes)
     return analyse_signals(truth, recorded, times, settings, _criteria(run))
 
 
