@@ -203,7 +203,7 @@ async def test_reports_and_evidence(
         answer = await client.get(f"/runs/{run['id']}/report.{form}")
         assert answer.status_code == 200, answer.text
     page = (await client.get(f"/runs/{run['id']}/report.html")).text
-    assert "street.csv" in page and "5 of 8 signals are detections" in page and "latency_jitter_ms" in page
+    assert "street.csv" in page and "Of all 8 signals, detections: 5" in page and "latency_jitter_ms" in page
 
     file = tmp_path / "evidence.zip"
     file.write_bytes((await client.get(f"/runs/{run['id']}/evidence")).content)
