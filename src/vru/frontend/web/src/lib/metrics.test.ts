@@ -4,6 +4,7 @@ import {
   formatInterval,
   formatMetric,
   formatThreshold,
+  hasInterval,
   scaleOf,
   worstSliceFirst,
 } from "./metrics";
@@ -20,6 +21,14 @@ it("formatInterval may be one-sided", () => {
   expect(formatInterval({ metric: "recall", low: 0.1, high: 0.9 })).toBe("0.100 to 0.900");
   expect(formatInterval({ metric: "latency_median_ms", low: 700, high: null })).toBe("700 ms or more");
   expect(formatInterval({ metric: "recall", low: null, high: null })).toBe("–");
+});
+
+it("what is counted has no interval, and none is drawn", () => {
+  const counted = { metric: "duplicate_signals", low: 3, high: 3 };
+  expect(formatInterval(counted)).toBe("exact");
+  expect(hasInterval(counted)).toBe(false);
+  expect(hasInterval({ metric: "latency_jitter_ms", low: null, high: null })).toBe(false);
+  expect(hasInterval({ metric: "latency_median_ms", low: 70, high: null })).toBe(true);
 });
 
 it("formatThreshold shows what was set", () => {

@@ -28,9 +28,9 @@ export function VerdictPanel({ run }: { run: Run }) {
           {metrics && "clocks" in metrics && (
             <p className="figures text-ink-soft">
               {plural(metrics.tracks.length, "track")}, {plural(metrics.signals, "signal")}:{" "}
-              {formatCount(metrics.detections)} detections, {formatCount(metrics.false_alarms.count)} false
-              alarms, {formatCount(metrics.early.count)} early, {formatCount(metrics.duplicates.count)}{" "}
-              duplicates; clocks joined to within {metrics.clocks.expanded_ms.toFixed(2)} ms
+              {plural(metrics.detections, "detection")}, {plural(metrics.false_alarms.count, "false alarm")},{" "}
+              {formatCount(metrics.early.count)} early, {plural(metrics.duplicates.count, "duplicate")},
+              clocks joined to within {metrics.clocks.expanded_ms.toFixed(2)} ms
             </p>
           )}
           {metrics && !("clocks" in metrics) && (
@@ -43,6 +43,16 @@ export function VerdictPanel({ run }: { run: Run }) {
         </div>
         {metrics && !metrics.ground_truth_approved && <UnapprovedBadge />}
       </div>
+      {run.notes && run.notes.length > 0 && (
+        <ul
+          aria-label="What limits the figures"
+          className="border-line border-b px-4 py-2 text-[13px] text-ink-soft"
+        >
+          {run.notes.map((note) => (
+            <li key={note}>{note}</li>
+          ))}
+        </ul>
+      )}
       <div className="relative overflow-x-auto">
         <table className="w-full border-collapse">
           <caption className="sr-only">Criteria and how they came out</caption>
