@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { signalsOfNobody, timingBudget, withUncertainty } from "./timing";
+import { clockJoin, signalsOfNobody, timingBudget, withUncertainty } from "./timing";
 
 const clocks = {
   offset_ms: 50_000,
@@ -37,4 +37,10 @@ it("signalsOfNobody mixes the kinds by time", () => {
     ["False alarm", 3],
     ["False alarm", 9],
   ]);
+});
+
+it("clockJoin knows markers, an offset of 0, and nothing", () => {
+  expect(clockJoin({ marker_count: 12, offset_ns: null })).toBe("Joined by 12 markers");
+  expect(clockJoin({ marker_count: null, offset_ns: 0 })).toBe("Joined by an offset");
+  expect(clockJoin({ marker_count: null, offset_ns: null })).toBeNull();
 });

@@ -1,5 +1,5 @@
-import type { CameraRunMetrics, FalseSignal } from "@/api/types";
-import { formatNumber, UNKNOWN } from "./format";
+import type { CameraRunMetrics, FalseSignal, Recording } from "@/api/types";
+import { formatNumber, plural, UNKNOWN } from "./format";
 
 type Clocks = CameraRunMetrics["clocks"];
 
@@ -41,4 +41,10 @@ export function signalsOfNobody(
     ...of("Early", metrics.early),
     ...of("Duplicate", metrics.duplicates),
   ].sort((one, other) => one.media_s - other.media_s);
+}
+
+/** How a recording's clock is joined with the video's, in words; null if it is not, and no run can be made with it. */
+export function clockJoin(recording: Pick<Recording, "marker_count" | "offset_ns">): string | null {
+  if (recording.marker_count !== null) return `Joined by ${plural(recording.marker_count, "marker")}`;
+  return recording.offset_ns === null ? null : "Joined by an offset";
 }
