@@ -25,7 +25,7 @@ it("formatInterval may be one-sided", () => {
 
 it("what is counted has no interval, and none is drawn", () => {
   const counted = { metric: "duplicate_signals", low: 3, high: 3 };
-  expect(formatInterval(counted)).toBe("exact");
+  expect(formatInterval(counted)).toBe("–");
   expect(hasInterval(counted)).toBe(false);
   expect(hasInterval({ metric: "latency_jitter_ms", low: null, high: null })).toBe(false);
   expect(hasInterval({ metric: "latency_median_ms", low: 70, high: null })).toBe(true);

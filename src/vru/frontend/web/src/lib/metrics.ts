@@ -164,9 +164,9 @@ export function formatMetric(metric: string, value: number | null | undefined, w
   return unit.startsWith("/") ? `${figure}${unit}` : `${figure} ${unit}`;
 }
 
-/** "0.871 to 0.943", "exact" for what is no estimate; one-sided where the data bound only one side. */
+/** "0.871 to 0.943"; a dash for what is no estimate; one-sided where the data bound only one side. */
 export function formatInterval({ metric, low, high }: Pick<Measurement, "metric" | "low" | "high">): string {
-  if (metricInfo(metric).exact) return "exact";
+  if (metricInfo(metric).exact) return UNKNOWN;
   const known = (value: number | null): value is number => value !== null && Number.isFinite(value);
   if (known(low) && known(high))
     return `${formatMetric(metric, low, false)} to ${formatMetric(metric, high)}`;

@@ -242,13 +242,13 @@ export function StartRun({ project, onClose }: { project: Project; onClose: () =
           <legend className="sr-only">Settings</legend>
           {kind === "camera" && (
             <Field
-              label="Latency counts from"
-              hint="Small road users may be asked for only from 50 pixels on."
+              label="Counts from"
+              hint="Where a latency begins: someone may be too small to be seen before."
             >
               {(attributes) => (
                 <Select {...attributes} name="start">
                   <option value="visible">first visible</option>
-                  <option value="reasonable">50 pixels high</option>
+                  <option value="reasonable">50 px high</option>
                 </Select>
               )}
             </Field>

@@ -74,23 +74,31 @@ export function RunPage() {
         {(run.state === "failed" || run.state === "cancelled") && <RunControls run={run} />}
         <VerdictPanel run={run} />
         <SetAside clips={run.set_aside} />
-        <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_410px]">
-          <Panel flush className="overflow-hidden">
-            <ProblemNotice error={video.error ?? truth.error} className="m-4" />
-            {video.data && truth.data ? (
-              <Viewer
-                ref={viewer}
-                video={video.data}
-                truthId={run.ground_truth_id}
-                truthApproved={truth.data.approved_by !== null}
-                {...(live || "tolerance_ms" in run.settings
-                  ? {}
-                  : { run: { ...run, settings: run.settings } })}
-              />
-            ) : (
-              !video.error && !truth.error && <Loading />
+        <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_440px]">
+          <div className="flex min-w-0 flex-col gap-4">
+            <Panel flush className="overflow-hidden">
+              <ProblemNotice error={video.error ?? truth.error} className="m-4" />
+              {video.data && truth.data ? (
+                <Viewer
+                  ref={viewer}
+                  video={video.data}
+                  truthId={run.ground_truth_id}
+                  truthApproved={truth.data.approved_by !== null}
+                  {...(live || "tolerance_ms" in run.settings
+                    ? {}
+                    : { run: { ...run, settings: run.settings } })}
+                />
+              ) : (
+                !video.error && !truth.error && <Loading />
+              )}
+            </Panel>
+            {run.metrics && "clocks" in run.metrics && (
+              <div className="grid items-start gap-4 lg:grid-cols-2">
+                <SignalsPanel metrics={run.metrics} onShow={showTime} />
+                <ClocksPanel metrics={run.metrics} />
+              </div>
             )}
-          </Panel>
+          </div>
           <div className="flex min-w-0 flex-col gap-4">
             {run.metrics && (
               <Panel
@@ -104,12 +112,6 @@ export function RunPage() {
               >
                 <TracksTable tracks={run.metrics.tracks} onShow={show} />
               </Panel>
-            )}
-            {run.metrics && "clocks" in run.metrics && (
-              <>
-                <SignalsPanel metrics={run.metrics} onShow={showTime} />
-                <ClocksPanel metrics={run.metrics} />
-              </>
             )}
             <Provenance run={run} video={video.data} truth={truth.data} recording={recording.data} />
             {!live && <Downloads run={run} />}

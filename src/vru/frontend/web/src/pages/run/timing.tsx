@@ -72,7 +72,7 @@ interface SignalsPanelProps {
   onShow: (seconds: number) => void;
 }
 
-/** The signals that found nobody new: where to look for what is wrong with a device. */
+/** The signals that found nobody, or nobody new: where to look for what is wrong with a device. */
 export function SignalsPanel({ metrics, onShow }: SignalsPanelProps) {
   const signals = useMemo(() => signalsOfNobody(metrics), [metrics]);
   const columns = useMemo<Column<FalseSignal>[]>(
@@ -125,7 +125,7 @@ export function SignalsPanel({ metrics, onShow }: SignalsPanelProps) {
     outside > 0 && `${formatCount(outside)} before or after the video`,
   ].filter(Boolean);
   return (
-    <Panel title="Signals of nobody new" note="a duplicate is neither right nor wrong" flush>
+    <Panel title="False and duplicate signals" note="duplicates are neither right nor wrong" flush>
       {signals.length === 0 ? (
         <p className="p-4 text-ink-soft">None: every signal that counts found a road user.</p>
       ) : (

@@ -3,7 +3,7 @@ import { UnapprovedBadge, VerdictBadge } from "@/components/status";
 import { Badge } from "@/components/ui/badge";
 import { cn } from "@/lib/cn";
 import { formatCount, humanise, plural } from "@/lib/format";
-import { formatInterval, formatMetric, formatThreshold, metricInfo } from "@/lib/metrics";
+import { formatInterval, formatMetric, formatThreshold, hasInterval, metricInfo } from "@/lib/metrics";
 import { verdictSummary } from "@/lib/runs";
 import { IntervalPlot } from "./interval-plot";
 
@@ -108,7 +108,9 @@ function ResultRow({ result }: { result: CriterionResult }) {
       <td className="whitespace-nowrap">
         <IntervalPlot measurement={measurement} criterion={criterion} verdict={verdict} />
         <p className="text-[12.5px] text-ink-faint leading-tight">
-          {formatInterval(measurement)}, {Math.round(measurement.confidence_level * 1000) / 10} % interval
+          {hasInterval(measurement)
+            ? `${formatInterval(measurement)}, ${Math.round(measurement.confidence_level * 1000) / 10} % interval`
+            : "no interval"}
         </p>
       </td>
       <td className="text-right max-lg:text-[12.5px] max-lg:text-ink-faint max-lg:before:content-['n_']">
