@@ -6,6 +6,7 @@ import {
   formatThreshold,
   hasInterval,
   scaleOf,
+  sliceName,
   worstSliceFirst,
 } from "./metrics";
 
@@ -29,6 +30,11 @@ it("what is counted has no interval, and none is drawn", () => {
   expect(hasInterval(counted)).toBe(false);
   expect(hasInterval({ metric: "latency_jitter_ms", low: null, high: null })).toBe(false);
   expect(hasInterval({ metric: "latency_median_ms", low: 70, high: null })).toBe(true);
+});
+
+it("sliceName reads like words", () => {
+  expect(sliceName("class:wheelchair_user")).toBe("Class: wheelchair user");
+  expect(sliceName("all")).toBe("All");
 });
 
 it("formatThreshold shows what was set", () => {

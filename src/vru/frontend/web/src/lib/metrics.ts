@@ -187,6 +187,11 @@ export function worstSliceFirst(measurements: readonly Measurement[]): Measureme
   return of(headline).sort((one, other) => (badness(one) < badness(other) ? -1 : 1));
 }
 
+/** class:wheelchair_user -> Class: wheelchair user */
+export function sliceName(slice: string): string {
+  return humanise(slice.replace(":", ": "));
+}
+
 /** A threshold as typed, not padded to the metric's decimals. */
 export function formatThreshold(criterion: Pick<Criterion, "metric" | "comparator" | "threshold">): string {
   const { unit } = metricInfo(criterion.metric);

@@ -247,7 +247,7 @@ export function StartRun({ project, onClose }: { project: Project; onClose: () =
             >
               {(attributes) => (
                 <Select {...attributes} name="start">
-                  <option value="visible">first visible</option>
+                  <option value="visible">visible</option>
                   <option value="reasonable">50 px high</option>
                 </Select>
               )}

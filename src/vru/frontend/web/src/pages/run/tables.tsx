@@ -5,7 +5,7 @@ import { type Column, DataTable } from "@/components/data-table";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { formatCount, formatMediaTime, humanise, UNKNOWN } from "@/lib/format";
-import { formatInterval, formatMetric, hasInterval, metricInfo } from "@/lib/metrics";
+import { formatInterval, formatMetric, hasInterval, metricInfo, sliceName } from "@/lib/metrics";
 import { withUncertainty } from "@/lib/timing";
 import { IntervalPlot } from "./interval-plot";
 
@@ -24,7 +24,7 @@ const measurementColumns: Column<Measurement>[] = [
     id: "slice",
     accessorFn: (item) => item.slice,
     header: "Slice",
-    cell: ({ row }) => (row.original.slice === "all" ? "All" : humanise(row.original.slice)),
+    cell: ({ row }) => sliceName(row.original.slice),
   },
   {
     id: "value",

@@ -2,8 +2,15 @@ import type { CriterionResult, Run, Verdict } from "@/api/types";
 import { UnapprovedBadge, VerdictBadge } from "@/components/status";
 import { Badge } from "@/components/ui/badge";
 import { cn } from "@/lib/cn";
-import { formatCount, humanise, plural } from "@/lib/format";
-import { formatInterval, formatMetric, formatThreshold, hasInterval, metricInfo } from "@/lib/metrics";
+import { formatCount, plural } from "@/lib/format";
+import {
+  formatInterval,
+  formatMetric,
+  formatThreshold,
+  hasInterval,
+  metricInfo,
+  sliceName,
+} from "@/lib/metrics";
 import { verdictSummary } from "@/lib/runs";
 import { IntervalPlot } from "./interval-plot";
 
@@ -98,7 +105,7 @@ function ResultRow({ result }: { result: CriterionResult }) {
         </span>
         <span className="figures ml-1.5 whitespace-nowrap text-ink-soft">{formatThreshold(criterion)}</span>
         <span className="flex gap-1">
-          {criterion.slice !== "all" && <Badge>{humanise(criterion.slice)}</Badge>}
+          {criterion.slice !== "all" && <Badge>{sliceName(criterion.slice)}</Badge>}
           {criterion.severity === "advisory" && <Badge>Advisory</Badge>}
         </span>
       </td>
