@@ -390,6 +390,63 @@ def test_without_the_event_stream_the_page_asks_again(page: Page, platform: Plat
     expect(page.get_by_test_id("position")).to_contain_text("not evaluated")
 
 
+def test_a_camera_is_validated_by_its_signals(
+    page: Page, platform: Platform, material: Material, tmp_path: Path
+) -> None:
+    """The last road user to appear is missed; the others are signalled 50 ms after they appear."""
+    first: dict[int, float] = {}
+    for item in material.boxes:
+        first.setdefault(item["track"], material.times[item["frame"]])
+    start_ns = 50_000_000_000
+    seen = sorted(first.values())[:-1]
+    late = material.times[-1] + 0.5
+    rows = [f"{start_ns + round((time_s + 0.05) * 1e9)},can,pedestrian" for time_s in seen]
+    signals, markers, falling = tmp_path / "drive.csv", tmp_path / "markers.csv", tmp_path / "falling.csv"
+    signals.write_text("\n".join(["time_ns,kind,class", *rows, f"{start_ns + round(late * 1e9)},can,", ""]))
+    markers.write_text("media_s,time_ns\n" + "".join(f"{n}.0,{start_ns + n * 10**9}\n" for n in range(6)))
+    falling.write_text("time_ns,kind\n5,can\n4,can\n")
+    log_in(page, platform)
+    create_project(page, "Signals of a camera")
+    upload(page, material)
+
+    # A file that is wrong is refused with its line, and nothing of it stays.
+    choose_file(page, "Upload signals", falling)
+    expect(page.get_by_role("alert")).to_contain_text("line 3")
+    expect(page.get_by_text("Clock not joined")).to_be_hidden()
+    page.get_by_label("Polled every").fill("4")
+    choose_file(page, "Upload signals", signals)
+    expect(page.get_by_text("Clock not joined")).to_be_visible()
+    expect(page.get_by_text(f"{len(rows) + 1} signals, polled every 4 ms")).to_be_visible()
+
+    # No run without a common clock.
+    page.get_by_role("button", name="Start a run").first.click()
+    dialog = page.get_by_role("dialog", name="Start a run")
+    dialog.get_by_label("What to validate").select_option("camera")
+    expect(dialog.get_by_text("no signals whose clock is joined")).to_be_visible()
+    expect(dialog.get_by_role("button", name="Start run")).to_be_disabled()
+    dialog.get_by_role("button", name="Not now").click()
+    choose_file(page, "Upload markers of drive.csv", markers)
+    expect(page.get_by_text("Joined by 6 markers")).to_be_visible()
+
+    page.get_by_role("button", name="Start a run").first.click()
+    dialog.get_by_label("What to validate").select_option("camera")
+    expect(dialog.get_by_label("Recording")).to_have_text(re.compile("drive.csv"))
+    dialog.get_by_label("Tolerance").fill("150")
+    dialog.get_by_role("button", name="Start run").click()
+    expect(page.get_by_test_id("verdict")).to_have_text(re.compile("FAIL|INCONCLUSIVE"), timeout=120_000)
+    expect(page.get_by_role("heading", name="Camera signals")).to_be_visible()
+    expect(page.get_by_text("150 ms")).to_be_visible()
+    tracks = page.get_by_role("table", name=re.compile("^Tracks")).locator("tbody tr")
+    expect(tracks).to_have_count(len(first))
+    expect(tracks.filter(has_text="missed")).to_have_count(1)
+    expect(tracks.filter(has_text=re.compile(r"50 ± \d+ ms"))).to_have_count(len(first) - 1)
+    expect(page.get_by_role("table", name=re.compile("Timing budget")).locator("tr")).to_have_count(4)
+    expect(page.get_by_text("1 before or after the video")).to_be_visible()
+    for label in ("Report", "PDF", "Signed evidence"):
+        address = page.get_by_role("link", name=label, exact=True).get_attribute("href")
+        assert page.request.get(f"{platform.url}{address}").ok, label
+
+
 def test_a_virtual_camera_shows_its_picture(page: Page, platform: Platform) -> None:
     log_in(page, platform)
     page.get_by_role("link", name="Cameras").click()

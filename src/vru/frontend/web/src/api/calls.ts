@@ -56,6 +56,13 @@ export const listTruthBoxes = (ground_truth_id: string, first_frame: number, las
     sdk.getBoxes({ path: { ground_truth_id }, query: { first_frame, last_frame }, ...THROW }),
   );
 
+export const listRecordings = (video_id: string) =>
+  items<t.Recording>(sdk.listSignals({ path: { video_id }, query: ALL, ...THROW }));
+export const getRecording = (signals_id: string) =>
+  data<t.Recording>(sdk.getSignals({ path: { signals_id }, ...THROW }));
+export const deleteRecording = (signals_id: string) =>
+  data<void>(sdk.deleteSignals({ path: { signals_id }, ...THROW }));
+
 export const listModels = () => items<t.Model>(sdk.listModels(THROW));
 
 export const listRuns = (project_id: string) =>
@@ -105,6 +112,22 @@ export function uploadGroundTruth(
 ): Promise<t.GroundTruth> {
   const query = new URLSearchParams({ name: file.name, source });
   return upload(`${ROOT}/videos/${videoId}/ground-truths?${query}`, file, options);
+}
+
+/** `pollMs`: the period in which the receiver looked for signals. */
+export function uploadSignals(
+  videoId: string,
+  file: File,
+  pollMs: number,
+  options: UploadOptions,
+): Promise<t.Recording> {
+  const query = new URLSearchParams({ name: file.name, poll_ms: String(pollMs) });
+  return upload(`${ROOT}/videos/${videoId}/signals?${query}`, file, options);
+}
+
+export function uploadMarkers(signalsId: string, file: File, options: UploadOptions): Promise<t.Recording> {
+  const query = new URLSearchParams({ name: file.name });
+  return upload(`${ROOT}/signals/${signalsId}/markers?${query}`, file, options);
 }
 
 /** Where a finished run's report is, as a file of a format: "html", "pdf", "json", "csv", "tracks.csv" or "xml". */

@@ -39,6 +39,12 @@ export const truthBoxesQuery = (id: string, chunk: number) =>
     staleTime: Number.POSITIVE_INFINITY,
   });
 
+export const recordingsQuery = (videoId: string) =>
+  queryOptions({ queryKey: ["videos", videoId, "signals"], queryFn: () => api.listRecordings(videoId) });
+
+export const recordingQuery = (id: string) =>
+  queryOptions({ queryKey: ["signals", id], queryFn: () => api.getRecording(id) });
+
 export const modelsQuery = () => queryOptions({ queryKey: ["models"], queryFn: api.listModels });
 
 export const runsQuery = (projectId: string) =>

@@ -5,8 +5,10 @@
 import type {
   CameraBody,
   CameraCreate,
+  CameraRunCreate,
   CameraRunMetrics as CameraRunMetricsBody,
   CameraRunSettings as CameraRunSettingsBody,
+  CameraTrackResult,
   CriterionBody,
   CriterionResultBody,
   DetectionBody,
@@ -19,6 +21,9 @@ import type {
   RunCreate,
   RunMetrics as RunMetricsBody,
   RunSettings as RunSettingsBody,
+  SignalBody,
+  SignalsBody,
+  TrackResult,
   TruthBoxBody,
   UserBody,
   VideoBody,
@@ -43,6 +48,11 @@ export type RunSettings = Required<RunSettingsBody>;
 export type RunMetrics = Omit<RunMetricsBody, "measurements"> & { measurements: Measurement[] };
 export type CameraRunSettings = Required<CameraRunSettingsBody>;
 export type CameraRunMetrics = Omit<CameraRunMetricsBody, "measurements"> & { measurements: Measurement[] };
+/** A device's recording of signals. */
+export type Recording = SignalsBody;
+export type FalseSignal = SignalBody & { kind: "False alarm" | "Early" | "Duplicate" };
+/** Of either kind of run; only those of camera runs have an uncertainty. */
+export type Track = TrackResult & Partial<Pick<CameraTrackResult, "latency_uncertainty_ms">>;
 export type Run = Omit<RunBody, "settings" | "criteria" | "metrics" | "verdict_reasons"> & {
   settings: RunSettings | CameraRunSettings;
   criteria: Criterion[];
@@ -53,5 +63,5 @@ export type Model = ModelBody;
 export type Camera = CameraBody;
 export type Project = Omit<ProjectBody, "criteria"> & { criteria: Criterion[] };
 export type ProjectDraft = Required<Omit<ProjectCreate, "state" | "criteria">> & { criteria: Criterion[] };
-export type RunDraft = Omit<RunCreate, "kind" | "criteria">;
+export type RunDraft = Omit<RunCreate, "criteria"> | Omit<CameraRunCreate, "criteria">;
 export type CameraDraft = CameraCreate;

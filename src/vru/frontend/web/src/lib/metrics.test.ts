@@ -4,7 +4,9 @@ import {
   formatInterval,
   formatMetric,
   formatThreshold,
+  hasInterval,
   scaleOf,
+  sliceName,
   worstSliceFirst,
 } from "./metrics";
 
@@ -20,6 +22,19 @@ it("formatInterval may be one-sided", () => {
   expect(formatInterval({ metric: "recall", low: 0.1, high: 0.9 })).toBe("0.100 to 0.900");
   expect(formatInterval({ metric: "latency_median_ms", low: 700, high: null })).toBe("700 ms or more");
   expect(formatInterval({ metric: "recall", low: null, high: null })).toBe("–");
+});
+
+it("what is counted has no interval, and none is drawn", () => {
+  const counted = { metric: "duplicate_signals", low: 3, high: 3 };
+  expect(formatInterval(counted)).toBe("–");
+  expect(hasInterval(counted)).toBe(false);
+  expect(hasInterval({ metric: "latency_jitter_ms", low: null, high: null })).toBe(false);
+  expect(hasInterval({ metric: "latency_median_ms", low: 70, high: null })).toBe(true);
+});
+
+it("sliceName reads like words", () => {
+  expect(sliceName("class:wheelchair_user")).toBe("Class: wheelchair user");
+  expect(sliceName("all")).toBe("All");
 });
 
 it("formatThreshold shows what was set", () => {

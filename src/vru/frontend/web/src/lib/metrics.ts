@@ -10,6 +10,8 @@ interface MetricInfo {
   /** Ratios run from 0 to 1; the scale of other metrics follows the figures. */
   ratio: boolean;
   better: ">=" | "<=";
+  /** A count or a property of the run, no estimate: it has no interval. */
+  exact?: true;
 }
 
 const ratio = (label: string, meaning: string): MetricInfo => ({
@@ -28,6 +30,11 @@ const number = (label: string, meaning: string, unit: string, decimals: number):
   decimals,
   ratio: false,
   better: "<=",
+});
+
+const exact = (label: string, meaning: string, unit: string, decimals: number): MetricInfo => ({
+  ...number(label, meaning, unit, decimals),
+  exact: true,
 });
 
 const METRICS: Record<string, MetricInfo> = {
@@ -53,14 +60,12 @@ const METRICS: Record<string, MetricInfo> = {
     ratio: false,
     better: "<=",
   },
-  latency_resolution_ms: {
-    label: "Latency resolution",
-    meaning: "Time between two evaluated frames: no latency is known more finely.",
-    unit: "ms",
-    decimals: 1,
-    ratio: false,
-    better: "<=",
-  },
+  latency_resolution_ms: exact(
+    "Latency resolution",
+    "Time between two evaluated frames: no latency is known more finely.",
+    "ms",
+    1,
+  ),
   false_alarms_per_minute: {
     label: "False alarms",
     meaning: "Detections of nobody, counted as events and not as frames.",
@@ -112,26 +117,22 @@ const METRICS: Record<string, MetricInfo> = {
     2,
   ),
   latency_drift_ppm: number("Latency drift", "How latency changes over the run.", "ppm", 1),
-  latency_uncertainty_ms: number(
+  latency_uncertainty_ms: exact(
     "Latency uncertainty",
     "The largest standard uncertainty of a single latency.",
     "ms",
     2,
   ),
-  false_alarm_signals: number("False signals", "Signals that fit nobody.", "", 0),
-  early_signals: number("Early signals", "Signals shortly before somebody became visible: false.", "", 0),
-  duplicate_signals: number(
+  false_alarm_signals: exact("False signals", "Signals that fit nobody.", "", 0),
+  early_signals: exact("Early signals", "Signals shortly before somebody became visible: false.", "", 0),
+  duplicate_signals: exact(
     "Duplicate signals",
     "Further signals of a road user: neither right nor wrong.",
     "",
     0,
   ),
-  ambiguous_detections: number(
-    "Ambiguous detections",
-    "Detections that time alone cannot tell apart.",
-    "",
-    0,
-  ),
+  tracks_not_evaluated: exact("Tracks not evaluated", "Road users whom no evaluated frame shows.", "", 0),
+  ambiguous_detections: exact("Ambiguous detections", "Detections that time alone cannot tell apart.", "", 0),
   offset_ms: number("Clock offset", "What the signals' clock shows at media time 0.", "ms", 2),
   offset_drift_ppm: number("Clock drift", "How far the two clocks run apart.", "ppm", 2),
   offset_jitter_ms: number("Marker jitter", "How a single marker scatters.", "ms", 2),
@@ -163,8 +164,9 @@ export function formatMetric(metric: string, value: number | null | undefined, w
   return unit.startsWith("/") ? `${figure}${unit}` : `${figure} ${unit}`;
 }
 
-/** "0.871 to 0.943"; one-sided where the data bound only one side. */
+/** "0.871 to 0.943"; a dash for what is no estimate; one-sided where the data bound only one side. */
 export function formatInterval({ metric, low, high }: Pick<Measurement, "metric" | "low" | "high">): string {
+  if (metricInfo(metric).exact) return UNKNOWN;
   const known = (value: number | null): value is number => value !== null && Number.isFinite(value);
   if (known(low) && known(high))
     return `${formatMetric(metric, low, false)} to ${formatMetric(metric, high)}`;
@@ -185,12 +187,22 @@ export function worstSliceFirst(measurements: readonly Measurement[]): Measureme
   return of(headline).sort((one, other) => (badness(one) < badness(other) ? -1 : 1));
 }
 
+/** class:wheelchair_user -> Class: wheelchair user */
+export function sliceName(slice: string): string {
+  return humanise(slice.replace(":", ": "));
+}
+
 /** A threshold as typed, not padded to the metric's decimals. */
 export function formatThreshold(criterion: Pick<Criterion, "metric" | "comparator" | "threshold">): string {
   const { unit } = metricInfo(criterion.metric);
   const sign = criterion.comparator === ">=" ? "≥" : "≤";
   const suffix = unit && !unit.startsWith("/") ? ` ${unit}` : unit;
   return `${sign} ${criterion.threshold.toLocaleString("en-GB", { maximumFractionDigits: 6 })}${suffix}`;
+}
+
+/** Whether there is anything to draw: an interval of an estimate. */
+export function hasInterval({ metric, low, high }: Pick<Measurement, "metric" | "low" | "high">): boolean {
+  return !metricInfo(metric).exact && (low !== null || high !== null);
 }
 
 /** The figures' range on a scale, in the metric's unit, wide enough for everything that is drawn on it. */

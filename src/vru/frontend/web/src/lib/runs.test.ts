@@ -57,8 +57,15 @@ it("runActions offers what the server would not refuse", () => {
 });
 
 it("runMeaning says that a run is paused", () => {
-  expect(runMeaning({ state: "running", paused_at: "2026-01-01T00:00:00Z" })).toContain("Paused");
-  expect(runMeaning({ state: "running", paused_at: null })).not.toContain("Paused");
+  expect(runMeaning({ kind: "model", state: "running", paused_at: "2026-01-01T00:00:00Z" })).toContain(
+    "Paused",
+  );
+  expect(runMeaning({ kind: "model", state: "running", paused_at: null })).not.toContain("Paused");
+});
+
+it("runMeaning speaks of signals where there is no model", () => {
+  expect(runMeaning({ kind: "camera", state: "analysing", paused_at: null })).toContain("signals");
+  expect(runMeaning({ kind: "camera", state: "queued", paused_at: null })).toBe("Waiting for a worker.");
 });
 
 it("pace needs movement", () => {

@@ -17,6 +17,13 @@ export const STATE_MEANING: Record<RunState, string> = {
   cancelled: "Somebody cancelled the run.",
 };
 
+/** Where a camera run does something else. */
+const CAMERA_MEANING: Partial<Record<RunState, string>> = {
+  preparing: "Checking the video, the ground truth and the recording.",
+  running: "Joining the clocks.",
+  analysing: "Matching signals with ground truth, and measuring.",
+};
+
 /** What a run is about, for titles: its model and version, or a camera's signals. */
 export function runName(run: Pick<Run, "model" | "model_version">): string {
   return run.model ? `${run.model} ${run.model_version ?? ""}`.trim() : "Camera signals";
@@ -41,8 +48,9 @@ export function runActions(run: Pick<Run, "state" | "paused_at">): { names: RunA
 }
 
 /** What a run is doing, in one sentence. */
-export function runMeaning(run: Pick<Run, "state" | "paused_at">): string {
+export function runMeaning(run: Pick<Run, "state" | "paused_at" | "kind">): string {
   if (run.paused_at) return "Paused: no clip is started; those under way are finished.";
+  if (run.kind === "camera") return CAMERA_MEANING[run.state] ?? STATE_MEANING[run.state];
   return STATE_MEANING[run.state];
 }
 

@@ -62,7 +62,7 @@ export function ProjectPage() {
         }
         tabs={[
           { value: "runs", label: "Runs", count: runs.data?.length },
-          { value: "videos", label: "Videos and ground truth", count: videos.data?.length },
+          { value: "videos", label: "Videos, ground truth, signals", count: videos.data?.length },
           { value: "models", label: "Models", count: models.data?.length },
           { value: "settings", label: "Settings" },
         ]}

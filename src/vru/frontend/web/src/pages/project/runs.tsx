@@ -40,7 +40,7 @@ const columns: Column<Row>[] = [
   {
     id: "model",
     accessorFn: runName,
-    header: "Model",
+    header: "Under test",
     cell: ({ row: { original: run } }) => (
       <Link to="/runs/$runId" params={{ runId: run.id }} className="font-medium hover:underline">
         {run.model ?? runName(run)} <span className="text-ink-faint">{run.model_version}</span>
@@ -53,9 +53,11 @@ const columns: Column<Row>[] = [
     accessorFn: (run) => run.frames_done,
     header: "Frames",
     cell: ({ row: { original: run } }) =>
-      isFinal(run.state) && run.frames_done === run.frames_total
-        ? formatCount(run.frames_total)
-        : `${formatCount(run.frames_done)} / ${run.frames_total ? formatCount(run.frames_total) : UNKNOWN}`,
+      run.kind === "camera"
+        ? UNKNOWN
+        : isFinal(run.state) && run.frames_done === run.frames_total
+          ? formatCount(run.frames_total)
+          : `${formatCount(run.frames_done)} / ${run.frames_total ? formatCount(run.frames_total) : UNKNOWN}`,
   },
   figure("precision", "Precision"),
   figure("recall", "Recall"),

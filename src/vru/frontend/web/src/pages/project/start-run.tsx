@@ -2,7 +2,7 @@ import { useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/rea
 import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { createRun } from "@/api/calls";
-import { modelsQuery, runsQuery, truthsQuery, videosQuery } from "@/api/queries";
+import { modelsQuery, recordingsQuery, runsQuery, truthsQuery, videosQuery } from "@/api/queries";
 import type { Criterion, Project } from "@/api/types";
 import { ProblemNotice } from "@/components/problem-notice";
 import { Button } from "@/components/ui/button";
@@ -10,8 +10,19 @@ import { Dialog } from "@/components/ui/dialog";
 import { Field, Input, Select } from "@/components/ui/field";
 import { plural } from "@/lib/format";
 import { formatThreshold, metricInfo } from "@/lib/metrics";
+import { clockJoin } from "@/lib/timing";
 
-const NUMBERS = [
+const SEED = {
+  name: "seed",
+  label: "Seed",
+  value: 0,
+  min: 0,
+  max: 2147483647,
+  step: 1,
+  hint: "Of the resampling behind the intervals.",
+} as const;
+
+const MODEL_NUMBERS = [
   {
     name: "score_threshold",
     label: "Score threshold",
@@ -39,23 +50,38 @@ const NUMBERS = [
     step: 1,
     hint: "1 evaluates all. More is faster, and latency less exact.",
   },
-  {
-    name: "seed",
-    label: "Seed",
-    value: 0,
-    min: 0,
-    max: 2147483647,
-    step: 1,
-    hint: "Of the resampling behind the intervals.",
-  },
+  SEED,
 ] as const;
 
-/** Chooses video, ground truth, model and settings, and starts the run. */
+const CAMERA_NUMBERS = [
+  {
+    name: "tolerance_ms",
+    label: "Tolerance (ms)",
+    value: 100,
+    min: 0,
+    max: 60000,
+    step: "any",
+    hint: "So long after somebody was last visible a signal still counts.",
+  },
+  {
+    name: "early_ms",
+    label: "Early within (ms)",
+    value: 1000,
+    min: 0,
+    max: 600000,
+    step: "any",
+    hint: "A false signal so shortly before somebody appears is called early.",
+  },
+  SEED,
+] as const;
+
+/** Chooses video, ground truth, model or recording, and settings, and starts the run. */
 export function StartRun({ project, onClose }: { project: Project; onClose: () => void }) {
   const queries = useQueryClient();
   const navigate = useNavigate();
   const videos = useQuery(videosQuery(project.id));
   const models = useQuery(modelsQuery());
+  const [kind, setKind] = useState<"model" | "camera">("model");
   const truths = useQueries({
     queries: (videos.data ?? []).map((video) => truthsQuery(video.id)),
   }).flatMap((query) => query.data ?? []);
@@ -69,6 +95,11 @@ export function StartRun({ project, onClose }: { project: Project; onClose: () =
   const [chosenTruth, setChosenTruth] = useState<string>();
   const truth =
     ofVideo.find((item) => item.id === chosenTruth) ?? ofVideo.find((item) => item.approved_by) ?? ofVideo[0];
+  const recordings = useQuery({
+    ...recordingsQuery(videoId ?? ""),
+    enabled: kind === "camera" && videoId !== undefined,
+  });
+  const joined = recordings.data?.filter((recording) => clockJoin(recording) !== null) ?? [];
 
   const start = useMutation({
     mutationFn: createRun,
@@ -83,11 +114,24 @@ export function StartRun({ project, onClose }: { project: Project; onClose: () =
     if (!videoId || !truth) return;
     const form = new FormData(event.currentTarget);
     const number = (name: string) => Number(form.get(name));
+    const inputs = { project_id: project.id, video_id: videoId, ground_truth_id: truth.id };
+    if (kind === "camera") {
+      start.mutate({
+        ...inputs,
+        kind,
+        signals_id: String(form.get("signals")),
+        settings: {
+          tolerance_ms: number("tolerance_ms"),
+          early_ms: number("early_ms"),
+          start: form.get("start") === "reasonable" ? "reasonable" : "visible",
+          seed: number("seed"),
+        },
+      });
+      return;
+    }
     const [model = "", version = ""] = String(form.get("model")).split("\n");
     start.mutate({
-      project_id: project.id,
-      video_id: videoId,
-      ground_truth_id: truth.id,
+      ...inputs,
       model,
       model_version: version,
       settings: {
@@ -100,18 +144,59 @@ export function StartRun({ project, onClose }: { project: Project; onClose: () =
   }
 
   const missing = !videos.data?.length
-    ? "Upload a video first, under Videos and ground truth."
+    ? "Upload a video first, under Videos, ground truth, signals."
     : !truth
-      ? "This video has no ground truth yet. Upload it under Videos and ground truth."
-      : !models.data?.length
-        ? "The model repository is empty."
-        : null;
+      ? "This video has no ground truth yet. Upload it under Videos, ground truth, signals."
+      : kind === "model"
+        ? models.data?.length
+          ? null
+          : "The model repository is empty."
+        : joined.length
+          ? null
+          : "This video has no signals whose clock is joined with its own. Upload signals and their markers first.";
 
   return (
     <Dialog open wide onOpenChange={(open) => !open && onClose()} title="Start a run">
       <form onSubmit={submit} className="flex flex-col gap-4">
-        <ProblemNotice error={videos.error ?? models.error} />
+        <ProblemNotice error={videos.error ?? models.error ?? recordings.error} />
         <div className="grid gap-4 sm:grid-cols-2">
+          <Field label="What to validate">
+            {(attributes) => (
+              <Select
+                {...attributes}
+                value={kind}
+                onChange={(event) => setKind(event.target.value === "camera" ? "camera" : "model")}
+              >
+                <option value="model">A model, by its boxes</option>
+                <option value="camera">A camera, by its signals</option>
+              </Select>
+            )}
+          </Field>
+          {kind === "model" ? (
+            <Field label="Model">
+              {(attributes) => (
+                <Select {...attributes} name="model" required>
+                  {models.data?.map((model) => (
+                    <option key={`${model.name}\n${model.version}`} value={`${model.name}\n${model.version}`}>
+                      {model.name} {model.version}
+                    </option>
+                  ))}
+                </Select>
+              )}
+            </Field>
+          ) : (
+            <Field label="Recording">
+              {(attributes) => (
+                <Select {...attributes} name="signals" required>
+                  {joined.map((recording) => (
+                    <option key={recording.id} value={recording.id}>
+                      {recording.name} ({plural(recording.signal_count, "signal")})
+                    </option>
+                  ))}
+                </Select>
+              )}
+            </Field>
+          )}
           <Field label="Video">
             {(attributes) => (
               <Select
@@ -152,29 +237,46 @@ export function StartRun({ project, onClose }: { project: Project; onClose: () =
               </Select>
             )}
           </Field>
-          <Field label="Model" className="sm:col-span-2">
-            {(attributes) => (
-              <Select {...attributes} name="model" required>
-                {models.data?.map((model) => (
-                  <option key={`${model.name}\n${model.version}`} value={`${model.name}\n${model.version}`}>
-                    {model.name} {model.version}
-                  </option>
-                ))}
-              </Select>
-            )}
-          </Field>
         </div>
         <fieldset className="grid gap-4 sm:grid-cols-4">
           <legend className="sr-only">Settings</legend>
-          {NUMBERS.map(({ name, label, value, hint, ...limits }) => (
-            <Field key={name} label={label} hint={hint}>
+          {kind === "camera" && (
+            <Field
+              label="Counts from"
+              hint="Where a latency begins: someone may be too small to be seen before."
+            >
               {(attributes) => (
-                <Input {...attributes} {...limits} name={name} type="number" required defaultValue={value} />
+                <Select {...attributes} name="start">
+                  <option value="visible">visible</option>
+                  <option value="reasonable">50 px high</option>
+                </Select>
               )}
             </Field>
-          ))}
+          )}
+          {(kind === "camera" ? CAMERA_NUMBERS : MODEL_NUMBERS).map(
+            ({ name, label, value, hint, ...limits }) => (
+              <Field key={name} label={label} hint={hint}>
+                {(attributes) => (
+                  <Input
+                    {...attributes}
+                    {...limits}
+                    name={name}
+                    type="number"
+                    required
+                    defaultValue={value}
+                  />
+                )}
+              </Field>
+            ),
+          )}
         </fieldset>
         <CriteriaLine criteria={project.criteria} />
+        {kind === "camera" && (
+          <p className="-mt-2 text-[13px] text-ink-soft">
+            Of these a camera run asks for what signals can show: precision, latencies, false alarms, and
+            recall of tracks.
+          </p>
+        )}
         {missing && <p className="text-unsure">{missing}</p>}
         <ProblemNotice error={start.error} />
         <div className="flex justify-end gap-2">

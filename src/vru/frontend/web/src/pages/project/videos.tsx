@@ -14,6 +14,7 @@ import { Confirm } from "@/components/ui/dialog";
 import { Input, Select } from "@/components/ui/field";
 import { Empty, Panel } from "@/components/ui/panel";
 import { formatBytes, formatCount, formatDate, formatDuration, plural } from "@/lib/format";
+import { Recordings } from "./recordings";
 
 export function VideosTab({ projectId }: { projectId: string }) {
   const { data, error, isPending, refetch } = useQuery(videosQuery(projectId));
@@ -104,6 +105,7 @@ function VideoPanel({ video }: { video: Video }) {
         </div>
         <SourceChoice value={source} onChange={setSource} />
       </div>
+      <Recordings videoId={video.id} />
       <Confirm
         open={asking}
         onOpenChange={setAsking}
@@ -112,7 +114,7 @@ function VideoPanel({ video }: { video: Video }) {
         busy={remove.isPending}
         onConfirm={() => remove.mutate()}
       >
-        The file and its ground truth are deleted. A video that a run has used cannot be deleted.
+        The file, its ground truth and its signals are deleted. A video that a run has used cannot be deleted.
       </Confirm>
     </Panel>
   );

@@ -2,8 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { type ReactNode, useCallback, useRef } from "react";
 import { evidenceUrl, reportUrl } from "@/api/calls";
-import { projectQuery, truthQuery, videoQuery } from "@/api/queries";
-import type { GroundTruth, Run, TrackResult, Video } from "@/api/types";
+import { projectQuery, recordingQuery, truthQuery, videoQuery } from "@/api/queries";
+import type { GroundTruth, Recording, Run, Track, Video } from "@/api/types";
 import { Loading, Page } from "@/components/page";
 import { ProblemNotice } from "@/components/problem-notice";
 import { StateBadge } from "@/components/status";
@@ -15,6 +15,7 @@ import { Viewer, type ViewerHandle } from "@/viewer/viewer";
 import { RunControls } from "./controls";
 import { RunProgress } from "./progress";
 import { MeasurementsTable, TracksTable } from "./tables";
+import { ClocksPanel, SignalsPanel } from "./timing";
 import { useRun } from "./use-run";
 import { VerdictPanel } from "./verdict";
 
@@ -24,11 +25,16 @@ export function RunPage() {
   const project = useQuery({ ...projectQuery(run?.project_id ?? ""), enabled: run !== undefined });
   const video = useQuery({ ...videoQuery(run?.video_id ?? ""), enabled: run !== undefined });
   const truth = useQuery({ ...truthQuery(run?.ground_truth_id ?? ""), enabled: run !== undefined });
+  const recording = useQuery({
+    ...recordingQuery(run?.signals_id ?? ""),
+    enabled: Boolean(run?.signals_id),
+  });
   const viewer = useRef<ViewerHandle>(null);
   const show = useCallback(
-    (track: TrackResult, seconds: number) => viewer.current?.seekTime(seconds, track.track_id),
+    (track: Track, seconds: number) => viewer.current?.seekTime(seconds, track.track_id),
     [],
   );
+  const showTime = useCallback((seconds: number) => viewer.current?.seekTime(seconds), []);
 
   if (!run) {
     return (
@@ -51,7 +57,8 @@ export function RunPage() {
       badges={<StateBadge state={run.state} />}
       intro={
         <p>
-          on {video.data?.name ?? "the video"} against {truth.data?.name ?? "its ground truth"}
+          {recording.data && `${recording.data.name} `}on {video.data?.name ?? "the video"} against{" "}
+          {truth.data?.name ?? "its ground truth"}
         </p>
       }
     >
@@ -59,35 +66,54 @@ export function RunPage() {
         {live && <RunProgress run={run} polling={polling} />}
         {run.state === "failed" && <ProblemNotice error={new Error(run.error ?? "The run failed.")} />}
         {run.state === "cancelled" && (
-          <Panel>The run was cancelled after {run.frames_done} frames. It has no verdict.</Panel>
+          <Panel>
+            The run was cancelled{run.kind === "model" && ` after ${run.frames_done} frames`}. It has no
+            verdict.
+          </Panel>
         )}
         {(run.state === "failed" || run.state === "cancelled") && <RunControls run={run} />}
         <VerdictPanel run={run} />
         <SetAside clips={run.set_aside} />
-        <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_410px]">
-          <Panel flush className="overflow-hidden">
-            <ProblemNotice error={video.error ?? truth.error} className="m-4" />
-            {video.data && truth.data ? (
-              <Viewer
-                ref={viewer}
-                video={video.data}
-                truthId={run.ground_truth_id}
-                truthApproved={truth.data.approved_by !== null}
-                {...(live || "tolerance_ms" in run.settings
-                  ? {}
-                  : { run: { ...run, settings: run.settings } })}
-              />
-            ) : (
-              !video.error && !truth.error && <Loading />
+        <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_440px]">
+          <div className="flex min-w-0 flex-col gap-4">
+            <Panel flush className="overflow-hidden">
+              <ProblemNotice error={video.error ?? truth.error} className="m-4" />
+              {video.data && truth.data ? (
+                <Viewer
+                  ref={viewer}
+                  video={video.data}
+                  truthId={run.ground_truth_id}
+                  truthApproved={truth.data.approved_by !== null}
+                  {...(live || "tolerance_ms" in run.settings
+                    ? {}
+                    : { run: { ...run, settings: run.settings } })}
+                />
+              ) : (
+                !video.error && !truth.error && <Loading />
+              )}
+            </Panel>
+            {run.metrics && "clocks" in run.metrics && (
+              <div className="grid items-start gap-4 lg:grid-cols-2">
+                <SignalsPanel metrics={run.metrics} onShow={showTime} />
+                <ClocksPanel metrics={run.metrics} />
+              </div>
             )}
-          </Panel>
+          </div>
           <div className="flex min-w-0 flex-col gap-4">
             {run.metrics && (
-              <Panel title="Tracks" note="first visible to first detected" flush>
+              <Panel
+                title="Tracks"
+                note={
+                  "clocks" in run.metrics
+                    ? "first visible to first signal, ± standard uncertainty"
+                    : "first visible to first detected"
+                }
+                flush
+              >
                 <TracksTable tracks={run.metrics.tracks} onShow={show} />
               </Panel>
             )}
-            <Provenance run={run} video={video.data} truth={truth.data} />
+            <Provenance run={run} video={video.data} truth={truth.data} recording={recording.data} />
             {!live && <Downloads run={run} />}
           </div>
         </div>
@@ -184,10 +210,12 @@ function Provenance({
   run,
   video,
   truth,
+  recording,
 }: {
   run: Run;
   video?: Video | undefined;
   truth?: GroundTruth | undefined;
+  recording?: Recording | undefined;
 }) {
   const seconds =
     run.started_at && run.finished_at
@@ -208,7 +236,10 @@ function Provenance({
           ...settingFacts(run.settings),
           ["Seed", run.settings.seed],
           ...(run.kind === "camera"
-            ? []
+            ? ([
+                ["Signals digest", digest(recording?.sha256)],
+                ["Markers digest", digest(recording?.markers_sha256 ?? undefined)],
+              ] as [string, ReactNode][])
             : ([["Model digest", digest(run.model_sha256 ?? undefined)]] as [string, ReactNode][])),
           ["Video digest", digest(video?.sha256)],
           ["Truth digest", digest(truth?.sha256)],

@@ -1,11 +1,12 @@
 import { LocateFixed } from "lucide-react";
 import { useMemo } from "react";
-import type { Measurement, TrackResult } from "@/api/types";
+import type { Measurement, Track } from "@/api/types";
 import { type Column, DataTable } from "@/components/data-table";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
-import { formatCount, formatMediaTime, formatNumber, humanise, UNKNOWN } from "@/lib/format";
-import { formatInterval, formatMetric, metricInfo } from "@/lib/metrics";
+import { formatCount, formatMediaTime, humanise, UNKNOWN } from "@/lib/format";
+import { formatInterval, formatMetric, hasInterval, metricInfo, sliceName } from "@/lib/metrics";
+import { withUncertainty } from "@/lib/timing";
 import { IntervalPlot } from "./interval-plot";
 
 const measurementColumns: Column<Measurement>[] = [
@@ -23,7 +24,7 @@ const measurementColumns: Column<Measurement>[] = [
     id: "slice",
     accessorFn: (item) => item.slice,
     header: "Slice",
-    cell: ({ row }) => (row.original.slice === "all" ? "All" : humanise(row.original.slice)),
+    cell: ({ row }) => sliceName(row.original.slice),
   },
   {
     id: "value",
@@ -42,9 +43,7 @@ const measurementColumns: Column<Measurement>[] = [
       <span className="whitespace-nowrap">
         {formatInterval(item)}
         <span className="ml-1.5 text-[12.5px] text-ink-faint">
-          {item.low === null && item.high === null
-            ? ""
-            : `${Math.round(item.confidence_level * 1000) / 10} %`}
+          {hasInterval(item) && `${Math.round(item.confidence_level * 1000) / 10} %`}
         </span>
       </span>
     ),
@@ -53,7 +52,7 @@ const measurementColumns: Column<Measurement>[] = [
     id: "plot",
     enableSorting: false,
     header: () => <span className="sr-only">On a scale</span>,
-    cell: ({ row }) => <IntervalPlot measurement={row.original} />,
+    cell: ({ row: { original: item } }) => hasInterval(item) && <IntervalPlot measurement={item} />,
   },
   {
     id: "n",
@@ -90,13 +89,13 @@ function shortTime(seconds: number): string {
 }
 
 interface TracksTableProps {
-  tracks: TrackResult[];
-  onShow: (track: TrackResult, seconds: number) => void;
+  tracks: Track[];
+  onShow: (track: Track, seconds: number) => void;
 }
 
 /** What became of each road user. */
 export function TracksTable({ tracks, onShow }: TracksTableProps) {
-  const columns = useMemo<Column<TrackResult>[]>(
+  const columns = useMemo<Column<Track>[]>(
     () => [
       {
         id: "track",
@@ -128,7 +127,9 @@ export function TracksTable({ tracks, onShow }: TracksTableProps) {
           track.latency_ms === null ? (
             <Badge tone="fail">missed</Badge>
           ) : (
-            <span className="whitespace-nowrap font-semibold">{formatNumber(track.latency_ms, 0)} ms</span>
+            <span className="whitespace-nowrap font-semibold">
+              {withUncertainty(track.latency_ms, track.latency_uncertainty_ms ?? null, "ms", 0)}
+            </span>
           ),
       },
       {

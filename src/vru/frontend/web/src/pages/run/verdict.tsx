@@ -2,8 +2,15 @@ import type { CriterionResult, Run, Verdict } from "@/api/types";
 import { UnapprovedBadge, VerdictBadge } from "@/components/status";
 import { Badge } from "@/components/ui/badge";
 import { cn } from "@/lib/cn";
-import { formatCount, humanise, plural } from "@/lib/format";
-import { formatInterval, formatMetric, formatThreshold, metricInfo } from "@/lib/metrics";
+import { formatCount, plural } from "@/lib/format";
+import {
+  formatInterval,
+  formatMetric,
+  formatThreshold,
+  hasInterval,
+  metricInfo,
+  sliceName,
+} from "@/lib/metrics";
 import { verdictSummary } from "@/lib/runs";
 import { IntervalPlot } from "./interval-plot";
 
@@ -28,9 +35,9 @@ export function VerdictPanel({ run }: { run: Run }) {
           {metrics && "clocks" in metrics && (
             <p className="figures text-ink-soft">
               {plural(metrics.tracks.length, "track")}, {plural(metrics.signals, "signal")}:{" "}
-              {formatCount(metrics.detections)} detections, {formatCount(metrics.false_alarms.count)} false
-              alarms, {formatCount(metrics.early.count)} early, {formatCount(metrics.duplicates.count)}{" "}
-              duplicates; clocks joined to within {metrics.clocks.expanded_ms.toFixed(2)} ms
+              {plural(metrics.detections, "detection")}, {plural(metrics.false_alarms.count, "false alarm")},{" "}
+              {formatCount(metrics.early.count)} early, {plural(metrics.duplicates.count, "duplicate")},
+              clocks joined to within {metrics.clocks.expanded_ms.toFixed(2)} ms
             </p>
           )}
           {metrics && !("clocks" in metrics) && (
@@ -43,6 +50,16 @@ export function VerdictPanel({ run }: { run: Run }) {
         </div>
         {metrics && !metrics.ground_truth_approved && <UnapprovedBadge />}
       </div>
+      {run.notes && run.notes.length > 0 && (
+        <ul
+          aria-label="What limits the figures"
+          className="border-line border-b px-4 py-2 text-[13px] text-ink-soft"
+        >
+          {run.notes.map((note) => (
+            <li key={note}>{note}</li>
+          ))}
+        </ul>
+      )}
       <div className="relative overflow-x-auto">
         <table className="w-full border-collapse">
           <caption className="sr-only">Criteria and how they came out</caption>
@@ -88,7 +105,7 @@ function ResultRow({ result }: { result: CriterionResult }) {
         </span>
         <span className="figures ml-1.5 whitespace-nowrap text-ink-soft">{formatThreshold(criterion)}</span>
         <span className="flex gap-1">
-          {criterion.slice !== "all" && <Badge>{humanise(criterion.slice)}</Badge>}
+          {criterion.slice !== "all" && <Badge>{sliceName(criterion.slice)}</Badge>}
           {criterion.severity === "advisory" && <Badge>Advisory</Badge>}
         </span>
       </td>
@@ -98,7 +115,9 @@ function ResultRow({ result }: { result: CriterionResult }) {
       <td className="whitespace-nowrap">
         <IntervalPlot measurement={measurement} criterion={criterion} verdict={verdict} />
         <p className="text-[12.5px] text-ink-faint leading-tight">
-          {formatInterval(measurement)}, {Math.round(measurement.confidence_level * 1000) / 10} % interval
+          {hasInterval(measurement)
+            ? `${formatInterval(measurement)}, ${Math.round(measurement.confidence_level * 1000) / 10} % interval`
+            : "no interval"}
         </p>
       </td>
       <td className="text-right max-lg:text-[12.5px] max-lg:text-ink-faint max-lg:before:content-['n_']">
