@@ -163,3 +163,12 @@ def test_what_cannot_be_removed_is_not_tried_for_ever(host: Host, docker: FakeDo
     docker.held = {"a": "b"}
     assert pruning.prune_cache(host, limit=GIB) == 0
     assert len(docker.commands) == 1
+
+
+def test_where_the_oldest_cannot_go_the_next_one_does(host: Host, docker: FakeDocker) -> None:
+    with pruning.building(host):
+        for number in range(3):
+            docker.cache[f"r{number}"] = Record(f"r{number}", GIB, False, f"2026-01-0{number + 1}")
+    docker.held = {"r0": "r2"}
+    assert pruning.prune_cache(host, limit=3 * GIB - 1) == GIB
+    assert set(docker.cache) == {"r0", "r2"}

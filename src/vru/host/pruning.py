@@ -20,7 +20,7 @@ from .manifest import Manifest
 # What may stay of the build cache beside what the images hold anyway: enough for all downloaded packages and the page's
 # tools, so that a build after a changed line stays fast.
 CACHE_LIMIT = 3 * 1024**3
-_ROUNDS = 4
+_ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -180,15 +180,20 @@ def prune_cache(host: Host, limit: int = CACHE_LIMIT) -> int:
     """
     ours = Ledger.read(host).cache
     first = held = None
+    kept: set[str] = set()
     for _ in range(_ROUNDS):
         found = [record for record in records() if record.id in ours]
         now = sum(record.own for record in found)
         first = now if first is None else first
-        # A record stays while another one is built upon it: the next round gets it.
-        if now <= limit or now == held:
+        # A record stays while another one is built upon it: where nothing went, what is less old goes first.
+        if held is not None and now < held:
+            kept.clear()
+        chosen = [record.id for record in oldest((one for one in found if one.id not in kept), now - limit)]
+        if not chosen:
             break
         held = now
-        _remove(host, [record.id for record in oldest(found, now - limit)])
+        kept.update(chosen)
+        _remove(host, chosen)
     return max(0, (first or 0) - now)
 
 
@@ -205,7 +210,6 @@ def oldest(found: Iterable[Record], excess: int) -> list[Record]:
 
 
 def _remove(host: Host, ids: Sequence[str]) -> None:
-    if ids:
-        chosen = "|".join(ids)
-        # By id, as an expression: the engine knows no other way to name several, nor whose a record is.
-        host.run(["docker", "builder", "prune", "--force", "--filter", f"id=^({chosen})$"], check=False, timeout=600)
+    chosen = "|".join(ids)
+    # By id, as an expression: the engine knows no other way to name several, nor whose a record is.
+    host.run(["docker", "builder", "prune", "--force", "--filter", f"id=^({chosen})$"], check=False, timeout=600)
