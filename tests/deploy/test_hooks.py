@@ -157,9 +157,14 @@ def test_ctrl_c_ends_the_hook_and_what_it_started(tmp_path: Path) -> None:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        called.before_deploying(DIFFERENCE)
+    # A shell that starts the tests in the background lets them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            called.before_deploying(DIFFERENCE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     child = int((tmp_path / "child").read_text())
     end = time.monotonic() + 10
     while Path(f"/proc/{child}/status").exists() and "zombie" not in Path(f"/proc/{child}/status").read_text():

@@ -51,7 +51,7 @@ def _upstream() -> FastAPI:
 @pytest.fixture
 def upstream() -> Iterator[str]:
     """Address of a server in the gateway's place that tells what it was sent."""
-    server = _Server(uvicorn.Config(_upstream(), host="127.0.0.1", port=0, log_level="error"))
+    server = _Server(uvicorn.Config(_upstream(), host="127.0.0.1", port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     for _ in range(1000):
