@@ -21,10 +21,10 @@ import numpy as np
 from benchmarks.evaluation.datasets import random_dataset
 from tests.evaluation.oracles import pycocotools_eval, run
 
-from vru.evaluation.bootstrap import bca
-from vru.evaluation.coco import NAMES, evaluate_coco
-from vru.evaluation.operating_point import rates
-from vru.evaluation.resampling import Units, resampled
+from vru.evaluation.detection.coco import NAMES, evaluate_coco
+from vru.evaluation.detection.operating_point import rates
+from vru.evaluation.statistics.bootstrap import bca
+from vru.evaluation.statistics.resampling import Units, resampled
 from vru.evaluation.tracking import clear_rates, hota_rates, identity_rates
 
 TARGET = 5.0

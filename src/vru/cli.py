@@ -24,9 +24,9 @@ _COMMANDS = {
     "lock": ("vru.deploy.commands.guarding:lock", "Keep others' changes out of the server for a while."),
     "audit": ("vru.deploy.commands.guarding:audit", "Show who changed what, and check the record."),
     "doctor": ("vru.deploy.commands.doctor:doctor", "Name what is wrong with laptop and server, with the fix."),
-    "evaluate": ("vru.evaluation.cli:evaluate", "Measure detections against ground truth, and judge them."),
-    "compare": ("vru.evaluation.comparing_cli:compare", "Say whether a new version of a model is worse."),
-    "truth": ("vru.evaluation.truth_cli:truth", "Say how good ground truth is: agreement, effect of label noise."),
+    "evaluate": ("vru.evaluation.cli.evaluate:evaluate", "Measure detections against ground truth, and judge them."),
+    "compare": ("vru.evaluation.cli.compare:compare", "Say whether a new version of a model is worse."),
+    "truth": ("vru.evaluation.cli.truth:truth", "Say how good ground truth is: agreement, effect of label noise."),
     "evidence": ("vru.reports.cli:evidence", "Check the signed evidence of a validation run."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }

@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vru.domain import Detection, GroundTruth, Track, TruthBox
-from vru.evaluation import matching
-from vru.evaluation.alarms import FalseAlarm
-from vru.evaluation.average_precision import average_precision
-from vru.evaluation.bootstrap import influence
-from vru.evaluation.curves import MISS_RATE, MOST_POINTS, PRECISION_RECALL, Curve, detected_in_time
-from vru.evaluation.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
-from vru.evaluation.evaluate import SliceEvaluation, _excuse_outside
-from vru.evaluation.latency import Outcome, TrackOutcome, latency_quantile
-from vru.evaluation.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floats, Ints, match_frame, overlaps
-from vru.evaluation.measuring import METRICS
-from vru.evaluation.resampling import Units
-from vru.evaluation.settings import EvaluationSettings
-from vru.evaluation.slices import ALL, take
-from vru.evaluation.tables import ratio
-from vru.evaluation.visibility import TrackTiming, Undetected, timing_figures
+from vru.evaluation.core import matching
+from vru.evaluation.core.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floats, Ints, match_frame, overlaps
+from vru.evaluation.core.settings import EvaluationSettings
+from vru.evaluation.core.slices import ALL, take
+from vru.evaluation.core.tables import ratio
+from vru.evaluation.detection.average_precision import average_precision
+from vru.evaluation.statistics.bootstrap import influence
+from vru.evaluation.statistics.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
+from vru.evaluation.statistics.resampling import Units
+from vru.evaluation.video.alarms import FalseAlarm
+from vru.evaluation.video.curves import MISS_RATE, MOST_POINTS, PRECISION_RECALL, Curve, detected_in_time
+from vru.evaluation.video.evaluate import SliceEvaluation, _excuse_outside
+from vru.evaluation.video.latency import Outcome, TrackOutcome, latency_quantile
+from vru.evaluation.video.metrics import METRICS
+from vru.evaluation.video.visibility import TrackTiming, Undetected, timing_figures
 
 _NUMBER = {road_user: number for number, road_user in enumerate(CLASSES)}
 

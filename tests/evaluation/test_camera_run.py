@@ -16,8 +16,8 @@ from vru.evaluation.camera import (
     evaluate_camera,
     given_offset,
 )
-from vru.evaluation.judging import decide
-from vru.evaluation.matching import CLASSES
+from vru.evaluation.core.matching import CLASSES
+from vru.evaluation.verdict.judge import decide
 
 P, B = CLASSES.index(VruClass.PEDESTRIAN), CLASSES.index(VruClass.CYCLIST)
 FRAMES = np.arange(600) / 10  # a minute

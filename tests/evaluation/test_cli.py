@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 from tests.evaluation.oracles import pycocotools_eval, run
 
 from vru.cli import main
-from vru.evaluation.cli import _row
-from vru.evaluation.coco import NAMES
-from vru.evaluation.estimates import Known, Quantile
-from vru.evaluation.resampling import Counted
-from vru.evaluation.tables import DataSet
+from vru.evaluation.cli.evaluate import _row
+from vru.evaluation.core.tables import DataSet
+from vru.evaluation.detection.coco import NAMES
+from vru.evaluation.statistics.estimates import Known, Quantile
+from vru.evaluation.statistics.resampling import Counted
 
 
 def vru(*arguments: object) -> Result:

@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 
 from vru.cli import main
 from vru.domain import Verdict
-from vru.evaluation.bootstrap import influence
-from vru.evaluation.comparison import Difference, Margin, judge_comparison, judge_margin
-from vru.evaluation.resampling import Units
-from vru.evaluation.tables import Floats
+from vru.evaluation.core.tables import Floats
+from vru.evaluation.statistics.bootstrap import influence
+from vru.evaluation.statistics.resampling import Units
+from vru.evaluation.study.comparison import Difference, Margin, judge_comparison, judge_margin
 
 CAMPAIGNS, CLIPS, RESAMPLES, BOXES = 2000, 60, 1000, 60
 

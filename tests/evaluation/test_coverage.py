@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from vru.domain import Comparator, Criterion, Verdict
-from vru.evaluation.bootstrap import bca, influence
-from vru.evaluation.estimates import Proportion, Rate, Resampled
-from vru.evaluation.judging import decide
-from vru.evaluation.operating_point import rates
-from vru.evaluation.resampling import Spread, Units
-from vru.evaluation.tables import Floats, ratio
+from vru.evaluation.core.tables import Floats, ratio
+from vru.evaluation.detection.operating_point import rates
+from vru.evaluation.statistics.bootstrap import bca, influence
+from vru.evaluation.statistics.estimates import Proportion, Rate, Resampled
+from vru.evaluation.statistics.resampling import Spread, Units
+from vru.evaluation.verdict.judge import decide
 
 CAMPAIGNS = 2000
 RESAMPLES = 1000

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vru.evaluation.estimates import (
+from vru.evaluation.statistics.estimates import (
     Known,
     Proportion,
     Quantile,

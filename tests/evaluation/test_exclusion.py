@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from tests.evaluation.truths import box, detection, frames, perfect, track, truth
 
 from vru.evaluation import EvaluationSettings, evaluate
-from vru.evaluation.frames import Frames
-from vru.evaluation.measuring import clips
+from vru.evaluation.core.frames import Frames
+from vru.evaluation.video.metrics import clips
 
 GAP = ((30, 39),)
 

@@ -6,9 +6,9 @@ from tests.evaluation.truths import detection, frames, perfect, track, truth
 
 from vru.domain import DEFAULT_CRITERIA, Comparator, Criterion, Severity, Verdict, VruError
 from vru.evaluation import EvaluationSettings, check_criteria, evaluate, judge
-from vru.evaluation.estimates import Proportion, Quantile, Resampled
-from vru.evaluation.judging import decide, holm
-from vru.evaluation.resampling import Counted, Drawn, Spread, Units, share
+from vru.evaluation.statistics.estimates import Proportion, Quantile, Resampled
+from vru.evaluation.statistics.resampling import Counted, Drawn, Spread, Units, share
+from vru.evaluation.verdict.judge import decide, holm
 
 FAST = EvaluationSettings(resamples=100)
 TRACK_RECALL = Criterion("track_recall", Comparator.AT_LEAST, 0.95)

@@ -4,8 +4,8 @@ from tests.evaluation.strategies import Case, cases
 from tests.evaluation.truths import box, detection, frames, track, truth
 
 from vru.domain import Box, VruClass, iou
-from vru.evaluation.frames import Frames
-from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, overlaps
+from vru.evaluation.core.frames import Frames
+from vru.evaluation.core.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, overlaps
 
 
 def outcomes(ground_truth, detections, evaluated=None, threshold=0.5) -> list[int]:

@@ -10,13 +10,13 @@ import pytest
 from tests.evaluation.truths import frames, track, truth
 
 from vru.domain import Comparator, Criterion, Verdict
-from vru.evaluation.evaluate import evaluate
-from vru.evaluation.figures import measure_all
-from vru.evaluation.judging import decide, judge
-from vru.evaluation.protocol import Protocol
-from vru.evaluation.results import document, judge_figures
-from vru.evaluation.settings import EvaluationSettings
-from vru.evaluation.tables import DataSet, found_table, truth_table
+from vru.evaluation.core.settings import EvaluationSettings
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
+from vru.evaluation.dataset.evaluate import measure_all
+from vru.evaluation.dataset.protocol import Protocol
+from vru.evaluation.verdict.judge import decide, judge
+from vru.evaluation.verdict.results import document, judge_figures
+from vru.evaluation.video.evaluate import evaluate
 
 PICTURES = 200
 POINT = Protocol("point", "Counts", "this test", "detection", ("point",))

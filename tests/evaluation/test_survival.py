@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vru.domain import VruError
-from vru.evaluation.survival import kaplan_meier, with_misses
+from vru.evaluation.statistics.survival import kaplan_meier, with_misses
 
 # Weeks in remission under 6-mercaptopurine, Freireich et al. 1963: the textbook example of it. Censored: below 0.
 FREIREICH = [6, 6, 6, -6, 7, -9, 10, -10, -11, 13, 16, -17, -19, -20, 22, 23, -25, -32, -32, -34, -35]

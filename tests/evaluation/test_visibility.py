@@ -8,10 +8,10 @@ from tests.evaluation.truths import box, detection, frames, track, truth
 
 from vru.domain import Detection, GroundTruth
 from vru.evaluation import EvaluationSettings, evaluate
-from vru.evaluation.frames import Frames
-from vru.evaluation.latency import Outcome
-from vru.evaluation.matching import TRUE_POSITIVE, match
-from vru.evaluation.visibility import TrackTiming, Undetected
+from vru.evaluation.core.frames import Frames
+from vru.evaluation.core.matching import TRUE_POSITIVE, match
+from vru.evaluation.video.latency import Outcome
+from vru.evaluation.video.visibility import TrackTiming, Undetected
 
 D, M, C = Outcome.DETECTED, Outcome.MISSED, Outcome.CUT_SHORT
 

@@ -6,13 +6,13 @@
 What each figure means, with formula, unit and source: ``docs/measuring.md``.
 """
 
-from vru.evaluation.evaluate import Evaluation, Evaluator, Roster, SliceEvaluation, check_independent, evaluate
-from vru.evaluation.frames import Frames
-from vru.evaluation.judging import check_criteria, judge
-from vru.evaluation.latency import Outcome, TrackOutcome
-from vru.evaluation.measuring import METRICS
-from vru.evaluation.settings import EvaluationSettings
-from vru.evaluation.slices import SLICES
+from vru.evaluation.core.frames import Frames
+from vru.evaluation.core.settings import EvaluationSettings
+from vru.evaluation.core.slices import SLICES
+from vru.evaluation.verdict.judge import check_criteria, judge
+from vru.evaluation.video.evaluate import Evaluation, Evaluator, Roster, SliceEvaluation, check_independent, evaluate
+from vru.evaluation.video.latency import Outcome, TrackOutcome
+from vru.evaluation.video.metrics import METRICS
 
 __all__ = [
     "METRICS",

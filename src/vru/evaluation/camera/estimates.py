@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from scipy import special
 
 from vru.evaluation.camera.clocks import Floats
-from vru.evaluation.estimates import Estimate, Quantile, decided, search
+from vru.evaluation.statistics.estimates import Estimate, Quantile, decided, search
 
 _FEWEST = 10
 

@@ -7,11 +7,11 @@ import numpy as np
 from vru.domain import VruError
 from vru.evaluation.camera.clocks import Clocks, given_offset, join_clocks
 from vru.evaluation.camera.run import CameraEvaluation, CameraSettings, RoadUsers, SignalTable, evaluate_camera
-from vru.evaluation.data_sets import to_dataset
-from vru.evaluation.figures import Figures
-from vru.evaluation.protocol import Protocol
-from vru.evaluation.resampling import Units
-from vru.evaluation.videos import ground_truth_of
+from vru.evaluation.dataset.evaluate import Figures
+from vru.evaluation.dataset.prepare import to_dataset
+from vru.evaluation.dataset.protocol import Protocol
+from vru.evaluation.dataset.videos import ground_truth_of
+from vru.evaluation.statistics.resampling import Units
 from vru.formats import LIMIT_BYTES, Annotations, SignalRecording, read_markers
 from vru.formats.annotations import Boxes
 

@@ -12,10 +12,10 @@ from vru.domain import GroundTruth, Signal, VruError
 from vru.evaluation.camera.clocks import Clocks, Floats, Ints, halved_slopes
 from vru.evaluation.camera.estimates import Measured, Slope, Widened
 from vru.evaluation.camera.pairing import ANY, pair
-from vru.evaluation.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
-from vru.evaluation.matching import CLASSES
-from vru.evaluation.measuring import CAMERA_UNITS
-from vru.evaluation.survival import with_misses
+from vru.evaluation.core.matching import CLASSES
+from vru.evaluation.statistics.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
+from vru.evaluation.statistics.survival import with_misses
+from vru.evaluation.video.metrics import CAMERA_UNITS
 
 Bools = NDArray[np.bool_]
 

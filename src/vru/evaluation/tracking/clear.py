@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vru.evaluation.tables import Floats, or_none, ratio
+from vru.evaluation.core.tables import Floats, or_none, ratio
 from vru.evaluation.tracking.sequences import EPS, Sequence
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vru.evaluation.tables import Floats, or_none
+from vru.evaluation.core.tables import Floats, or_none
 from vru.evaluation.tracking.sequences import EPS, Sequence
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)

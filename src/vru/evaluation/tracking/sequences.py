@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vru.domain import VruError
-from vru.evaluation.tables import Bools, DataSet, Floats, Ints
+from vru.evaluation.core.tables import Bools, DataSet, Floats, Ints
 
 EPS = float(np.finfo(np.float64).eps)
 
