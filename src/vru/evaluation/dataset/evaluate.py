@@ -16,15 +16,16 @@ from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.dataset.slice_views import Cut, cuts
 from vru.evaluation.dataset.tracking_metrics import tracking_figures
 from vru.evaluation.dataset.videos import evaluate_video
-from vru.evaluation.detection.calibration import calibration_of
-from vru.evaluation.detection.coco import MOST, OVERLAPS, CocoFigures, match_coco, measure
+from vru.evaluation.detection.calibration import calibration_of, error_replicates
+from vru.evaluation.detection.coco import MOST, OVERLAPS, CocoFigures, match_coco, measure, measure_after
 from vru.evaluation.detection.kitti import kitti
+from vru.evaluation.detection.lead import Lead
 from vru.evaluation.detection.miss_rate import miss_rate
-from vru.evaluation.detection.operating_point import PointCounts, contributing, counts_at, rates
+from vru.evaluation.detection.operating_point import PointCounts, contributing, counts_at, rates, unseen_counts
 from vru.evaluation.detection.outcomes import Outcomes, View, match_all
 from vru.evaluation.detection.tide import Tide, tide
-from vru.evaluation.statistics.estimates import Estimate
-from vru.evaluation.statistics.resampling import Counted, Drawn, Units, redrawn, resampled, units_of
+from vru.evaluation.statistics.estimates import Estimate, Replicates, Resampled, Unbounded
+from vru.evaluation.statistics.resampling import Drawn, Units, redrawn, resampled, units_of
 from vru.evaluation.video.curves import Curve, data_set_curves, detected_in_time
 from vru.evaluation.video.latency import TrackOutcome
 
@@ -135,7 +136,7 @@ def _finished(
         job.slices,
         job.units,
         job.used,
-        tuple(job.notes),
+        (*job.notes, *([job.unseen.sentence(job.units.name)] if job.used else ())),
         tide=errors,
         missed=outcomes.missed(*headline, score),
         data=outcomes.data,
@@ -148,31 +149,53 @@ def _finished(
 
 def _coco(job: Job, outcomes: Outcomes) -> None:
     figures = measure(outcomes)
-    ones = np.ones(job.data.pictures)
     labels = list(figures.labels) if len(figures.labels) > 1 else []
     with_intervals = labels if len(labels) <= _MOST_CLASSES else []
 
     def summaries(of: CocoFigures) -> dict[str, dict[str, float | None]]:
         return {ALL: of.summary()} | {f"class:{label}": of.summary(label) for label in with_intervals}
 
-    count = job.affordable(lambda: summaries(measure(outcomes, ones)))
+    leads = _leads(job, outcomes)
+
+    def of_row(seen: Floats, unseen: float) -> list[dict[str, float | None]]:
+        weighted = seen[job.units.of_picture]
+        parts = measure_after(outcomes, weighted, (None, *(lead * unseen for lead in leads)))
+        return [
+            {
+                f"{name}/{metric}": value
+                for name, summary in summaries(part).items()
+                for metric, value in summary.items()
+            }
+            for part in parts
+        ]
+
+    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0))
     if not count and job.resamples is None:
         job.notes.append(
             "The data set is too large for intervals of average precision in the time; --resamples has them."
         )
-    drawn = redrawn(
-        job.units,
-        lambda weights: {
-            f"{name}/{metric}": value
-            for name, summary in summaries(measure(outcomes, weights)).items()
-            for metric, value in summary.items()
-        },
-        count,
-        job.seed,
-    )
+    drawn = redrawn(job.draws(count), of_row)
     job.put_all(ALL, outcomes, figures, drawn, None)
     for number, label in enumerate(labels):
         job.put_all(f"class:{label}", outcomes, figures, drawn, number)
+
+
+def _flat(summaries: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:
+    return {f"{name}/{metric}": value for name, summary in summaries.items() for metric, value in summary.items()}
+
+
+def _leads(job: Job, outcomes: Outcomes) -> tuple[Lead, Lead]:
+    """The worst unit that may not have been seen (all missed, and false boxes before all others), and the best."""
+    views, labels = len(outcomes.views), len(outcomes.data.labels)
+    truths = np.array(
+        [[job.unseen.truths(job.truths(outcomes, view, label)) for label in range(labels)] for view in range(views)]
+    ).reshape(views, labels)
+    nothing = np.zeros((views, labels))
+    found = counts_at(outcomes, 0, 0, job.protocol.score_threshold).wrong
+    frames = job.frames()
+    wrong = np.full((views, labels), job.unseen.wrong(job.units.sums(found[:, None])[:, 0], frames))
+    pictures = float(frames.max())
+    return Lead(nothing, wrong, truths, pictures), Lead(truths, nothing, truths, pictures)
 
 
 def _point(job: Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, *, by_class: bool) -> None:
@@ -188,13 +211,14 @@ def _point(job: Job, outcomes: Outcomes, view: int, overlap: int, slice_: str, *
 
 def _put_counts(job: Job, counts: Mapping[str, PointCounts], resamples: int) -> None:
     """The figures of several slices at once: they share their resamples."""
-    table = job.units.sums(np.column_stack([of.table() for of in counts.values()]))
-    figures = _per_slice(resampled(job.units, table, _rates_of(list(counts)), resamples, job.seed))
-    for name, of in counts.items():
-        resting = contributing(job.units.sums(of.table()))
+    tables = [job.units.sums(of.table()) for of in counts.values()]
+    unseen = [unseen_counts(table, job.unseen) for table in tables]
+    found = resampled(job.draws(resamples), np.hstack(tables), _rates_of(list(counts)), np.hstack(unseen))
+    figures = _per_slice(found)
+    for name, table in zip(counts, tables, strict=True):
+        resting = contributing(table)
         for metric, figure in figures[name].items():
-            rate = (float(of.wrong.sum()), float(of.pictures.sum())) if metric == "fppi" else None
-            job.put(name, metric, figure, resting[metric], rate)
+            job.put(name, metric, figure, resting[metric])
 
 
 def _cuts(job: Job, outcomes: Outcomes, base: int, chosen: Sequence[Cut], notes: Sequence[str]) -> None:
@@ -220,7 +244,7 @@ def _cuts(job: Job, outcomes: Outcomes, base: int, chosen: Sequence[Cut], notes:
             _miss_rate(job, matched, view, overlap, cut.view.name, cut.pictures)
         mine = job.slices[cut.view.name]
         for metric in () if cut.false_positives else [name for name in mine if name != "recall"]:
-            mine[metric] = Counted(None, mine[metric].n, job.units.name)
+            mine[metric] = Unbounded(None, mine[metric].n, job.units.name)
 
 
 def _precision_of_cuts(job: Job, matched: Outcomes) -> None:
@@ -233,11 +257,17 @@ def _precision_of_cuts(job: Job, matched: Outcomes) -> None:
             for metric, overlap in (("ap", None), ("ap50", 0.5))
         }
 
-    count = job.affordable(lambda: figures(measure(matched, np.ones(job.data.pictures))))
-    drawn = redrawn(job.units, lambda weights: figures(measure(matched, weights)), count, job.seed)
+    leads = _leads(job, matched)
+
+    def of_row(seen: Floats, unseen: float) -> list[dict[str, float | None]]:
+        parts = measure_after(matched, seen[job.units.of_picture], (None, *(lead * unseen for lead in leads)))
+        return [figures(part) for part in parts]
+
+    drawn = redrawn(job.draws(job.affordable(lambda: of_row(np.ones(job.units.count), 1.0))), of_row)
     for key, value in figures(measure(matched)).items():
         name, _, metric = key.rpartition("/")
-        job.put(name, metric, Drawn(value, *drawn.get(key, ())), job.shown(matched, matched.view(name)))
+        replicates = drawn.get(key, Replicates())
+        job.put(name, metric, Drawn(value, replicates), job.shown(matched, matched.view(name)))
 
 
 def _rates_of(names: Sequence[str]) -> Callable[[Floats], dict[str, Floats]]:
@@ -263,19 +293,24 @@ def _miss_rate(
 ) -> None:
     """The mean over the classes that have truth. ``pictures`` are those of the slice; all if it is None."""
     belonging = np.ones(job.data.pictures) if pictures is None else pictures
+    leads = _leads(job, outcomes)
 
-    def mean(weights: Floats) -> float:
+    def mean(weights: Floats, lead: Lead | None = None) -> float:
+        points = job.protocol.fppi_points
         rates = [
-            miss_rate(outcomes, view, overlap, label, job.protocol.fppi_points, weights * belonging).log_average
+            miss_rate(outcomes, view, overlap, label, points, weights * belonging, lead).log_average
             for label in range(len(outcomes.data.labels))
         ]
         known = [rate for rate in rates if rate is not None]
         return float(np.mean(known)) if known else np.nan
 
+    def of_row(seen: Floats, unseen: float) -> list[dict[str, float | None]]:
+        weights = seen[job.units.of_picture]
+        return [{"lamr": mean(weights, lead)} for lead in (None, *(lead * unseen for lead in leads))]
+
     value = mean(np.ones(job.data.pictures))
-    count = job.affordable(lambda: mean(np.ones(job.data.pictures)))
-    drawn = redrawn(job.units, lambda weights: {"lamr": mean(weights)}, count, job.seed)
-    figure = Drawn(None if np.isnan(value) else value, *drawn.get("lamr", ()))
+    drawn = redrawn(job.draws(job.affordable(lambda: of_row(np.ones(job.units.count), 1.0))), of_row)
+    figure = Drawn(None if np.isnan(value) else value, drawn.get("lamr", Replicates()))
     job.put(slice_, "lamr", figure, job.shown(outcomes, view))
 
 
@@ -330,11 +365,15 @@ def _calibration(job: Job, outcomes: Outcomes, view: int, overlap: int) -> None:
     if len(score) and not (score.min() >= 0 and score.max() <= 1):
         job.notes.append("The confidences are not from 0 to 1: there is no calibration error.")
         return
+    draws = job.draws(job.sums())
+    found = outcomes.data.found
+    counted = outcomes.kept[outcomes.outcome[view, overlap] >= 0]
+    unit = job.units.of_picture[found.picture[counted]]
+    wrong = job.unseen.wrong(np.bincount(unit, minlength=job.units.count).astype(np.float64), job.frames())
     for name, adaptive in (("ece", False), ("ece_adaptive", True)):
-        error = calibration_of(outcomes, view, overlap, bins=job.protocol.bins, adaptive=adaptive).error
-        # A resample is always calibrated worse than the whole: its percentiles would be no interval.
-        said = job.units.showing(outcomes.data.found.picture[outcomes.kept[outcomes.outcome[view, overlap] >= 0]])
-        job.slices[ALL][name] = Counted(error, said, job.units.name)
+        of = calibration_of(outcomes, view, overlap, bins=job.protocol.bins, adaptive=adaptive)
+        replicates = error_replicates(of, unit, draws, wrong)
+        job.slices[ALL][name] = Resampled(of.error, len(np.unique(unit)), replicates, job.units.name)
 
 
 def _kitti(job: Job) -> None:
@@ -355,7 +394,7 @@ def _kitti(job: Job) -> None:
                 regions=region,
             )
             for prefix, value in (("ap", figures.ap_40), ("ap11", figures.ap_11)):
-                estimate = Counted(value, shown, job.units.name)
+                estimate = Unbounded(value, shown, job.units.name)
                 job.slices[ALL][f"{prefix}_{label.lower()}_{name}"] = estimate
                 job.slices.setdefault(f"class:{label}", {})[f"{prefix}_{name}"] = estimate
                 if value is not None:
@@ -366,7 +405,7 @@ def _kitti(job: Job) -> None:
         for name in protocol.difficulties
     }
     averages["ap"] = averages[f"ap_{protocol.headline}"]
-    own = {metric: Counted(value, job.units.count, job.units.name) for metric, value in averages.items()}
+    own = {metric: Unbounded(value, job.units.count, job.units.name) for metric, value in averages.items()}
     job.slices[ALL] = {**dict(reversed(own.items())), **job.slices[ALL]}
     job.notes.append("KITTI's average precision depends on where all confidences lie; it has no interval here.")
 
@@ -375,7 +414,7 @@ def _forget_sizes(job: Job) -> None:
     """Boxes are shares of pictures of unknown size: nobody knows which are small."""
     for estimates in job.slices.values():
         for metric in [name for name in estimates if name.endswith(("_small", "_medium", "_large"))]:
-            estimates[metric] = Counted(None, job.units.count, job.units.name)
+            estimates[metric] = Unbounded(None, job.units.count, job.units.name)
     job.notes.append("The size of the pictures is not known, so there are no figures by size; --size gives it.")
 
 

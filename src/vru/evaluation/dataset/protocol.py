@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from vru.domain import VruError
-from vru.evaluation.core.settings import SMALLEST_N
+from vru.evaluation.core.settings import SMALLEST_N, UnseenUnit
 from vru.evaluation.detection.kitti import Difficulty
 from vru.evaluation.detection.miss_rate import FPPI_POINTS
 
@@ -70,6 +70,8 @@ class Protocol:
     start: str = "visible"
     reasonable_height: float = 50.0
     smallest_n: int = SMALLEST_N
+    unseen_truth: float = UnseenUnit().truth
+    unseen_false_boxes: float = UnseenUnit().false_boxes
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -269,4 +271,6 @@ _READERS: Mapping[str, Callable[[object, str], Any]] = {
     "start": _one_of("visible", "reasonable"),
     "reasonable_height": _real(0, 1e5),
     "smallest_n": _count,
+    "unseen_truth": _real(1, 1e6),
+    "unseen_false_boxes": _real(0, 1e6),
 }

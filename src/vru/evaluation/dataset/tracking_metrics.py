@@ -9,8 +9,9 @@ from vru.evaluation.dataset.conditions import Conditions
 from vru.evaluation.dataset.job import Job
 from vru.evaluation.dataset.prepare import evaluated_labels
 from vru.evaluation.dataset.slice_views import sequence_groups
-from vru.evaluation.detection.operating_point import contributing
-from vru.evaluation.statistics.resampling import Units, resampled
+from vru.evaluation.detection.operating_point import contributing, unseen_counts
+from vru.evaluation.statistics.draws import Draws
+from vru.evaluation.statistics.resampling import resampled
 from vru.evaluation.tracking import (
     ClearCounts,
     HotaCounts,
@@ -23,6 +24,8 @@ from vru.evaluation.tracking import (
     identity,
     identity_rates,
     sequences_of,
+    unseen_clear,
+    unseen_hota,
 )
 
 
@@ -57,17 +60,23 @@ def _put_tracking(job: Job, slice_: str, classes: list[list[tuple[ClearCounts, I
     clears = np.array([total.row() for total in totals])
     identities = np.array([IdentityCounts.total(part[1] for part in parts).row() for parts in sequences])
     hotas = np.array([HotaCounts.total(part[2] for part in parts).row() for parts in sequences])
+    # Sums of each sequence: hits, false positives, truth boxes, frames.
+    point = np.array(
+        [[part.hits, part.wrong, part.hits + part.misses, part.frames] for part in totals], dtype=np.float64
+    )
+    worst, best = unseen_counts(point, job.unseen)
+    tracks = job.unseen.truths(clears[:, 5:8].sum(axis=1))
+    unseen = {
+        "clear": unseen_clear(worst[2], worst[1], best[3], tracks),
+        "identity": np.array([[0.0, worst[2], worst[1]], [best[2], 0.0, 0.0]]),
+        "hota": unseen_hota(worst[2], worst[1]),
+    }
     of = {"clear": (clears, clear_rates), "identity": (identities, identity_rates), "hota": (hotas, hota_rates)}
     # One sequence says nothing about others.
-    count = job.sums() if len(sequences) > 1 else 0
-    units = Units("sequences", np.arange(len(sequences)), len(sequences))
-    exposure = ClearCounts.total(totals)
-    # Sums of each sequence: hits, false positives, truth boxes, frames.
-    point = [[part.hits, part.wrong, part.hits + part.misses, part.frames] for part in totals]
-    resting = contributing(np.array(point, dtype=np.float64))
+    draws = Draws(len(sequences), job.sums() if len(sequences) > 1 else 0, job.seed)
+    resting = contributing(point)
     # A sequence without truth says nothing about how its road users are followed.
     shown = resting["recall"]
     for name in job.protocol.figures:
-        for metric, figure in resampled(units, *of[name], count, job.seed).items():
-            rate = (float(exposure.wrong), float(exposure.frames)) if metric == "fppi" else None
-            job.put(slice_, metric, figure, resting.get(metric, shown), rate)
+        for metric, figure in resampled(draws, *of[name], unseen[name]).items():
+            job.put(slice_, metric, figure, resting.get(metric, shown))

@@ -53,8 +53,11 @@ class Ranked:
             all_of += np.bincount(block, minlength=units)
         return cls(hit, unit, hits_of, all_of)
 
-    def average_precision(self, weights: Floats, truth_weight: float) -> float | None:
-        """As the function of this name, with whole numbers as ``weights`` of the units: how often each was drawn.
+    def average_precision(
+        self, weights: Floats, truth_weight: float, hits: float = 0.0, wrong: float = 0.0
+    ) -> float | None:
+        """As the function of this name, with ``weights`` of the units whose sums are exact. So many ``hits`` and
+        ``wrong`` detections come before all others.
 
         It goes from the lowest score to the highest, block by block: the best precision at a recall or above is known
         at once, and what came before a block is the whole less what it holds and what comes after.
@@ -62,26 +65,31 @@ class Ranked:
         if truth_weight <= 0:
             return None
         # Sums of whole numbers are exact, in whatever order.
-        hits_before, all_before = float(self.hits_of @ weights), float(self.all_of @ weights)
+        hits_before = hits + float(self.hits_of @ weights)
+        all_before = hits + wrong + float(self.all_of @ weights)
         best_after, best_at, reached = 0.0, np.zeros(len(RECALLS)), 0
         for start in reversed(range(0, len(self.hit), _BLOCK)):
             drawn = weights[self.unit[start : start + _BLOCK]]
-            hits = np.cumsum(np.where(self.hit[start : start + _BLOCK], drawn, 0.0))
+            found = np.cumsum(np.where(self.hit[start : start + _BLOCK], drawn, 0.0))
             all_counted = np.cumsum(drawn)
-            hits_before -= float(hits[-1])
+            hits_before -= float(found[-1])
             all_before -= float(all_counted[-1])
-            hits += hits_before
+            found += hits_before
             all_counted += all_before
-            precision = _precision(hits, all_counted)
+            precision = _precision(found, all_counted)
             precision[-1] = max(precision[-1], best_after)
             envelope = np.maximum.accumulate(precision[::-1])[::-1]
             best_after = float(envelope[0])
-            hits /= truth_weight
-            positions = np.searchsorted(hits, RECALLS, side="left")
+            found /= truth_weight
+            positions = np.searchsorted(found, RECALLS, side="left")
             # Recalls that an earlier block reaches already are put right there.
-            within = int(np.count_nonzero(positions < len(hits)))
+            within = int(np.count_nonzero(positions < len(found)))
             best_at[:within] = envelope[positions[:within]]
             reached = max(reached, within)
+        if hits:
+            first = int(np.searchsorted(RECALLS, hits / truth_weight, side="right"))
+            best_at[:first] = np.maximum(best_at[:first], hits / (hits + wrong))
+            reached = max(reached, first)
         return float(best_at[:reached].sum() / len(RECALLS))
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vru.domain import VruError
-from vru.evaluation.core.tables import Bools, Floats
+from vru.evaluation.core.tables import Bools, Floats, Ints, ratio
 from vru.evaluation.detection.outcomes import TRUE_POSITIVE, Outcomes
+from vru.evaluation.statistics.draws import Draws
+from vru.evaluation.statistics.estimates import Replicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Calibration:
 
     ``error`` is the mean gap between confidence and precision over all detections, ``largest_gap`` the largest one of a
     bin; None without detections. ``low`` and ``high`` are the bins' confidences (``high`` belongs to the bin).
+    ``bin_of`` is the bin of each detection, ``gap_of`` its confidence less 1 if it is right, less 0 if it is not.
     """
 
     error: float | None
@@ -30,6 +33,8 @@ class Calibration:
     confidence: Floats
     precision: Floats
     count: Floats
+    bin_of: Ints
+    gap_of: Floats
 
 
 def calibration_of(
@@ -73,6 +78,9 @@ def calibration(score: Floats, right: Bools, *, bins: int = 15, adaptive: bool =
     precision = np.array([right[part].mean() for part in parts])
     count = np.array([len(part) for part in parts], dtype=np.float64)
     gap = np.abs(confidence - precision)
+    bin_of = np.zeros(len(score), dtype=np.int64)
+    for place, part in enumerate(parts):
+        bin_of[part] = place
     return Calibration(
         error=float((gap * count).sum() / count.sum()) if len(score) else None,
         largest_gap=float(gap.max()) if len(score) else None,
@@ -81,4 +89,25 @@ def calibration(score: Floats, right: Bools, *, bins: int = 15, adaptive: bool =
         confidence=confidence,
         precision=precision,
         count=count,
+        bin_of=bin_of,
+        gap_of=score - right,
     )
+
+
+def error_replicates(of: Calibration, unit: Ints, draws: Draws, unseen: float) -> Replicates:
+    """Replicates of the expected calibration error; ``unit`` is each detection's, ``unseen`` how many detections a unit
+    may have that was not seen.
+
+    The error is a sum of absolute values, so chance alone makes it too large, and a resample makes it larger again. The
+    upper bound is on the safe side by that; for the lower one the resamples are mirrored at the error, which takes both
+    away. Each detection not seen moves the sum of the gaps by 1 at most.
+    """
+    bins, size = len(of.count), (draws.count, len(of.count) + 1)
+    table = np.zeros(size)
+    np.add.at(table, (unit, of.bin_of), of.gap_of)
+    table[:, bins] = np.bincount(unit, minlength=draws.count)
+    sums, weight = draws.sums(table)
+    gaps, count, more = np.abs(sums[:, :bins]).sum(axis=1), sums[:, bins], weight * unseen
+    seen, high = ratio(gaps, count), ratio(gaps + more, count + more)
+    mirrored = np.maximum(2 * (of.error or 0.0) - high, 0.0)
+    return Replicates(seen, mirrored, high, (0.0, 1.0))

@@ -4,13 +4,14 @@ Source: ``pycocotools.cocoeval`` (Lin et al., Microsoft COCO, ECCV 2014; https:/
 figures equal it to 1e-9.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vru.evaluation.core.tables import Bools, DataSet, Floats
+from vru.evaluation.detection.lead import Lead
 from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes, View, match_all
 
 OVERLAPS = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -103,12 +104,17 @@ def match_coco(data: DataSet, more: Iterable[View] = (), *, ignored: Bools | Non
 def measure(outcomes: Outcomes, weights: Floats | None = None) -> CocoFigures:
     """Average precision and recall from the outcomes.
 
-    ``weights`` has one entry per picture: how often a resample drew it. None is once each.
+    ``weights`` has one entry per picture: how much it counts. None is once each.
     """
+    return measure_after(outcomes, weights, (None,))[0]
+
+
+def measure_after(outcomes: Outcomes, weights: Floats | None, leads: Sequence[Lead | None]) -> list[CocoFigures]:
+    """The figures with each of the ``leads`` (None: without one), which share the weighted detections."""
     data = outcomes.data
     views, overlaps, labels = len(outcomes.views), len(outcomes.overlaps), len(data.labels)
-    precision = np.full((views, labels, overlaps), np.nan)
-    recall = np.full((views, labels, overlaps, len(MOST)), np.nan)
+    precision = np.full((len(leads), views, labels, overlaps), np.nan)
+    recall = np.full((len(leads), views, labels, overlaps, len(MOST)), np.nan)
     truths = truth_counts(outcomes, weights)
     drawn = None if weights is None else weights[data.found.picture[outcomes.kept]]
     for label in range(labels):
@@ -119,12 +125,30 @@ def measure(outcomes: Outcomes, weights: Floats | None = None) -> CocoFigures:
         outcome = outcomes.outcome[there, :, mine]
         weight = None if drawn is None else drawn[mine]
         hit = _counted(outcome == TRUE_POSITIVE, weight)
-        total = truths[there, label]
-        precision[there, label] = _precision_at_recalls(hit, _counted(outcome == FALSE_POSITIVE, weight), total)
-        for position, most in enumerate(MOST):
-            found = hit[..., outcomes.rank[mine] < most].sum(axis=-1)
-            recall[there, label, :, position] = found / total[:, None]
-    return CocoFigures(tuple(view.name for view in outcomes.views), data.labels, outcomes.overlaps, precision, recall)
+        hits: Floats = np.cumsum(hit, axis=-1)
+        wrongs: Floats = np.cumsum(_counted(outcome == FALSE_POSITIVE, weight), axis=-1)
+        found = np.stack([hit[..., outcomes.rank[mine] < most].sum(axis=-1) for most in MOST], axis=-1)
+        for number, lead in enumerate(leads):
+            total = truths[there, label]
+            if lead is None:
+                precision[number, there, label] = _precision_at_recalls(hits, wrongs, total)
+                recall[number, there, label] = found / total[:, None, None]
+                continue
+            first, wrong = lead.hits[there, label], lead.wrong[there, label]
+            total = total + lead.truths[there, label]
+            precision[number, there, label] = _precision_at_recalls(_after(first, hits), _after(wrong, wrongs), total)
+            recall[number, there, label] = (found + first[:, None, None]) / total[:, None, None]
+    names = tuple(view.name for view in outcomes.views)
+    return [
+        CocoFigures(names, data.labels, outcomes.overlaps, precision[number], recall[number])
+        for number in range(len(leads))
+    ]
+
+
+def _after(first: Floats, sums: Floats) -> Floats:
+    """Running sums (views x overlaps x detections) that begin with what comes ``first``."""
+    start = np.broadcast_to(first[:, None, None], (*sums.shape[:2], 1))
+    return np.concatenate([start, sums + first[:, None, None]], axis=-1)
 
 
 def truth_counts(outcomes: Outcomes, weights: Floats | None = None) -> Floats:
@@ -152,10 +176,8 @@ def _counted(flags: Bools, weight: Floats | None) -> NDArray[np.int32] | Floats:
     return flags.astype(np.int32) if weight is None else flags * weight
 
 
-def _precision_at_recalls(hit: NDArray[np.int32] | Floats, wrong: NDArray[np.int32] | Floats, total: Floats) -> Floats:
-    """Mean of the best precision at or beyond each of 101 recalls: views x overlaps."""
-    hits: Floats = np.cumsum(hit, axis=-1)
-    wrongs: Floats = np.cumsum(wrong, axis=-1)
+def _precision_at_recalls(hits: Floats, wrongs: Floats, total: Floats) -> Floats:
+    """Mean of the best precision at or beyond each of 101 recalls, from running sums: views x overlaps."""
     if not hits.shape[-1]:
         return np.zeros(hits.shape[:2])
     precision = hits / (hits + wrongs + np.spacing(1))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vru.evaluation.core.settings import UnseenUnit
 from vru.evaluation.core.tables import Floats, or_none, ratio
 from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
 
@@ -26,6 +27,15 @@ class PointCounts:
     def table(self) -> Floats:
         """Pictures x 4: hits, false positives, truth boxes, and whether it belongs to the view."""
         return np.column_stack([self.hits, self.wrong, self.truths, self.pictures])
+
+
+def unseen_counts(sums: Floats, assumed: UnseenUnit) -> Floats:
+    """The worst and the best unit that may not have been seen, from those seen (units x 4, see ``PointCounts.table``):
+    all of its road users missed, and false boxes; all found, and none.
+    """
+    _, wrong, truths, pictures = sums.T
+    most, frames = assumed.truths(truths), float(pictures.max(initial=0.0))
+    return np.array([[0.0, assumed.wrong(wrong, pictures), most, frames], [most, 0.0, most, frames]])
 
 
 def contributing(sums: Floats) -> dict[str, int]:

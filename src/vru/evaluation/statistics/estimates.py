@@ -1,7 +1,6 @@
-"""Estimates with their bounds: what is known about a metric from so many independent units, and what is not.
+"""Estimates with their bounds: what so many independent units prove about a metric.
 
-Units are tracks and clips, never frames: frames of one road user resemble each other, and intervals that treat them as
-independent cover the truth far too rarely.
+Units are recordings, clips of one, or images that are known to be independent; never frames of a video.
 
 All bounds here are one-sided: ``bounds(0.95)`` gives a lower and an upper bound each of which holds with 95 %
 confidence, so both together are a 90 % interval. -inf and inf mean that the data set no bound.
@@ -13,20 +12,23 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from scipy import special
 
-from vru.evaluation.core.matching import Floats
-from vru.evaluation.statistics.bootstrap import bca
+from vru.evaluation.core.settings import UnseenUnit
+from vru.evaluation.core.tables import Floats, Ints
+from vru.evaluation.statistics.draws import Draws, unseen_odds
 
+# A single unit does not show how much units differ.
+FEWEST = 2
 _MOST = 1_000_000
+_NONE: Floats = np.zeros(0)
 
 
 class Estimate(Protocol):
-    """A metric's value, the number of independent units behind it, and what those units can prove."""
+    """A metric's value, the number of independent units behind it, and what those units prove."""
 
     @property
     def value(self) -> float | None:
-        """The estimate, or None where the data do not determine it."""
+        """The point estimate, or None where the data do not determine it."""
 
     @property
     def n(self) -> int:
@@ -34,7 +36,7 @@ class Estimate(Protocol):
 
     @property
     def units(self) -> str:
-        """What the units are: "tracks" or "clips"."""
+        """What the units are: "recordings", "clips", "images", ..."""
 
     def bounds(self, confidence: float) -> tuple[float, float]:
         """Lower and upper one-sided bound, each at ``confidence``."""
@@ -43,210 +45,162 @@ class Estimate(Protocol):
         """How many more units would decide the criterion if they looked like those seen; None if none would."""
 
 
-def clopper_pearson(successes: float, n: float, confidence: float) -> tuple[float, float]:
-    """Exact one-sided bounds of a proportion (Clopper and Pearson 1934), each at ``confidence``."""
-    if n <= 0:
-        return 0.0, 1.0
-    alpha = 1 - confidence
-    low = float(special.betaincinv(successes, n - successes + 1, alpha)) if successes > 0 else 0.0
-    high = float(special.betaincinv(successes + 1, n - successes, 1 - alpha)) if successes < n else 1.0
-    return low, high
-
-
-def garwood(events: float, exposure: float, confidence: float) -> tuple[float, float]:
-    """Exact one-sided bounds of a Poisson rate (Garwood 1936): ``events`` in ``exposure``, each at ``confidence``."""
-    if exposure <= 0:
-        return 0.0, math.inf
-    alpha = 1 - confidence
-    low = float(special.gammaincinv(events, alpha)) if events > 0 else 0.0
-    return low / exposure, float(special.gammaincinv(events + 1, 1 - alpha)) / exposure
-
-
-def _binomial_quantile(probability: float, n: int, share: float) -> int:
-    """Smallest k for which P(Binomial(n, share) <= k) reaches ``probability``.
-
-    ``scipy.stats`` has this too; importing it would double the time that a worker takes to start.
-    """
-    k: int = math.ceil(special.bdtrik(probability, n, share))
-    while k > 0 and special.bdtr(k - 1, n, share) >= probability:
-        k -= 1
-    return k
-
-
-def unseen_share(n: int, confidence: float) -> float:
-    """Largest share of all units that can be of a kind that none of ``n`` units showed.
-
-    It is ``1 - (1 - confidence)^(1/n)``. With 59 units and 95 % confidence it is just below 0.05: 59 events without a
-    miss prove a share of 0.95.
-    """
-    return 1.0 if n <= 0 else 1 - (1 - confidence) ** (1 / n)
-
-
 @dataclass(frozen=True, slots=True)
-class Proportion:
-    """Successes among independent units, with exact bounds."""
+class Replicates:
+    """The figure under each row of weights: of the units ``seen`` alone, and with the one that was not seen being the
+    one that lowers (``low``) or raises it (``high``) most. NaN where a row does not determine it.
 
-    successes: int
-    n: int
-    units: str = "tracks"
+    ``limits`` are the figure of the unit not seen alone, at its lowest and at its highest.
+    """
 
-    @property
-    def value(self) -> float | None:
-        """The share of successes."""
-        return self.successes / self.n if self.n else None
+    seen: Floats = field(default_factory=lambda: _NONE)
+    low: Floats = field(default_factory=lambda: _NONE)
+    high: Floats = field(default_factory=lambda: _NONE)
+    limits: tuple[float, float] = (0.0, 1.0)
+
+    def __len__(self) -> int:
+        return len(self.seen)
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """Clopper-Pearson."""
-        return clopper_pearson(self.successes, self.n, confidence)
+        """Gaffke's bounds; infinite where there are too few resamples for the ``confidence``."""
+        return lower_quantile(self.low, confidence), -lower_quantile(-self.high, confidence)
 
-    def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
-        """Assumes that the share of successes stays as it is."""
-        share = 1.0 if self.value is None else self.value
-        return search(self.n, lambda n: decided(clopper_pearson(share * n, n, confidence), threshold, at_least))
+    def projected(self, value: float, n: int, wanted: int, confidence: float) -> tuple[float, float]:
+        """The bounds that ``wanted`` units like the ``n`` seen would give: the spread of those seen falls with the root
+        of their number, the weight of the unit not seen with the odds of missing its kind.
+        """
+        shrink = math.sqrt(n / wanted)
+        odds = unseen_odds(wanted, confidence) / unseen_odds(n, confidence)
+        bounds = self.bounds(confidence)
+        ends = lower_quantile(self.seen, confidence), -lower_quantile(-self.seen, confidence)
+        low, high = (
+            _projected(value, end, bound, limit, shrink, odds)
+            for end, bound, limit in zip(ends, bounds, self.limits, strict=True)
+        )
+        return low, high
+
+
+def lower_quantile(replicates: Floats, confidence: float) -> float:
+    """The replicate below which a share of 1 - ``confidence`` lies, rounded to the safe side; NaN counts as lowest."""
+    place = math.floor((1 - confidence) * (len(replicates) + 1) + 1e-9)
+    if place < 1:
+        return -math.inf
+    ranked = np.where(np.isnan(replicates), -np.inf, replicates)
+    return float(np.partition(ranked, place - 1)[place - 1])
+
+
+def _projected(value: float, end: float, bound: float, limit: float, shrink: float, odds: float) -> float:
+    # The bound takes a share of the way from the spread's end to the limit: odds of shares grow with the weight.
+    if not math.isfinite(bound) or not math.isfinite(end):
+        return bound
+    way = (bound - end) / (limit - end) if limit != end else 0.0
+    way = min(max(way, 0.0), 1 - 1e-12)
+    scaled = odds * way / (1 - way)
+    nearer = value + (end - value) * shrink
+    return nearer + (limit - nearer) * scaled / (1 + scaled)
 
 
 @dataclass(frozen=True, slots=True)
 class Resampled:
-    """A figure from 0 to 1 (precision, recall, F1, average precision) whose units differ in size.
-
-    The bounds are the bootstrap's, widened to what ``unseen_share`` allows: a resample can only repeat what was seen,
-    so from few or from flawless units it gives an interval that is far too narrow. A share of ``unseen_share(n)`` of
-    all units may be of a kind not seen at all, with the figure at 0 (or at 1) there. Of flawless units that is the
-    exact binomial bound.
-    ``replicates`` are the figures of the resamples, NaN where a resample does not determine one. ``influences`` are
-    the units' (``bootstrap.influence``); without them the bounds are not corrected for skewness.
-    """
+    """A figure of ``n`` units, with Gaffke's bounds from its ``replicates``."""
 
     value: float | None
     n: int
-    replicates: Floats
-    units: str = "tracks"
-    influences: Floats = field(default_factory=lambda: np.zeros(0))
+    replicates: Replicates
+    units: str = "clips"
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """BCa bootstrap (Efron 1987), widened."""
-        if self.value is None:
-            return 0.0, 1.0
-        return _widened(self.value, *self._bca(self.value, confidence), self.n, confidence)
+        """Gaffke's; none from a single unit, or without replicates."""
+        if self.value is None or self.n < FEWEST:
+            return -math.inf, math.inf
+        return self.replicates.bounds(confidence)
 
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
-        """Assumes that the value stays, and that the bootstrap's spread falls with the root of the number of units."""
-        if self.value is None:
-            best = 1.0 if at_least else 0.0
-            return Resampled(best, 0, np.full(1, best)).more_needed(threshold, at_least, confidence)
-        value = self.value
-        low, high = self._bca(value, confidence)
-
-        def enough(n: int) -> bool:
-            shrink = math.sqrt(self.n / n)
-            projected = _widened(value, value - (value - low) * shrink, value + (high - value) * shrink, n, confidence)
-            return decided(projected, threshold, at_least)
-
-        return search(self.n, enough)
-
-    def _bca(self, value: float, confidence: float) -> tuple[float, float]:
-        # A resample that determines nothing counts against the bound, on either side.
-        low, high = bca(value, self.replicates, self.influences, self.n, confidence)
-        return max(low, 0.0), min(high, 1.0)
+        """Assumes that further units are like those seen. Where the data do not determine the figure, that they are
+        flawless; where it was not resampled, how many there must be at least.
+        """
+        n, value, replicates = self.n, self.value, self.replicates
+        if value is None or not n:
+            best = replicates.limits[at_least]
+            return search(0, lambda n: decided(_flawless(best, replicates.limits, n, confidence), threshold, at_least))
+        if not len(replicates):
+            return FEWEST - n if n < FEWEST else None
+        found = search(n, lambda more: decided(replicates.projected(value, n, more, confidence), threshold, at_least))
+        return None if found is None else max(found, FEWEST - n)
 
 
-def _widened(value: float, low: float, high: float, n: int, confidence: float) -> tuple[float, float]:
-    unseen = unseen_share(n, confidence)
-    return min(low, value * (1 - unseen)), max(high, value + (1 - value) * unseen)
+def _flawless(best: float, limits: tuple[float, float], n: int, confidence: float) -> tuple[float, float]:
+    """The bounds from ``n`` units that are all at their ``best``."""
+    odds = UnseenUnit().truth * unseen_odds(n, confidence)
+    low, high = (best + (limit - best) * odds / (1 + odds) for limit in limits)
+    return low, high
 
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """A quantile of a time, with exact distribution-free bounds from the order statistics.
+    """A quantile of a time over the tracks of all units, such as the 95th percentile of the latency.
 
-    Source: David and Nagaraja, Order Statistics, 7.1: the r-th smallest of n is an upper bound with confidence
-    P(Binomial(n, q) < r). ``earliest`` and ``latest`` are the units' times, rising, with what is not known set to its
-    lowest and to its highest possible value (inf for a miss).
+    It is at most t where at least the share ``quantile`` of all tracks has a time of at most t: for each t that is a
+    share of tracks, with Gaffke's bounds. ``earliest`` and ``latest`` are the tracks' times with what is not known set
+    to its lowest and to its highest possible value (inf for a miss), ``unit`` the unit of each. ``unseen`` is how many
+    tracks the unit that was not seen may have.
     """
 
     value: float | None
     quantile: float
     earliest: Floats
     latest: Floats
-    units: str = "tracks"
+    unit: Ints
+    draws: Draws
+    unseen: float
+    units: str = "clips"
 
     @property
     def n(self) -> int:
-        """Number of tracks."""
-        return len(self.latest)
+        """Number of units that have a track."""
+        return len(np.unique(self.unit))
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """Order statistics; inf where even the slowest track seen sets no bound."""
-        n = self.n
-        if n == 0:
-            return 0.0, math.inf
-        upper = _binomial_quantile(confidence, n, self.quantile) + 1
-        lower = _binomial_quantile(1 - confidence, n, self.quantile)
-        low = float(self.earliest[lower - 1]) if lower >= 1 else 0.0
-        high = float(self.latest[upper - 1]) if upper <= n else math.inf
-        return low, high
+        """Lower and upper bound; inf where even the slowest track seen sets none."""
+        if self.n < FEWEST:
+            return -math.inf, math.inf
+        low = lower_quantile(self._replicates(self.earliest, 0.0), confidence)
+        high = -lower_quantile(-self._replicates(self.latest, math.inf), confidence)
+        return max(low, 0.0), high
 
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
-        """Assumes that the share of tracks within the threshold stays: then it is a question about that share."""
-        within = float(np.mean(self.latest <= threshold)) if self.n else 1.0
+        """Assumes that further units are like those seen; a question about the share of tracks within the threshold."""
+        return self.within(threshold).more_needed(self.quantile, not at_least, confidence)
 
-        def enough(n: int) -> bool:
-            # The quantile is at most the threshold exactly if the share within the threshold is at least the quantile.
-            return decided(clopper_pearson(within * n, n, confidence), self.quantile, not at_least)
-
-        return search(self.n, enough)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Events a minute, or of another ``exposure``, such as images.
-
-    ``replicates`` are the rates of the resampled clips, which show if events come in bursts, ``influences`` the clips'.
-    """
-
-    events: float
-    exposure: float
-    n: int
-    replicates: Floats
-    units: str = "clips"
-    influences: Floats = field(default_factory=lambda: np.zeros(0))
-
-    @property
-    def value(self) -> float | None:
-        """Events by exposure."""
-        return self.events / self.exposure if self.exposure > 0 else None
-
-    def bounds(self, confidence: float) -> tuple[float, float]:
-        """The wider of Garwood's exact Poisson bounds and the bootstrap's (BCa)."""
-        low, high = garwood(self.events, self.exposure, confidence)
-        if self.value is None:
-            return low, high
-        burst_low, burst_high = self._bca(confidence)
-        return min(low, burst_low), max(high, burst_high)
-
-    def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
-        """Assumes that the rate stays, and that the bootstrap's spread falls with the root of the number of clips."""
-        if self.value is None or self.n == 0:
-            return None
-        value, clip = self.value, self.exposure / self.n
-        burst_low, burst_high = self._bca(confidence)
-
-        def enough(n: int) -> bool:
-            low, high = garwood(value * clip * n, clip * n, confidence)
-            shrink = math.sqrt(self.n / n)
-            projected = (
-                min(low, value - (value - burst_low) * shrink),
-                max(high, value + (burst_high - value) * shrink),
+    def within(self, threshold: float) -> Resampled:
+        """The share of tracks whose time is known to be at most ``threshold``."""
+        inside = np.bincount(self.unit, weights=self.latest <= threshold, minlength=self.draws.count)
+        tracks = np.bincount(self.unit, minlength=self.draws.count).astype(np.float64)
+        sums, weight = self.draws.sums(np.column_stack([inside, tracks]))
+        more = weight * self.unseen
+        with np.errstate(invalid="ignore"):
+            replicates = Replicates(
+                sums[:, 0] / sums[:, 1], sums[:, 0] / (sums[:, 1] + more), (sums[:, 0] + more) / (sums[:, 1] + more)
             )
-            return decided(projected, threshold, at_least)
+        share = float(inside.sum() / tracks.sum()) if len(self.unit) else None
+        return Resampled(share, self.n, replicates, self.units)
 
-        return search(self.n, enough)
-
-    def _bca(self, confidence: float) -> tuple[float, float]:
-        # Without resamples, or where one has no exposure, the bursts are not known and Garwood stands alone.
-        if self.value is None or not len(self.replicates) or np.isnan(self.replicates).any():
-            return math.inf, -math.inf
-        return bca(self.value, self.replicates, self.influences, self.n, confidence)
+    def _replicates(self, times: Floats, unseen: float) -> Floats:
+        """The quantile under each row of weights, the unit not seen having all its tracks at the time ``unseen``."""
+        order = np.argsort(times, kind="stable")
+        rising, unit = times[order], self.unit[order]
+        parts = []
+        for seen, weight in self.draws.blocks():
+            below = np.cumsum(seen[:, unit], axis=1)
+            more = weight * self.unseen
+            wanted = self.quantile * (below[:, -1] + more)
+            if not math.isinf(unseen):
+                wanted -= more
+            # Sums of weights are exact, their product with the share is not: rounding must not move it by one step.
+            place = (below < (wanted * (1 - 1e-12))[:, None]).sum(axis=1)
+            found = np.append(rising, np.inf)[place]
+            parts.append(found if math.isinf(unseen) else np.where(wanted <= 0, unseen, found))
+        return np.concatenate(parts) if parts else _NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +220,25 @@ class Known:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Unbounded:
+    """A figure of these data alone, which no bound generalises: a number of identity switches, or one that was not
+    resampled. It decides nothing.
+    """
+
+    value: float | None
+    n: int
+    units: str
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """None that are known."""
+        return -math.inf, math.inf
+
+    def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
+        """None would."""
+        return None
+
+
 def decided(bounds: tuple[float, float], threshold: float, at_least: bool) -> bool:
     """Whether the bounds lie on one side of the threshold."""
     low, high = bounds
@@ -275,7 +248,7 @@ def decided(bounds: tuple[float, float], threshold: float, at_least: bool) -> bo
 
 
 def search(n: int, holds: Callable[[int], bool]) -> int | None:
-    """Units beyond ``n`` from which ``holds`` holds: doubling, then bisection."""
+    """How many units beyond ``n`` from which ``holds`` holds: doubling, then bisection."""
     if n > 0 and holds(n):
         return 0
     undecided, step = n, 1

@@ -1,7 +1,7 @@
 """Two versions of a model on the same data: what changed, by how much, and whether the new one is not worse.
 
-Both versions are resampled by the same draws of the same units, so the differences of their replicates are the paired
-bootstrap of the difference: what is hard about a clip is hard for both, and cancels.
+Both versions are resampled by the same weights of the same units, so the differences of their replicates are those of
+the difference: what is hard about a clip is hard for both, and cancels. In a unit that was not seen it need not.
 """
 
 import math
@@ -14,16 +14,13 @@ from scipy import special
 
 from vru.domain import Verdict, VruError
 from vru.evaluation.core.slices import ALL
-from vru.evaluation.core.tables import DataSet, Floats, Ints
+from vru.evaluation.core.tables import DataSet, Ints
 from vru.evaluation.dataset.evaluate import Figures
-from vru.evaluation.statistics.bootstrap import bca
-from vru.evaluation.statistics.estimates import Estimate, Rate, Resampled
-from vru.evaluation.statistics.resampling import Spread
+from vru.evaluation.statistics.estimates import FEWEST, Estimate, Replicates, Resampled, search
 from vru.evaluation.verdict.judge import count_of, more_of
 
 # Figures of which less is better.
 _LESS_IS_BETTER = ("fppi", "lamr", "false_alarms_per_minute")
-_FEWEST = 10
 DEFAULT_MARGIN = 0.02
 
 
@@ -39,7 +36,9 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The new version's figure less the old one's, on the same ``n`` units, with their paired replicates."""
+    """The new version's figure less the old one's, on the same ``n`` units, with their paired replicates: in the unit
+    that was not seen, one version is at its worst and the other at its best.
+    """
 
     metric: str
     slice: str
@@ -47,8 +46,7 @@ class Difference:
     after: float
     n: int
     units: str
-    replicates: Floats
-    influences: Floats
+    replicates: Replicates
 
     @property
     def value(self) -> float:
@@ -63,47 +61,41 @@ class Difference:
     @property
     def error(self) -> float:
         """Standard error of the difference: the replicates' standard deviation, too small by a share of 1 / (2 n)."""
-        return float(np.std(self.replicates, ddof=1)) * math.sqrt(self.n / max(self.n - 1, 1))
+        return float(np.std(self.replicates.seen, ddof=1)) * math.sqrt((self.n + 1) / max(self.n - 1, 1))
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """Bounds of the difference, each one-sided at ``confidence``; none from fewer than ten units.
-
-        They are the wider of BCa's and of those of Student's paired t: where nothing is skewed, what BCa corrects is
-        noise, and few units would raise more false alarms than they may. Where the versions differ in nothing at all,
-        both are 0.
-        """
-        if self.n < _FEWEST or len(self.replicates) < 2 or np.isnan(self.replicates).any():
-            return -math.inf, math.inf
-        low, high = bca(self.value, self.replicates, self.influences, self.n, confidence)
-        reach = float(special.stdtrit(self.n - 1, confidence)) * self.error
-        return min(low, self.value - reach), max(high, self.value + reach)
+        """Bounds of the difference, each one-sided at ``confidence``: Gaffke's; none from a single unit."""
+        return Resampled(self.value, self.n, self.replicates, self.units).bounds(confidence)
 
     def gain_bounds(self, confidence: float) -> tuple[float, float]:
         """The bounds of the gain."""
         low, high = self.bounds(confidence)
         return (-high, -low) if self.metric in _LESS_IS_BETTER else (low, high)
 
+    def more_needed(self, margin: float, confidence: float) -> int | None:
+        """How many more units would decide the margin if they were like those seen."""
+        less = self.metric in _LESS_IS_BETTER
+        estimate = Resampled(self.value, self.n, self.replicates, self.units)
+        return estimate.more_needed(margin if less else -margin, not less, confidence)
+
     def power(self, loss: float, confidence: float = 0.95, n: int | None = None) -> float | None:
         """The chance that a true loss of ``loss`` is found significant by ``n`` units like these (default: as many).
 
-        Phi(loss / error - t), t being Student's quantile. None where the error is not known.
+        Phi((loss - reach) / error), the reach being that of the bound above the gain. None where it is not known.
         """
-        if self.n < _FEWEST or not self.error > 0 or loss <= 0:
+        if self.n < FEWEST or not self.error > 0 or loss <= 0:
             return None
         n = n or self.n
-        error = self.error * math.sqrt(self.n / n)
-        return float(special.ndtr(loss / error - special.stdtrit(n - 1, confidence)))
+        low, high = self.replicates.projected(self.value, self.n, n, confidence)
+        reach = self.value - low if self.metric in _LESS_IS_BETTER else high - self.value
+        return float(special.ndtr((loss - reach) / (self.error * math.sqrt(self.n / n))))
 
     def units_needed(self, loss: float, power: float = 0.8, confidence: float = 0.95) -> int | None:
-        """How many units in all find a true loss of ``loss`` with the ``power``."""
+        """How many units in all find a true loss of ``loss`` with the ``power``; None if none would."""
         if self.power(loss, confidence) is None:
             return None
-        normal = float(special.ndtri(confidence) + special.ndtri(power)) * self.error / loss
-        n = max(_FEWEST, math.ceil(self.n * normal**2))
-        # Student's quantile is larger than the normal one, so that it takes a few more.
-        while (self.power(loss, confidence, n) or 0.0) < power:
-            n += 1
-        return n
+        more = search(1, lambda n: (self.power(loss, confidence, n) or 0.0) >= power)
+        return None if more is None else max(1 + more, FEWEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,23 +138,21 @@ def differences(before: Figures, after: Figures) -> dict[tuple[str, str], Differ
 
 
 def _difference(metric: str, slice_: str, old: Estimate, new: Estimate) -> Difference | None:
-    kinds = (Resampled, Spread, Rate)
-    if not isinstance(old, kinds) or not isinstance(new, kinds) or old.value is None or new.value is None:
+    if not isinstance(old, Resampled) or not isinstance(new, Resampled) or old.value is None or new.value is None:
         return None
     # Draws come in one order, so those that both have are pairs.
-    common = min(len(old.replicates), len(new.replicates))
-    if len(old.influences) != len(new.influences) or common < 2:
+    before, after = old.replicates, new.replicates
+    common = min(len(before.low), len(after.low))
+    seen = min(len(before), len(after))
+    if common < 2:
         return None
-    return Difference(
-        metric,
-        slice_,
-        old.value,
-        new.value,
-        min(old.n, new.n),
-        new.units,
-        new.replicates[:common] - old.replicates[:common],
-        new.influences - old.influences,
+    replicates = Replicates(
+        after.seen[:seen] - before.seen[:seen],
+        after.low[:common] - before.high[:common],
+        after.high[:common] - before.low[:common],
+        (after.limits[0] - before.limits[1], after.limits[1] - before.limits[0]),
     )
+    return Difference(metric, slice_, old.value, new.value, min(old.n, new.n), new.units, replicates)
 
 
 def judge_margin(difference: Difference, margin: Margin) -> Judged:
@@ -181,14 +171,7 @@ def judge_margin(difference: Difference, margin: Margin) -> Judged:
     if high < -margin.margin:
         reason = f"{figure}; {sure} it is worse by at least {-high:.4f}, beyond {margin.margin:g}."
         return Judged(difference, margin, Verdict.FAIL, mark, reason, None)
-    more = None
-    if math.isfinite(low):
-        room = margin.margin + difference.gain
-        spread = difference.gain - low if room > 0 else high - difference.gain
-        # The spread falls with the root of the number of units.
-        more = max(1, math.ceil(difference.n * (spread / room) ** 2) - difference.n) if room else None
-    elif difference.n < _FEWEST:
-        more = _FEWEST - difference.n
+    more = difference.more_needed(margin.margin, margin.confidence_level)
     against = f"against a margin of {margin.margin:g}"
     if math.isfinite(low):
         enough = f" About {more_of(more, difference.units)} like these would decide it." if more else ""

@@ -70,6 +70,17 @@ def hota_rates(sums: Floats) -> dict[str, Floats]:
     return {name: np.where(something, values.mean(axis=-1), np.nan) for name, values in counts.curves().items()}
 
 
+def unseen_hota(truths: float, wrong: float) -> Floats:
+    """Sequences that may not have been seen (rows as of ``HotaCounts.row``), so that each figure has its worst and its
+    best: all missed with false boxes; all found, barely, without any association; all found and followed.
+    """
+    ones, zeros = np.ones(len(ALPHAS)), np.zeros(len(ALPHAS))
+    missed = HotaCounts(zeros, ones * truths, ones * wrong, zeros, zeros, zeros, zeros)
+    apart = HotaCounts(ones * truths, zeros, zeros, zeros, zeros, zeros, ALPHAS * truths)
+    followed = HotaCounts(*(ones * part for part in (truths, 0, 0, truths, truths, truths, truths)))
+    return np.array([missed.row(), apart.row(), followed.row()])
+
+
 def hota(sequence: Sequence) -> HotaCounts:
     """Match each frame one to one, preferring pairs of tracks that fit well through the whole sequence."""
     truths, founds = len(sequence.truth_ids), len(sequence.found_ids)

@@ -10,7 +10,7 @@ from vru.evaluation.core.tables import Bools, Floats, Ints
 from vru.evaluation.detection.miss_rate import miss_rate
 from vru.evaluation.detection.outcomes import Outcomes
 from vru.evaluation.video.latency import Outcome, TrackOutcome
-from vru.evaluation.video.true_positives import Tally
+from vru.evaluation.video.ranked_detections import RankedDetections
 
 # A curve is drawn a few hundred pixels wide: more points would only make the report large.
 MOST_POINTS = 200
@@ -57,9 +57,9 @@ def data_set_curves(outcomes: Outcomes, view: int, overlap: int, *, miss_rates: 
     return tuple(found)
 
 
-def video_curves(tally: Tally, tracks: Sequence[TrackOutcome], frames: int) -> tuple[Curve, ...]:
+def video_curves(detections: RankedDetections, tracks: Sequence[TrackOutcome], frames: int) -> tuple[Curve, ...]:
     """The curves of one video with ``frames`` evaluated frames, all classes together."""
-    hit, counted = tally.hit, tally.counted
+    hit, counted = detections.hit, detections.counted
     truths = sum(track.boxes for track in tracks)
     found = [_precision_recall("all", hit[counted], truths)]
     if truths and len(hit) and frames:

@@ -19,8 +19,8 @@ from vru.evaluation.video.alarms import AlarmLinker, Alarms, FalseAlarm
 from vru.evaluation.video.curves import Curve, video_curves
 from vru.evaluation.video.found_boxes import sightings
 from vru.evaluation.video.latency import TrackLog, TrackOutcome, detection_curve
-from vru.evaluation.video.metrics import METRICS, Sample, clips
-from vru.evaluation.video.true_positives import Scores, Tally, TallyLog
+from vru.evaluation.video.metrics import METRICS, Clips, Sample
+from vru.evaluation.video.ranked_detections import DetectionLog, RankedDetections, Scores
 from vru.evaluation.video.visibility import TimingLog, TrackTiming
 
 # Truth and detections of one frame must carry the same media time, to within rounding.
@@ -185,11 +185,11 @@ class Evaluator:
         _check_rising(self._frames)
         if len({track_id for track_id, _ in roster.tracks}) < len(roster.tracks):
             raise VruError("Two tracks of the ground truth have the same id.", "Give each track its own.")
-        self._clip_of_frame, self._clip_minutes = clips(self._frames, settings.clip_seconds)
+        self._clips = Clips.of(self._frames, settings.clip_seconds)
         self._names = tuple(dict.fromkeys((ALL, *settings.slices)))
         self._scores = Scores()
         self._logs = {
-            name: _SliceLog(name, roster, self._frames, self._clip_of_frame, len(self._clip_minutes), settings)
+            name: _SliceLog(name, roster, self._frames, self._clips, settings)
             for name in self._names
             if class_of(name) is None
         }
@@ -229,14 +229,13 @@ class Evaluator:
             settings=self._settings,
             approved=self._roster.approved_by is not None,
             frames=len(self._frames),
-            notes=tuple(_notes(self._roster, slices[ALL])),
+            notes=(*_notes(self._roster, slices[ALL]), self._settings.unseen.sentence("clips")),
         )
 
     def _measured(self, name: str, logged: "_Logged") -> SliceEvaluation:
-        sample = Sample(logged.tally, logged.outcomes, self._frames, self._clip_minutes, self._settings)
+        sample = Sample(logged.detections, logged.outcomes, self._frames, self._clips, self._settings)
         estimates = sample.estimates(
             logged.alarms,
-            self._clip_of_frame,
             tuple(logged.timings.values()),
             not_evaluated=len(logged.not_evaluated),
             false_positives_known=logged.known,
@@ -250,10 +249,10 @@ class Evaluator:
             timings=tuple(logged.timings.values()),
             not_evaluated=tuple(logged.not_evaluated.values()),
             true_positives=hits,
-            false_positives=int(logged.tally.wrong_in.sum()) if logged.known else None,
+            false_positives=int(logged.detections.wrong_in.sum()) if logged.known else None,
             false_negatives=sum(track.boxes for track in tracks) - hits,
             alarms=logged.alarms,
-            curves=video_curves(logged.tally, tracks, len(self._frames)) if name == ALL else (),
+            curves=video_curves(logged.detections, tracks, len(self._frames)) if name == ALL else (),
         )
 
 
@@ -295,7 +294,7 @@ class _Logged:
     ``known`` is whether false positives can be told for the slice.
     """
 
-    tally: Tally
+    detections: RankedDetections
     outcomes: Mapping[int, TrackOutcome]
     not_evaluated: Mapping[int, int]
     timings: Mapping[int, TrackTiming]
@@ -312,7 +311,7 @@ class _Logged:
         number = CLASSES.index(road_user)
         return replace(
             self,
-            tally=self.tally.only(number),
+            detections=self.detections.only(number),
             outcomes=mine(self.outcomes),
             not_evaluated=mine(self.not_evaluated),
             timings=mine(self.timings),
@@ -328,8 +327,7 @@ class _SliceLog:
         name: str,
         roster: Roster,
         frames: Frames,
-        clip_of_frame: NDArray[np.int32],
-        clips: int,
+        clips: Clips,
         settings: EvaluationSettings,
     ) -> None:
         self._name, self._frames, self._settings = name, frames, settings
@@ -337,7 +335,7 @@ class _SliceLog:
         self._classes = [road_user for _, road_user in roster.tracks]
         self._known = take(name, GroundTruth(0, 0, 0, ()), ()).in_slice is not None
         self._tracks, self._timings = TrackLog(frames), TimingLog(frames, settings.reasonable_height)
-        self._tally = TallyLog(clip_of_frame, clips, settings.score_threshold)
+        self._detections = DetectionLog(clips.of_frame, clips.count, settings.score_threshold)
         self._alarms = AlarmLinker(settings.score_threshold, settings.alarm_link_iou, frames.gaps.tolist())
 
     def add(self, truth: GroundTruth, detections: Sequence[Detection]) -> Matches:
@@ -350,7 +348,7 @@ class _SliceLog:
         for number, track, boxes in zip(tracks, sliced.truth.tracks, seen, strict=True):
             self._tracks.add(number, track, boxes)
             self._timings.add(number, track, boxes)
-        self._tally.add(matches, np.array(tracks, dtype=np.int64))
+        self._detections.add(matches, np.array(tracks, dtype=np.int64))
         if self._known:
             self._alarms.add(matches)
         return matches
@@ -358,8 +356,8 @@ class _SliceLog:
     def logged(self, order: Ints, classes: NDArray[np.int8]) -> _Logged:
         """All of it, with the order and classes of the detections. Nothing can be added after it."""
         outcomes, unseen = self._tracks.outcomes()
-        tally, timings = self._tally.tally(order, classes), self._timings.timings()
-        return _Logged(tally, outcomes, unseen, timings, self._alarms.alarms, self._known, self._classes)
+        detections, timings = self._detections.ranked(order, classes), self._timings.timings()
+        return _Logged(detections, outcomes, unseen, timings, self._alarms.alarms, self._known, self._classes)
 
 
 def _excuse_outside(sliced: Sliced, outcome: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray[np.int64]:

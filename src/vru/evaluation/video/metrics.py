@@ -1,26 +1,26 @@
-"""From matches to estimates: every metric of one slice, and the resampling behind the intervals."""
+"""From matches to estimates: every metric of one slice, and the clips behind the bounds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import CLASSES, Floats
-from vru.evaluation.core.settings import EvaluationSettings
-from vru.evaluation.core.tables import ratio
+from vru.evaluation.core.matching import CLASSES
+from vru.evaluation.core.settings import EvaluationSettings, UnseenUnit
+from vru.evaluation.core.tables import Floats, Ints, ratio
 from vru.evaluation.detection.average_precision import Ranked
-from vru.evaluation.statistics.bootstrap import influence
-from vru.evaluation.statistics.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
-from vru.evaluation.statistics.resampling import Units
+from vru.evaluation.statistics.draws import Draws
+from vru.evaluation.statistics.estimates import Estimate, Known, Quantile, Replicates, Resampled
+from vru.evaluation.statistics.resampling import resampled
 from vru.evaluation.video.alarms import Alarms
 from vru.evaluation.video.latency import Outcome, TrackOutcome, latency_quantile
-from vru.evaluation.video.true_positives import Tally
+from vru.evaluation.video.ranked_detections import RankedDetections
 from vru.evaluation.video.visibility import TrackTiming, timing_figures
 
-# Draws that are in memory as floating-point numbers at a time.
-_ROWS = 64
+# Resamples from which the spread of the average precision is read.
+_SPREAD_ROWS = 200
 
 # Every metric's name and unit.
 METRICS: Mapping[str, str] = {
@@ -65,194 +65,218 @@ def unit_of(metric: str) -> str:
     return METRICS.get(metric) or CAMERA_UNITS.get(metric) or TRACKING_UNITS.get(metric, "")
 
 
-def clips(frames: Frames, clip_seconds: float) -> tuple[NDArray[np.int32], Floats]:
-    """Cut the evaluated frames into clips of ``clip_seconds`` of media time.
-
-    Returns the clip of each evaluated frame, numbered from 0 without gaps, and the minutes that each clip lasts. A
-    frame lasts until the next evaluated one, the last, and the last before an excluded part, as long as the median
-    frame; a single frame lasts no known time: 0.
-    """
-    times = frames.times
-    if not len(times):
-        return np.zeros(0, dtype=np.int32), np.zeros(0)
-    steps = np.diff(times)
-    if len(steps):
-        steps[frames.gaps] = np.median(steps)
-    lasting = np.append(steps, np.median(steps) if len(steps) else 0.0)
-    # A rounding error must not open a new clip one frame late: times are exact to far less than a microsecond.
-    segments = np.floor((times - times[0] + 1e-6) / clip_seconds).astype(np.int64)
-    _, numbers = np.unique(segments, return_inverse=True)
-    return numbers.astype(np.int32), np.bincount(numbers, weights=lasting) / 60
-
-
 @dataclass(frozen=True, slots=True)
-class _Draws:
-    """How often tracks and clips are drawn: ``resamples`` rows of either, then rows that leave out some tracks, then
-    rows that leave out some clips. One byte each, for a long video has thousands of tracks: that one of n is drawn 256
-    times has a chance below n / 256!, which is 1e-500.
+class Clips:
+    """The clips that the evaluated frames were cut into: of each frame its clip, numbered from 0 without gaps; of each
+    clip its ``minutes`` and how many ``frames`` it has.
     """
 
-    tracks: NDArray[np.uint8]
-    clips: NDArray[np.uint8]
-    resamples: int
-    groups: tuple[int, int]
+    of_frame: NDArray[np.int32]
+    minutes: Floats
+    frames: Floats
 
     @classmethod
-    def of(cls, tracks: int, clips: int, settings: EvaluationSettings) -> "_Draws":
-        """Draws of so many tracks, and independently of so many clips."""
-        units = [Units("", np.arange(count), count) for count in (tracks, clips)]
-        without = [len(one.without()) for one in units]
-        rows = settings.resamples + sum(without)
-        table = [np.ones((rows, one.count), dtype=np.uint8) for one in units]
-        for stream, (one, drawn) in enumerate(zip(units, table, strict=True)):
-            start = 0
-            for block in one.weights(settings.resamples, (settings.seed, stream)):
-                drawn[start : start + len(block)] = block
-                start += len(block)
-            own = settings.resamples + sum(without[:stream])
-            drawn[own : own + without[stream]] = one.without()
-        return cls(table[0], table[1], settings.resamples, (without[0], without[1]))
+    def of(cls, frames: Frames, clip_seconds: float) -> "Clips":
+        """Cut into clips of ``clip_seconds`` of media time.
 
-    def of_tracks(self, counts: Floats) -> Floats:
-        """Sums of the tracks' ``counts`` in all rows. Whole numbers add up to the same in any order."""
-        parts = range(0, len(self.tracks), _ROWS)
-        return np.concatenate([self.tracks[start : start + _ROWS].astype(np.float64) @ counts for start in parts])
+        A frame lasts until the next evaluated one, the last, and the last before an excluded part, as long as the
+        median frame; a single frame lasts no known time: 0.
+        """
+        times = frames.times
+        if not len(times):
+            return cls(np.zeros(0, dtype=np.int32), np.zeros(0), np.zeros(0))
+        steps = np.diff(times)
+        if len(steps):
+            steps[frames.gaps] = np.median(steps)
+        lasting = np.append(steps, np.median(steps) if len(steps) else 0.0)
+        # A rounding error must not open a new clip one frame late: times are exact to far less than a microsecond.
+        segments = np.floor((times - times[0] + 1e-6) / clip_seconds).astype(np.int64)
+        _, numbers = np.unique(segments, return_inverse=True)
+        minutes = np.bincount(numbers, weights=lasting) / 60
+        return cls(numbers.astype(np.int32), minutes, np.bincount(numbers).astype(np.float64))
 
-    def of_clips(self, values: Floats) -> Floats:
-        """Sums of the clips' ``values`` in all rows."""
-        return np.asarray(self.clips.astype(np.float64) @ values)
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.minutes)
 
-    def split(self, figures: Floats) -> tuple[Floats, Floats]:
-        """Replicates and influences, from the figures of all rows. Several samples: Davison and Hinkley 1997, 5.3.2."""
-        left_out = figures[self.resamples :]
-        parts = (left_out[: self.groups[0]], left_out[self.groups[0] :])
-        return figures[: self.resamples], np.concatenate([influence(part) for part in parts])
-
-
-def _or_none(above: float, below: float) -> float | None:
-    return above / below if below > 0 else None
+    def at(self, seconds: Sequence[float], frames: Frames) -> Ints:
+        """The clip of each media time: that of the first frame from then on, or of the last one."""
+        place = np.searchsorted(frames.times, np.asarray(seconds, dtype=np.float64) - 1e-6)
+        return self.of_frame[np.minimum(place, len(frames) - 1)].astype(np.int64)
 
 
 class Sample:
-    """One slice's tracks and clips, and their resamples.
-
-    Two kinds of independent unit are drawn, each with replacement and independently of the other: tracks, which carry
-    the hits and the misses, and clips, which carry the false positives. So a video in which someone is always visible
-    still has as many units as it has road users and time segments.
+    """One slice's clips, the independent units. A clip has the tracks that begin in it, with all their boxes, and the
+    false positives in its frames: tracks that are visible together share the scene, and are not independent.
     """
 
     def __init__(
         self,
-        tally: Tally,
+        detections: RankedDetections,
         outcomes: Mapping[int, TrackOutcome],
         frames: Frames,
-        clip_minutes: Floats,
+        clips: Clips,
         settings: EvaluationSettings,
     ) -> None:
-        """``outcomes`` are those of the tracks with these numbers; the numbers, and those of clips, are the tally's."""
-        self.tally, self.outcomes, self.settings = tally, tuple(outcomes.values()), settings
-        self.frames, self.clip_minutes = frames, clip_minutes
-        self.clip_count = len(clip_minutes)
-        self.numbers = np.array(list(outcomes), dtype=np.int64)
-        self.draws = _Draws.of(len(outcomes), self.clip_count, settings)
+        """``outcomes`` are those of the tracks with these numbers; the numbers are those of ``detections``."""
+        self._detections, self._tracks, self._settings = detections, tuple(outcomes.values()), settings
+        self._frames, self._clips = frames, clips
+        self._clip_of = clips.at([track.first_visible_s for track in self._tracks], frames)
+        self._numbers = np.array(list(outcomes), dtype=np.int64)
+        self._draws = Draws(clips.count, settings.resamples, settings.seed)
 
     def estimates(
         self,
         alarms: Alarms,
-        clip_of_frame: NDArray[np.int32],
         timings: Sequence[TrackTiming],
         *,
         not_evaluated: int,
         false_positives_known: bool,
     ) -> dict[str, Estimate]:
         """Every metric. Figures that count false positives have no value if those cannot be told for the slice."""
-        result: dict[str, Estimate] = dict(self._track_figures())
-        result |= timing_figures(timings)
-        result |= self._box_figures(known=false_positives_known)
+        result: dict[str, Estimate] = dict(self._counted_figures(alarms, known=false_positives_known))
+        result |= self._latencies()
+        clip_of = dict(zip((track.track_id for track in self._tracks), self._clip_of.tolist(), strict=True))
+        result |= timing_figures(timings, clip_of, self._draws, self._settings.unseen)
         result["ap50"] = self._average_precision(known=false_positives_known)
-        per_clip = np.bincount(clip_of_frame[alarms.first_frames], minlength=self.clip_count).astype(np.float64)
-        minutes = float(self.clip_minutes.sum()) if false_positives_known else 0.0
-        rates = ratio(self.draws.of_clips(per_clip), self.draws.of_clips(self.clip_minutes))
-        result["false_alarms_per_minute"] = Rate(
-            len(alarms), minutes, self.clip_count, *self._split(np.nan_to_num(rates), "clips")
-        )
-        result["tracks_not_evaluated"] = Known(float(not_evaluated), len(self.outcomes) + not_evaluated, "tracks")
+        result["tracks_not_evaluated"] = Known(float(not_evaluated), len(self._tracks) + not_evaluated, "tracks")
         return {name: result[name] for name in METRICS}
 
-    def _track_figures(self) -> dict[str, Estimate]:
-        detected = [track for track in self.outcomes if track.outcome == Outcome.DETECTED]
+    def _per_clip(self, clips: Ints, values: Floats | None = None) -> Floats:
+        return np.bincount(clips, weights=values, minlength=self._clips.count).astype(np.float64)
+
+    def _of_tracks(self, value: Callable[[TrackOutcome], float]) -> Floats:
+        return self._per_clip(self._clip_of, np.array([value(track) for track in self._tracks], dtype=np.float64))
+
+    def _counted_figures(self, alarms: Alarms, *, known: bool) -> dict[str, Resampled]:
+        """What follows from sums over clips."""
+        counts = ClipCounts(
+            hits=self._of_tracks(lambda track: track.hits),
+            wrong=self._detections.wrong_in.sum(axis=0),
+            boxes=self._of_tracks(lambda track: track.boxes),
+            detected=self._of_tracks(lambda track: track.outcome == Outcome.DETECTED),
+            tracks=self._per_clip(self._clip_of),
+            alarms=self._per_clip(self._clips.of_frame[alarms.first_frames].astype(np.int64)),
+            minutes=self._clips.minutes,
+        )
+        unseen = counts.unseen(self._settings.unseen, self._clips.frames)
+        shown, said = (int(np.count_nonzero(of)) for of in (counts.tracks, counts.hits + counts.wrong))
+        resting = {"precision": said, "f1": shown or said, "false_alarms_per_minute": self._clips.count}
+        needs_false_positives = ("precision", "f1", "false_alarms_per_minute")
+        return {
+            name: Resampled(
+                figure.value if known or name not in needs_false_positives else None,
+                resting.get(name, shown),
+                figure.replicates,
+            )
+            for name, figure in resampled(self._draws, counts.table(), clip_rates, unseen).items()
+        }
+
+    def _latencies(self) -> dict[str, Estimate]:
         # What is not known is set to its extremes: a track cut short might have been detected the moment after.
-        earliest = np.sort([np.inf if t.outcome == Outcome.MISSED else t.observed_ms for t in self.outcomes])
-        latest = np.sort([t.observed_ms if t.outcome == Outcome.DETECTED else np.inf for t in self.outcomes])
-        steps = np.delete(np.diff(self.frames.times), self.frames.gaps)
-        return {
-            "track_recall": Proportion(len(detected), len(self.outcomes)),
-            "latency_median_ms": Quantile(latency_quantile(self.outcomes, 0.5), 0.5, earliest, latest),
-            "latency_p95_ms": Quantile(latency_quantile(self.outcomes, 0.95), 0.95, earliest, latest),
-            "latency_resolution_ms": Known(float(steps.max()) * 1000 if len(steps) else None, len(self.frames)),
-        }
+        earliest = np.array([np.inf if t.outcome == Outcome.MISSED else t.observed_ms for t in self._tracks])
+        latest = np.array([t.observed_ms if t.outcome == Outcome.DETECTED else np.inf for t in self._tracks])
+        steps = np.delete(np.diff(self._frames.times), self._frames.gaps)
+        unseen = self._settings.unseen.truths(self._per_clip(self._clip_of))
 
-    def _box_figures(self, *, known: bool) -> dict[str, Estimate]:
-        hits = np.array([track.hits for track in self.outcomes], dtype=np.float64)
-        boxes = np.array([track.boxes for track in self.outcomes], dtype=np.float64)
-        wrong = self.tally.wrong_in.sum(axis=0)
-        # A clip without a detection of the slice says nothing about its precision.
-        said = int(np.count_nonzero(self.tally.counted_in.sum(axis=0)))
-        all_hits, all_boxes, all_wrong = float(hits.sum()), float(boxes.sum()), float(wrong.sum())
-        hits_drawn, boxes_drawn = self.draws.of_tracks(hits), self.draws.of_tracks(boxes)
-        wrong_drawn = self.draws.of_clips(wrong)
-        fewest = min(len(self.outcomes), self.clip_count)
-        smaller = "tracks" if fewest == len(self.outcomes) else "clips"
-        precision = _or_none(all_hits, all_hits + all_wrong) if known else None
-        f1 = _or_none(2 * all_hits, all_hits + all_wrong + all_boxes) if known else None
-        return {
-            "recall": Resampled(
-                _or_none(all_hits, all_boxes),
-                len(self.outcomes),
-                *self._split(ratio(hits_drawn, boxes_drawn), "tracks"),
-            ),
-            "precision": Resampled(precision, said, *self._split(ratio(hits_drawn, hits_drawn + wrong_drawn), "clips")),
-            "f1": Resampled(
-                f1, fewest, *self._split(ratio(2 * hits_drawn, hits_drawn + wrong_drawn + boxes_drawn), smaller)
-            ),
-        }
+        def quantile(share: float) -> Quantile:
+            value = latency_quantile(self._tracks, share)
+            return Quantile(value, share, earliest, latest, self._clip_of, self._draws, unseen)
 
-    def _split(self, figures: Floats, units: str) -> tuple[Floats, str, Floats]:
-        replicates, influences = self.draws.split(figures)
-        return replicates, units, influences
+        return {
+            "latency_median_ms": quantile(0.5),
+            "latency_p95_ms": quantile(0.95),
+            "latency_resolution_ms": Known(float(steps.max()) * 1000 if len(steps) else None, len(self._frames)),
+        }
 
     def _average_precision(self, *, known: bool) -> Estimate:
         """Mean over the classes that the truth holds, of all detections whatever their score."""
-        boxes = np.array([track.boxes for track in self.outcomes], dtype=np.float64)
-        classes = np.array([CLASSES.index(track.road_user) for track in self.outcomes], dtype=np.int64)
-        rows = len(self.draws.tracks)
-        values, replicates, present = [], np.zeros(rows), np.zeros(rows)
-        for road_user in np.unique(classes).tolist():
+        values: list[float] = []
+        sums, present = np.zeros((3, self._draws.resamples)), 0
+        classes = np.array([CLASSES.index(track.road_user) for track in self._tracks], dtype=np.int64)
+        boxes = np.array([track.boxes for track in self._tracks], dtype=np.float64)
+        for road_user in np.unique(classes).tolist() if known else ():
             mine = classes == road_user
+            of_clip = self._per_clip(self._clip_of[mine], boxes[mine])
             ranked = self._ranked(road_user)
-            values.append(ranked.average_precision(np.ones(len(ranked.all_of)), float(boxes[mine].sum())))
-            if not known:
+            value = ranked.average_precision(np.ones(self._clips.count), float(of_clip.sum()))
+            if value is None:
                 continue
-            for number in range(rows):
-                tracks_drawn = self.draws.tracks[number]
-                weights = np.concatenate([tracks_drawn, self.draws.clips[number]]).astype(np.float64)
-                value = ranked.average_precision(weights, float(tracks_drawn[mine] @ boxes[mine]))
-                if value is not None:
-                    replicates[number] += value
-                    present[number] += 1
-        fewest = min(len(self.outcomes), self.clip_count)
-        units = "tracks" if fewest == len(self.outcomes) else "clips"
-        determined = [value for value in values if value is not None]
-        mean = float(np.mean(determined)) if determined and known else None
-        return Resampled(mean, fewest, *self._split(ratio(replicates, present), units))
+            values.append(value)
+            sums += self._redrawn(ranked, of_clip)
+            present += 1
+        shown = len(np.unique(self._clip_of))
+        if not present:
+            return Resampled(None, shown, Replicates())
+        seen, low, high = sums / present
+        # A few rows show the spread well enough: only how many more units are needed rests on it.
+        return Resampled(float(np.mean(values)), shown, Replicates(seen[:_SPREAD_ROWS], low, high))
+
+    def _redrawn(self, ranked: Ranked, boxes: Floats) -> Floats:
+        """One class's figure under each row of weights: of the clips seen, with the worst one and with the best
+        one that may not have been seen; 3 x rows.
+        """
+        unseen = self._settings.unseen
+        most, wrong = unseen.truths(boxes), unseen.wrong(self._detections.wrong_in.sum(axis=0), self._clips.frames)
+        result = np.zeros((3, self._draws.resamples))
+        row = 0
+        for block, weights in self._draws.blocks():
+            totals = block @ boxes
+            for seen, total, unseen_weight in zip(block, totals.tolist(), weights.tolist(), strict=True):
+                more = most * unseen_weight
+                if row < _SPREAD_ROWS:
+                    result[0, row] = ranked.average_precision(seen, total) or 0.0
+                result[1, row] = ranked.average_precision(seen, total + more, wrong=wrong * unseen_weight) or 0.0
+                result[2, row] = ranked.average_precision(seen, total + more, hits=more) or 0.0
+                row += 1
+        return result
 
     def _ranked(self, road_user: int) -> Ranked:
-        """A class's detections that count. Their units are the tracks, then the clips."""
-        tally = self.tally
-        unit = tally.unit[(tally.road_user == road_user) & tally.counted]
+        """A class's detections that count, with the clip of each."""
+        of = self._detections
+        unit = of.unit[(of.road_user == road_user) & of.counted]
         hit = unit >= 0
-        place = np.zeros(int(self.numbers.max(initial=-1)) + 1, dtype=np.int32)
-        place[self.numbers] = np.arange(len(self.numbers))
-        column = len(self.outcomes) - 1 - unit
-        column[hit] = place[unit[hit]]
-        return Ranked.of(hit, column, len(self.outcomes) + self.clip_count)
+        clip = np.zeros(int(self._numbers.max(initial=-1)) + 1, dtype=np.int32)
+        clip[self._numbers] = self._clip_of
+        column = -1 - unit
+        column[hit] = clip[unit[hit]]
+        return Ranked.of(hit, column, self._clips.count)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipCounts:
+    """What can be added up over clips, an entry for each: hits, false positives and truth boxes at the score threshold,
+    tracks detected and in all, false alarms, and the minutes that it lasts.
+    """
+
+    hits: Floats
+    wrong: Floats
+    boxes: Floats
+    detected: Floats
+    tracks: Floats
+    alarms: Floats
+    minutes: Floats
+
+    def table(self) -> Floats:
+        """Clips x 7."""
+        return np.column_stack([getattr(self, name) for name in self.__slots__])
+
+    def unseen(self, assumed: UnseenUnit, frames: Floats) -> Floats:
+        """The worst clip that may not have been seen and the best one, as rows of the table."""
+        boxes, tracks = assumed.truths(self.boxes), assumed.truths(self.tracks)
+        wrong, alarms = assumed.wrong(self.wrong, frames), assumed.wrong(self.alarms, frames)
+        minutes = float(self.minutes.max(initial=0.0))
+        return np.array([[0, wrong, boxes, 0, tracks, alarms, minutes], [boxes, 0, boxes, tracks, tracks, 0, minutes]])
+
+
+def clip_rates(sums: Floats) -> dict[str, Floats]:
+    """The figures of each row of sums over clips (m x 7, see ``ClipCounts``); NaN where nothing divides."""
+    hits, wrong, boxes, detected, tracks, alarms, minutes = sums.T
+    return {
+        "recall": ratio(hits, boxes),
+        "precision": ratio(hits, hits + wrong),
+        "f1": ratio(2 * hits, hits + wrong + boxes),
+        "track_recall": ratio(detected, tracks),
+        "false_alarms_per_minute": ratio(alarms, minutes),
+    }

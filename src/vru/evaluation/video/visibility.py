@@ -1,14 +1,16 @@
 """When a visible road user was not detected: after it reached a size, in gaps, and after it was hidden."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vru.domain import Track
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import Floats
+from vru.evaluation.core.settings import UnseenUnit
+from vru.evaluation.core.tables import Floats, Ints
+from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Estimate, Quantile
 from vru.evaluation.statistics.survival import SurvivalCurve, with_misses
 from vru.evaluation.video.found_boxes import Sighting
@@ -207,22 +209,27 @@ def curve(times: Sequence[Undetected]) -> SurvivalCurve:
     )
 
 
-def time_quantile(times: Sequence[Undetected], share: float, units: str = "tracks") -> Quantile:
-    """A quantile of the curve, with exact bounds: what is not known is set to its lowest and its highest value."""
-    earliest = np.sort([np.inf if time.outcome == Outcome.MISSED else time.observed_ms for time in times])
-    latest = np.sort([time.observed_ms if time.outcome == Outcome.DETECTED else np.inf for time in times])
-    return Quantile(curve(times).quantile(share), share, earliest, latest, units)
+def timing_figures(
+    timings: Sequence[TrackTiming], clip_of: Mapping[int, int], draws: Draws, assumed: UnseenUnit
+) -> dict[str, Estimate]:
+    """The metrics of these times: medians and 95th percentiles over tracks. ``clip_of`` is each track id's clip."""
+    groups: dict[str, list[tuple[int, Undetected | None]]] = {
+        "latency_reasonable": [(timing.track_id, timing.reasonable) for timing in timings],
+        "longest_gap": [(timing.track_id, timing.longest_gap) for timing in timings],
+        "reacquisition": [(timing.track_id, timing.slowest_reacquisition) for timing in timings],
+    }
+    result: dict[str, Estimate] = {}
+    for name, rows in groups.items():
+        times = [time for _, time in rows if time is not None]
+        clips = np.array([clip_of[track_id] for track_id, time in rows if time is not None], dtype=np.int64)
+        for label, share in (("median", 0.5), ("p95", 0.95)):
+            result[f"{name}_{label}_ms"] = _quantile(times, share, clips, draws, assumed)
+    return result
 
 
-def timing_figures(timings: Sequence[TrackTiming]) -> dict[str, Estimate]:
-    """The metrics of these times: medians and 95th percentiles over tracks."""
-    groups = {
-        "latency_reasonable": [timing.reasonable for timing in timings if timing.reasonable is not None],
-        "longest_gap": [timing.longest_gap for timing in timings],
-        "reacquisition": [worst for timing in timings if (worst := timing.slowest_reacquisition) is not None],
-    }
-    return {
-        f"{name}_{label}_ms": time_quantile(times, share)
-        for name, times in groups.items()
-        for label, share in (("median", 0.5), ("p95", 0.95))
-    }
+def _quantile(times: Sequence[Undetected], share: float, clips: Ints, draws: Draws, assumed: UnseenUnit) -> Quantile:
+    """A quantile of the curve; for the bounds what is not known is set to its lowest and to its highest value."""
+    earliest = np.array([np.inf if time.outcome == Outcome.MISSED else time.observed_ms for time in times])
+    latest = np.array([time.observed_ms if time.outcome == Outcome.DETECTED else np.inf for time in times])
+    unseen = assumed.truths(np.bincount(clips).astype(np.float64))
+    return Quantile(curve(times).quantile(share), share, earliest, latest, clips, draws, unseen)

@@ -37,7 +37,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class RankedDetections:
     """What became of the detections in one slice, by falling score, whatever their score: 5 bytes each.
 
     ``road_user`` is the position in ``CLASSES``. ``unit`` says what happened, and to which independent unit it counts:
@@ -61,15 +61,15 @@ class Tally:
         """Which found a road user, or are wrong."""
         return np.asarray(self.unit != _IGNORED)
 
-    def only(self, road_user: int) -> "Tally":
+    def only(self, road_user: int) -> "RankedDetections":
         """The detections of one class."""
         mine = self.road_user == road_user
         row = (np.arange(len(CLASSES)) == road_user)[:, None]
-        return Tally(self.road_user[mine], self.unit[mine], row * self.wrong_in, row * self.counted_in)
+        return RankedDetections(self.road_user[mine], self.unit[mine], row * self.wrong_in, row * self.counted_in)
 
 
-class TallyLog:
-    """The tally of one slice, piece by piece of the video: 4 bytes a detection."""
+class DetectionLog:
+    """The detections of one slice, piece by piece of the video: 4 bytes a detection."""
 
     def __init__(self, clip_of_frame: NDArray[np.int32], clips: int, score_threshold: float) -> None:
         self._clip_of_frame, self._score_threshold = clip_of_frame, score_threshold
@@ -88,8 +88,8 @@ class TallyLog:
         for table, chosen in ((self._wrong_in, wrong & sure), (self._counted_in, (hit | wrong) & sure)):
             np.add.at(table, (matches.road_user[chosen], clip[chosen]), 1)
 
-    def tally(self, order: Ints, road_user: NDArray[np.int8]) -> Tally:
+    def ranked(self, order: Ints, road_user: NDArray[np.int8]) -> RankedDetections:
         """All of it, with the detections' order and classes. Nothing can be added after it."""
         unit = np.frombuffer(self._unit, dtype=np.int32)[order]
         self._unit = array("i")
-        return Tally(road_user, unit, self._wrong_in, self._counted_in)
+        return RankedDetections(road_user, unit, self._wrong_in, self._counted_in)
