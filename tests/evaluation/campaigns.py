@@ -37,8 +37,14 @@ class Clip:
 
 
 def _clips(
-    rng: np.random.Generator, tracks: Ints, per_track: Floats, box_share: Floats, track_share: Floats, wrong: Floats,
-    alarms: Floats, slowness: Floats,
+    rng: np.random.Generator,
+    tracks: Ints,
+    per_track: Floats,
+    box_share: Floats,
+    track_share: Floats,
+    wrong: Floats,
+    alarms: Floats,
+    slowness: Floats,
 ) -> Clip:
     """Clips with so many ``tracks`` of so many boxes ``per_track``; all tracks of a clip share its difficulty."""
     clip = np.repeat(np.arange(len(tracks)), tracks)
@@ -172,3 +178,39 @@ def estimates(clips: Clip, resamples: int = 1000) -> dict[str, Resampled | Quant
     for name, share in QUANTILES.items():
         result[name] = Quantile(0.0, share, known, known, clips.clip, draws, assumed.truths(clips.counts.tracks))
     return result
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of so many campaigns: which passed a threshold that is the truth itself, which failed it, and in which the
+    two-sided 95 % interval held the truth. By metric.
+    """
+
+    passed: dict[str, float]
+    failed: dict[str, float]
+    covered: dict[str, float]
+
+
+def shares(kind: str, n: int, campaigns: int, resamples: int = 1000) -> Shares:
+    """Simulate ``campaigns`` of ``n`` clips of a kind. Metrics whose truth is infinite are left out."""
+    true = {name: value for name, value in population(kind).items() if np.isfinite(value)}
+    verdicts: dict[str, list[tuple[bool, bool, bool]]] = {name: [] for name in true}
+    for campaign in range(campaigns):
+        found = estimates(KINDS[kind](np.random.default_rng((5, campaign, n)), n), resamples)
+        for name, value in true.items():
+            verdicts[name].append(judged(found[name], value, less=name in LESS_IS_BETTER))
+    means = {name: np.mean(of, axis=0) for name, of in verdicts.items()}
+    return Shares(*({name: float(of[place]) for name, of in means.items()} for place in range(3)))
+
+
+def judged(estimate: Resampled | Quantile, truth: float, *, less: bool = False) -> tuple[bool, bool, bool]:
+    """Whether a threshold at the truth is passed, or failed, at 95 %; and whether the two-sided interval holds it."""
+    low, high = estimate.bounds(0.95)
+    passed, failed = (high <= truth, low > truth) if less else (low >= truth, high < truth)
+    low, high = estimate.bounds(0.975)
+    return passed, failed, low <= truth <= high
+
+
+def allowed(share: float, campaigns: int) -> float:
+    """The share, and twice its Monte Carlo error."""
+    return share + 2 * float(np.sqrt(share * (1 - share) / campaigns))

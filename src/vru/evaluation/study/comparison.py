@@ -132,12 +132,13 @@ def differences(before: Figures, after: Figures) -> dict[tuple[str, str], Differ
     for slice_, estimates in before.slices.items():
         for metric, old in estimates.items():
             new = after.slices.get(slice_, {}).get(metric)
-            if new is not None and (found := _difference(metric, slice_, old, new)) is not None:
+            if new is not None and (found := difference_of(metric, slice_, old, new)) is not None:
                 result[slice_, metric] = found
     return result
 
 
-def _difference(metric: str, slice_: str, old: Estimate, new: Estimate) -> Difference | None:
+def difference_of(metric: str, slice_: str, old: Estimate, new: Estimate) -> Difference | None:
+    """The difference of two estimates from the same draws; None where one was not resampled."""
     if not isinstance(old, Resampled) or not isinstance(new, Resampled) or old.value is None or new.value is None:
         return None
     # Draws come in one order, so those that both have are pairs.
