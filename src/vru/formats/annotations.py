@@ -27,7 +27,8 @@ class Picture:
 
     ``key`` is how the file names it (an image id, a frame number, a file's stem), ``where`` how a message should.
     ``sequence`` is a position among ``Annotations.sequences``. Sizes in pixels and times in seconds are None where the
-    file does not say them. ``attributes`` are the file's own, such as ``light: night``.
+    file does not say them. ``attributes`` are the file's own, such as ``light: night``. ``name`` is the image's file,
+    "" where there is none, ``source`` the video or scene that the file says it is from.
     """
 
     key: Key
@@ -38,6 +39,8 @@ class Picture:
     width: float | None = None
     height: float | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class Boxes:
         self.occlusion, self.truncation, self.distance = array("d"), array("d"), array("d")
         self.level = array("b")
         self.flags = bytearray()
+        # Sentences on how the file was read.
+        self.notes: list[str] = []
         self._describe = describe
 
     def __len__(self) -> int:
@@ -158,7 +163,8 @@ class Annotations:
     ``closed`` says that no other class can occur. ``amodal`` boxes may reach out of the picture. ``source`` is who or
     what made the boxes (``manual``, ``synthetic``, ``model:NAME``), "" where the file does not say it; ``automatic`` is
     how many of its tracks are marked as made by a program; ``approved_by`` is who vouches for them, "" for nobody, None
-    where the file does not say it.
+    where the file does not say it. ``declared`` says that the file itself tells which pictures belong to one video;
+    ``assumption`` is what that rests on where it does not. ``notes`` are sentences on how the file was read.
     """
 
     format: str
@@ -174,6 +180,9 @@ class Annotations:
     source: str = ""
     approved_by: str | None = None
     automatic: int = 0
+    declared: bool = True
+    assumption: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def by_key(self) -> dict[Key, int]:
         """Position of each picture by its key. A key that is a number is found as text as well."""
