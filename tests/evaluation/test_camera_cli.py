@@ -98,3 +98,37 @@ def test_a_recording_of_another_video(files: tuple[Path, Path, Path], tmp_path: 
     (tmp_path / "s.csv").write_text(signals.read_text().replace("minute", "hour"))
     result = vru(truth, tmp_path / "s.csv", "--markers", markers)
     assert result.exit_code == 2 and "line 2 is of video 'hour'" in result.output
+
+
+def test_a_warning_that_a_bus_repeats(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """Each warning is sent for 300 ms, every 20 ms; one, when nobody is there, for 0.9 s: 46 messages."""
+    truth, _, markers = files
+    begins = [(t + 0.03, 15) for t in range(TRACKS - 1)]
+    rows = sorted(OFFSET_NS + round((start + 0.02 * k) * 1e9) for start, count in begins for k in range(count))
+    rows = [time for time in rows if not OFFSET_NS + 50 * 10**9 <= time < OFFSET_NS + 52 * 10**9]
+    false = [OFFSET_NS + 50 * 10**9 + 700_000_000 + 20_000_000 * k for k in range(46)]
+    path = tmp_path / "can.csv"
+    path.write_text("time_ns,kind,class\n" + "".join(f"{time},can,pedestrian\n" for time in sorted(rows + false)))
+
+    def measured(*options: object) -> dict:
+        result = vru(truth, path, "--markers", markers, "--json", "-", *options)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    each, held = measured(), measured("--hold-ms", "25")
+    assert each["metrics"]["false_alarm_signals"]["value"] + each["metrics"]["early_signals"]["value"] > 10
+    assert any("--hold-ms 200" in note for note in each["notes"])
+    assert held["metrics"]["false_alarm_signals"]["value"] + held["metrics"]["early_signals"]["value"] == 1
+    assert held["metrics"]["latency_median_ms"]["value"] == pytest.approx(30, abs=1)
+    assert any("repeat a warning" in note for note in held["notes"])
+
+
+def test_a_silent_device_has_missed_everybody(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    truth, _, markers = files
+    (tmp_path / "s.csv").write_text("time_ns,kind,class\n")
+    (tmp_path / "c.yaml").write_text("- {metric: track_recall, comparator: '>=', threshold: 0.5}")
+    result = vru(truth, tmp_path / "s.csv", "--markers", markers, "--criteria", tmp_path / "c.yaml", "--json", "-")
+    assert result.exit_code == 1, result.output
+    document = json.loads(result.stdout)
+    assert document["metrics"]["track_recall"]["value"] == 0
+    assert any("The predictions are empty" in note for note in document["notes"])

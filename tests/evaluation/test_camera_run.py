@@ -79,6 +79,32 @@ def test_the_tolerance_is_no_limit_of_the_latency() -> None:
     assert value(evaluation, "latency_median_ms") == pytest.approx(1900)
 
 
+def test_the_tolerance_goes_on_after_the_last_frame() -> None:
+    """Whoever is visible to the end of the video (60.0 s) may be signalled as long after it as anybody."""
+    tracks = [(59.0, 59.9, P)]
+    in_time = run([(60.05, P)], tracks, tolerance_s=0.2)
+    assert [S(number) for number in in_time.matches.outcome] == [S.DETECTION]
+    assert value(in_time, "track_recall") == 1 and in_time.latency_s == pytest.approx([1.05])
+    # The window ends 0.2 s after the last box, what belongs to the video 0.2 s after its end.
+    late = run([(60.15, P), (60.25, P)], [(59.0, 59.9, P), (1.0, 2.0, P)], tolerance_s=0.2)
+    assert [S(number) for number in late.matches.outcome] == [S.FALSE_ALARM, S.OUTSIDE]
+    # Somebody who is not signalled was missed, not unseen for ever: other signals lie in the video.
+    assert value(late, "track_recall") == 0
+
+
+def test_a_cyclic_message_is_one_warning() -> None:
+    times = np.concatenate([np.arange(46) * 20, [5000, 5020], [3000]]) * 1_000_000
+    said = np.array([P] * 48 + [B], dtype=np.int64)
+    table = SignalTable(times.astype(np.int64), said)
+    assert table.begins(0.02).nonzero()[0].tolist() == [0, 46, 48]
+    assert table.begins(0.019).all()
+    # A class of its own between two messages does not end a warning.
+    mixed = SignalTable(np.array([0, 10, 20], dtype=np.int64) * 1_000_000, np.array([P, B, P], dtype=np.int64))
+    assert mixed.begins(0.02).tolist() == [True, True, False]
+    assert len(table.take(table.begins(0.1)).time_ns) == 3
+    assert SignalTable(times[:0].astype(np.int64), said[:0]).begins(1.0).tolist() == []
+
+
 def test_ignored_and_small_road_users_excuse_signals() -> None:
     video = truth(track(1, 10, 30, ignore=frozenset(range(10, 31))), track(2, 50, 60, size=(20, 60)))
     users = RoadUsers.of(video, 50)

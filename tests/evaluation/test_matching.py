@@ -6,6 +6,8 @@ from tests.evaluation.truths import box, detection, frames, track, truth
 from vru.domain import Box, VruClass, iou
 from vru.evaluation.core.frames import Frames
 from vru.evaluation.core.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, overlaps
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
+from vru.evaluation.detection.outcomes import View, match_all
 
 
 def outcomes(ground_truth, detections, evaluated=None, threshold=0.5) -> list[int]:
@@ -42,6 +44,23 @@ def test_the_overlap_needed_is_the_threshold_itself() -> None:
     assert outcomes(truth(track(1, 0, 3)), [detection(3, half)]) == [TRUE_POSITIVE]
     assert outcomes(truth(track(1, 0, 3)), [detection(3, half)], threshold=0.51) == [FALSE_POSITIVE]
     assert outcomes(truth(track(1, 0, 3)), [detection(3)], threshold=1.0) == [TRUE_POSITIVE]
+
+
+# Its overlap with itself is 0.9999999999999993: (326.2 + 66.2) - 326.2 is not 66.2.
+ROUNDED = Box(326.2, 10, 66.2, 5.2)
+
+
+def test_rounding_loses_no_perfect_match() -> None:
+    """At an overlap of 1.0 a detection that is the truth box to the last bit matches it, in both matchers."""
+    sides = np.array([ROUNDED.as_tuple()])
+    assert overlaps(sides, sides, np.array([False]))[0, 0] < 1
+    there = truth(track(1, 3, 3, x=326.2, size=(66.2, 5.2)))
+    assert outcomes(there, [detection(3, ROUNDED)], threshold=1.0) == [TRUE_POSITIVE]
+    row = np.zeros(1, dtype=np.int64)
+    data = DataSet(("pedestrian",), ("a",), row, row, truth_table([0], [0], sides), found_table([0], [0], sides, [0.9]))
+    view = View("all", np.ones(1, dtype=bool), np.ones(1, dtype=bool))
+    found = match_all(data, (1.0,), (view,), regions=np.zeros(1, dtype=bool), most=None)
+    assert found.outcome[0, 0].tolist() == [TRUE_POSITIVE]
 
 
 @given(case=cases())

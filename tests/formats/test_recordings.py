@@ -61,6 +61,26 @@ SCATTERED = ("000000000139", "000000000285", "000000000632", "000000000724", "00
         ([f"{city}_{k:06d}_000019_leftImg8bit.png" for city in ("aachen", "ulm") for k in range(3)], TWO_CITIES),
         # Time stamps of a camera in even steps.
         ([f"n015__FRONT__{1533151603512404 + 50_000 * k + 900 * (k % 3)}.jpg" for k in range(6)], ["n015__FRONT"] * 6),
+        # A clock: at a frame a second neither minutes nor seconds are recordings; a drive 20 minutes later is one.
+        ([f"2024-05-01_12-{k // 60:02d}-{k % 60:02d}.jpg" for k in range(180)], ["the recording"] * 180),
+        ([f"20240501_12{clock}_F.jpg" for clock in ("0001", "0002", "2003", "2004")], ["F (1)"] * 2 + ["F (2)"] * 2),
+        # Uneven time stamps are no ids.
+        ([f"cam_{1533151603000 + 37 * k * k}.png" for k in range(9)], ["cam"] * 9),
+        ([f"{1533151603 + k // 10}.{k % 10}00000.png" for k in range(40)], ["the recording"] * 40),
+        ([f"ride_{k / 2}.jpg" for k in range(9)], ["ride"] * 9),
+        ([f"ride_t{k // 60:02d}m{k % 60:02d}s.jpg" for k in range(0, 180, 7)], ["ride_t"] * 26),
+        # The frame's number stands first.
+        ([f"frame_{k}_video_{v}.jpg" for v in "12" for k in range(3)], ["frame video_1"] * 3 + ["frame video_2"] * 3),
+        ([f"frame_{k}_crop{c}.jpg" for k in range(3) for c in range(3)], ["frame crop#"] * 9),
+        # A frame of each of many videos.
+        ([f"video_{v:04d}_frame_7.jpg" for v in range(9)], None),
+        # The frames of one video, in three folders; several videos begin anew.
+        ([f"{folder}/frame_{k}.jpg" for k, folder in enumerate(["train", "val", "test"] * 3)], ["frame"] * 9),
+        ([f"cam{c}/{k:06d}.jpg" for c in "12" for k in range(3)], ["cam1"] * 3 + ["cam2"] * 3),
+        # A video beside more images that say nothing.
+        (["f_0.jpg", "f_1.jpg", "a.jpg", "b.jpg", "c.jpg"], ["f"] * 2 + ["a.jpg", "b.jpg", "c.jpg"]),
+        # The same picture three times, altered.
+        ([f"dog{k}_jpg.rf.{a}e{a}.jpg" for k in "ab" for a in range(3)], ["doga"] * 3 + ["dogb"] * 3),
         # COCO's own.
         ([f"{name}.jpg" for name in SCATTERED], None),
         (["3f2a.jpg", "9bc1.jpg", "77de.jpg"], None),
@@ -80,6 +100,18 @@ def test_names_tell_a_video(names: list[str], groups: list[str] | None) -> None:
         assert "--independent-images" in grouped.assumption
 
 
+def test_frames_of_one_video_are_of_one_size() -> None:
+    annotations = named("f_1", "f_2", "f_3", "f_4")
+    sized = [replace(picture, width=640 + place // 2) for place, picture in enumerate(annotations.pictures)]
+    grouped = group_recordings(replace(annotations, pictures=sized))
+    assert [picture.sequence for picture in grouped.pictures] == [0, 0, 1, 1]
+
+
+def test_one_recording_without_times_says_what_would_help() -> None:
+    assert "With the time of each frame" in group_recordings(named("f_1", "f_2")).assumption
+    assert "With the time" not in group_recordings(named("f_1", "f_2", "g_1", "g_2")).assumption
+
+
 def test_the_user_says_it() -> None:
     assert recordings("a_1.jpg", "a_2.jpg", independent=True) == ["a_1.jpg", "a_2.jpg"]
     assert recordings("drive7-x1", "drive7-x2", "drive8-x1", pattern="^(drive[0-9]+)") == ["drive7", "drive7", "drive8"]
@@ -89,6 +121,11 @@ def test_the_user_says_it() -> None:
         recordings("a", "b", pattern="(")
     with pytest.raises(FormatError, match="one of the two options"):
         recordings("a", "b", pattern="a", independent=True)
+
+
+def test_images_without_names_tell_nothing() -> None:
+    assert group_recordings(named(*[""] * 3)).assumption == INDEPENDENT
+    assert recordings("f_1", "f_2", "", "") == ["f", "f", "2", "3"]
 
 
 def coco(names: list[str | None], **more: Any) -> dict[str, Any]:

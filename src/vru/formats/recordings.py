@@ -7,13 +7,31 @@ is often a list of images without a word about the video, so their names have to
 import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from vru.formats.annotations import HAS_TRACK, Annotations, FormatError, Picture
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+# Times: date and time of day, seconds since 1970 (or milli-, micro-, nanoseconds), minutes and seconds, a time of day.
+_DATE = r"(?P<year>(?:19|20)\d\d)[-_.]?(?P<month>0[1-9]|1[0-2])[-_.]?(?P<day>0[1-9]|[12]\d|3[01])"
+_CLOCK = r"(?P<hour>[01]\d|2[0-3])[-_.:hH]?(?P<minute>[0-5]\d)(?:[-_.:mM]?(?P<second>[0-5]\d)(?:[.,]\d+|[sSzZ])?)?"
+_TIMES = (
+    re.compile(rf"(?<!\d){_DATE}[-_ T.]*{_CLOCK}(?!\d)"),
+    re.compile(r"(?<!\d)(?P<epoch>1\d{9})(?:\d{3}|\d{6}|\d{9})?(?:[._]\d+)?(?!\d)"),
+    re.compile(r"(?<!\d)(?P<hour>\d{1,2})[-_.:](?P<minute>[0-5]\d)[-_.:](?P<second>[0-5]\d)(?:[.,]\d+)?(?!\d)"),
+    re.compile(r"(?<!\d)(?:(?P<hour>\d{1,2})h)?(?P<minute>\d{1,2})m(?P<second>\d{1,2})(?:\.\d+)?s"),
+)
+# Pictures whose times are so close, in seconds, are of one drive, however it was cut.
+_ONE_DRIVE_S = 600.0
+# What a number counts, by the word before it: frames, recordings, or parts of a picture.
+_OF_FRAMES = re.compile(r"(?:frame|frm|img|image|picture|photo|snapshot)[-_ ]*$", re.IGNORECASE)
+_OF_RECORDINGS = re.compile(
+    r"(?:video|vid|clip|seq|sequence|scene|cam|camera|drive|ride|run|rec|recording|take|session)[-_ ]*$", re.IGNORECASE
+)
+_OF_PARTS = re.compile(r"(?:crop|patch|tile|aug|copy)[-_ ]*$", re.IGNORECASE)
 # Roboflow appends this to the name of each image.
 _SUFFIX = re.compile(r"(_(?:jpe?g|png|bmp|webp))?\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
 # Folders that sort images, and are no recordings.
@@ -53,7 +71,7 @@ def group_recordings(annotations: Annotations, *, independent: bool = False, pat
         return annotations
     for found, why in (
         (_by_source(annotations.pictures), "their source"),
-        (_by_number(annotations.pictures), "their numbered names"),
+        (_by_name(annotations.pictures), "their names, with numbers or times"),
         (_by_folder(annotations.pictures), "their folders"),
     ):
         if found is not None:
@@ -67,10 +85,12 @@ def group_recordings(annotations: Annotations, *, independent: bool = False, pat
 
 def _told(recordings: Sequence[str], why: str) -> str:
     count = len(set(recordings))
-    return (
+    told = (
         f"The images are taken as frames of {count} recording{'s' if count > 1 else ''}, by {why}; "
         "--independent-images or --sequence-from says otherwise."
     )
+    times = " With the time of each frame (timestamp_s in COCO) its clips of 10 s would count." if count == 1 else ""
+    return told + times
 
 
 def _sorted(annotations: Annotations, recordings: Sequence[str], assumption: str) -> Annotations:
@@ -113,41 +133,136 @@ def _by_source(pictures: Sequence[Picture]) -> list[str] | None:
     return [str(picture.source) for picture in pictures]
 
 
-def _by_number(pictures: Sequence[Picture]) -> list[str] | None:
-    """By the name without the number of the frame: the last number in it that counts images of the same name."""
-    parts = [_split(picture.name) for picture in pictures]
-    most = max(len(numbers) for _, numbers in parts)
-    for place in range(1, most + 1):
-        groups: dict[str, list[int]] = defaultdict(list)
-        owner: list[str | None] = []
-        for text, numbers in parts:
-            if len(numbers) < place:
-                owner.append(None)
-                continue
-            match = numbers[-place]
-            # What comes after the frame's number must be the same but for other numbers.
-            before, after = text[: match.start()].strip(_PARTING), _NUMBER.sub("#", text[match.end() :]).strip(_PARTING)
-            name = " ".join(part for part in (before, after) if part) or "the recording"
-            owner.append(name)
-            groups[name].append(int(match.group()))
-        counting = {name for name, numbers in groups.items() if _counts(numbers, parts, place)}
-        inside = sum(len(groups[name]) for name in counting)
-        if 2 * inside > len(pictures):
-            own = _unique([picture.name for picture in pictures])
-            return [
-                name if name is not None and name in counting else own[position] for position, name in enumerate(owner)
-            ]
-    return None
+class _Name(NamedTuple):
+    """A picture's name without its ending, the numbers in it, and the size of the picture, which a video keeps."""
+
+    text: str
+    numbers: list[re.Match[str]]
+    size: tuple[float | None, float | None]
 
 
-def _split(name: str) -> tuple[str, list[re.Match[str]]]:
-    """A name without its ending, and the numbers in it."""
-    path = PurePosixPath(name.replace("\\", "/"))
+def _by_name(pictures: Sequence[Picture]) -> list[str] | None:
+    """By the name without the time or the number of the frame, or by names that are equal but for a tool's ending; a
+    picture of which they tell nothing stands for itself. None if they tell nothing of any.
+    """
+    names = [_split(picture) for picture in pictures]
+    owner: list[str | None] = [None] * len(names)
+    _by_time(names, owner)
+    most = max(len(name.numbers) for name in names)
+    for kind in (_OF_FRAMES, None, _OF_RECORDINGS, _OF_PARTS):
+        for place in range(1, most + 1):
+            _by_number(names, owner, place, kind)
+    twice = Counter(name.text for name, own in zip(names, owner, strict=True) if own is None)
+    owner = [name.text if own is None and twice[name.text] > 1 else own for name, own in zip(names, owner, strict=True)]
+    owner = [own if picture.name else None for picture, own in zip(pictures, owner, strict=True)]
+    if not any(owner):
+        return None
+    alone = _unique([picture.name or str(picture.key) for picture in pictures])
+    return [own or name for own, name in zip(owner, alone, strict=True)]
+
+
+def _split(picture: Picture) -> _Name:
+    path = PurePosixPath(picture.name.replace("\\", "/"))
     text = _SUFFIX.sub("", str(path.with_suffix("")) if path.suffix and not path.suffix[1:].isdecimal() else str(path))
-    return text, list(_NUMBER.finditer(text))
+    return _Name(text, list(_NUMBER.finditer(text)), (picture.width, picture.height))
 
 
-def _counts(numbers: Sequence[int], parts: Sequence[tuple[str, list[re.Match[str]]]], place: int) -> bool:
+def _by_time(names: Sequence[_Name], owner: list[str | None]) -> None:
+    """Pictures whose names hold times belong together where these are close and the rest of the name is the same."""
+    groups: dict[tuple[str, object], list[tuple[float, int]]] = defaultdict(list)
+    for position, name in enumerate(names):
+        for pattern in _TIMES:
+            found = pattern.search(name.text)
+            if found is not None:
+                rest = _joined(name.text[: found.start()], _NUMBER.sub("#", name.text[found.end() :]))
+                groups[rest, name.size].append((_seconds(found.groupdict()), position))
+                break
+    labels = _labels(groups)
+    for key, members in groups.items():
+        drives = _drives(sorted(members))
+        for number, drive in enumerate(drives, start=1):
+            if len(drive) > 1:
+                label = labels[key] if len(drives) == 1 else f"{labels[key]} ({number})"
+                for position in drive:
+                    owner[position] = label
+
+
+def _drives(members: Sequence[tuple[float, int]]) -> list[list[int]]:
+    """Pictures, with their times in order, parted where nothing was taken for long."""
+    drives = [[members[0][1]]]
+    for (before, _), (now, position) in itertools.pairwise(members):
+        if now - before > _ONE_DRIVE_S:
+            drives.append([])
+        drives[-1].append(position)
+    return drives
+
+
+def _seconds(found: Mapping[str, str | None]) -> float:
+    if found.get("epoch"):
+        return float(found["epoch"] or 0)
+    year, month, day, hour, minute, second = (
+        int(found.get(name) or 0) for name in ("year", "month", "day", "hour", "minute", "second")
+    )
+    # Months of equal length keep the order, and no two drives of one day apart.
+    return (((year * 12 + month) * 31 + day) * 24 + hour) * 3600.0 + minute * 60 + second
+
+
+def _joined(before: str, after: str) -> str:
+    return " ".join(part for part in (before.strip(_PARTING), after.strip(_PARTING)) if part)
+
+
+def _labels(groups: Collection[tuple[str, object]]) -> dict[tuple[str, object], str]:
+    """The recordings' names, with the size of their pictures where that alone tells one from another."""
+    several = Counter(name for name, _ in groups)
+    return {
+        (name, size): f"{name or 'the recording'}{f' {size}' if several[name] > 1 else ''}" for name, size in groups
+    }
+
+
+def _by_number(names: Sequence[_Name], owner: list[str | None], place: int, kind: re.Pattern[str] | None) -> None:
+    """Pictures without an owner whose names differ in the number at this place from the end alone, if it counts them.
+
+    ``kind`` is what the word before the number says; None for none of the words known.
+    """
+    groups: dict[tuple[str, object], list[tuple[float, int]]] = defaultdict(list)
+    widths: dict[tuple[str, object], int] = defaultdict(int)
+    for position, name in enumerate(names):
+        if owner[position] is not None or len(name.numbers) < place:
+            continue
+        match = name.numbers[-place]
+        if _kind(name.text[: match.start()]) is not kind or (kind is _OF_RECORDINGS and _counts_frames(name)):
+            continue
+        key = _without(name, place), name.size
+        groups[key].append((float(match.group()), position))
+        widths[key] = max(widths[key], len(match.group().partition(".")[0]))
+    counting = {key: members for key, members in groups.items() if _counts([at for at, _ in members], widths[key])}
+    labels, joined = _labels(counting), _parted_by_folders(counting, names)
+    for group, members in counting.items():
+        for _, position in members:
+            owner[position] = joined.get(group[0]) or labels[group]
+
+
+def _kind(before: str) -> re.Pattern[str] | None:
+    return next((kind for kind in (_OF_FRAMES, _OF_RECORDINGS, _OF_PARTS) if kind.search(before)), None)
+
+
+def _counts_frames(name: _Name) -> bool:
+    """Whether another number of the name counts frames: then one beside it names a recording, and counts nothing."""
+    return any(_OF_FRAMES.search(name.text[: match.start()]) for match in name.numbers)
+
+
+def _without(name: _Name, place: int) -> str:
+    """The name without this number; other numbers after it tell recordings apart only if their word says so."""
+    match = name.numbers[-place]
+    after, at = "", match.end()
+    for later in name.numbers[len(name.numbers) - place + 1 :]:
+        named = _OF_RECORDINGS.search(name.text[: later.start()])
+        after += name.text[at : later.start()] + (later.group() if named else "#")
+        at = later.end()
+    return _joined(name.text[: match.start()], after + name.text[at:])
+
+
+def _counts(numbers: Sequence[float], width: int) -> bool:
     """Whether these are numbers of frames: they come in even steps, or are too short for ids."""
     rising = sorted(set(numbers))
     if len(rising) < 2:
@@ -155,10 +270,29 @@ def _counts(numbers: Sequence[int], parts: Sequence[tuple[str, list[re.Match[str
     gaps = [after - before for before, after in itertools.pairwise(rising)]
     middle = sorted(gaps)[len(gaps) // 2]
     even = sum(abs(gap - middle) <= _EVEN * middle for gap in gaps)
-    if 2 * even >= len(gaps):
-        return True
-    width = max(len(found[-place].group()) for _, found in parts if len(found) >= place)
-    return width < _ID_DIGITS
+    return 2 * even >= len(gaps) or width < _ID_DIGITS
+
+
+def _parted_by_folders(
+    groups: Mapping[tuple[str, object], Sequence[tuple[float, int]]], names: Sequence[_Name]
+) -> dict[str, str]:
+    """Groups in several folders whose numbers go on from one to the other, as when frames are sorted into training and
+    test: the recording of each. Those of several videos begin anew in each folder.
+    """
+    folders: dict[str, set[str]] = defaultdict(set)
+    numbers: dict[str, list[float]] = defaultdict(list)
+    for (group, _), members in groups.items():
+        path = PurePosixPath(names[members[0][1]].text)
+        if len(path.parts) > 1:
+            file = _NUMBER.sub("#", path.name)
+            folders[file].add(group)
+            numbers[file] += [number for number, _ in members]
+    return {
+        group: file.replace("#", "").strip(_PARTING) or "the recording"
+        for file, several in folders.items()
+        if len(several) > 1 and len(set(numbers[file])) == len(numbers[file])
+        for group in several
+    }
 
 
 def _by_folder(pictures: Sequence[Picture]) -> list[str] | None:

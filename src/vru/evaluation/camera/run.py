@@ -86,6 +86,22 @@ class SignalTable:
         times = [signal.time_ns for signal in signals]
         return cls(np.array(times, dtype=np.int64), np.array(numbers, dtype=np.int64))
 
+    def begins(self, hold_s: float) -> Bools:
+        """Which signals begin a warning: no signal of the same class came within ``hold_s`` before. Buses repeat a
+        message while a warning lasts: that is one warning, and only its beginning tells that somebody was seen.
+        """
+        order = np.lexsort((self.time_ns, self.road_user))
+        time, said = self.time_ns[order], self.road_user[order]
+        first = np.ones(len(order), dtype=np.bool_)
+        first[1:] = (said[1:] != said[:-1]) | (np.diff(time) > round(hold_s * 1e9))
+        begins = np.empty(len(order), dtype=np.bool_)
+        begins[order] = first
+        return begins
+
+    def take(self, which: Bools) -> "SignalTable":
+        """These signals."""
+        return SignalTable(self.time_ns[which], self.road_user[which])
+
 
 @dataclass(frozen=True, slots=True)
 class RoadUsers:

@@ -97,6 +97,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.option("--offset-ns", type=click.IntRange(0), help="Instead: what the signals' clock shows at media time 0.")
 @click.option("--offset-uncertainty-ms", type=click.FloatRange(0), help="Standard uncertainty of --offset-ns.")
 @click.option("--poll-ms", type=click.FloatRange(0), default=0.0, help="Period in which signals are looked for.")
+@click.option("--hold-ms", type=click.FloatRange(0), help="Signals that follow each other so soon are one warning.")
 @click.option(
     "--max-mb", type=click.IntRange(1), default=LIMIT_BYTES // _MEGABYTE, show_default=True, help="Largest input."
 )
@@ -127,6 +128,7 @@ def evaluate(
     offset_ns: int | None,
     offset_uncertainty_ms: float | None,
     poll_ms: float,
+    hold_ms: float | None,
     max_mb: int,
 ) -> None:
     """Measure PREDICTIONS against TRUTH, and judge them by criteria.
@@ -154,7 +156,7 @@ def evaluate(
             clocks = clocks_of(markers, offset_ns, offset_uncertainty_ms, limit)
             recording = read_signals(predictions, videos=annotations.sequences, limit_bytes=limit)
             measured = evaluate_recording(
-                annotations, recording, clocks, chosen, poll_ms=poll_ms, resamples=resamples, seed=seed
+                annotations, recording, clocks, chosen, poll_ms=poll_ms, hold_ms=hold_ms, resamples=resamples, seed=seed
             )
             figures = replace(to_figures(measured), smallest_n=chosen.smallest_n)
             counted = {"signals": len(recording)}

@@ -67,6 +67,7 @@ class Protocol:
     bins: int = 15
     tolerance_ms: float = 100.0
     early_ms: float = 1000.0
+    hold_ms: float = 0.0
     start: str = "visible"
     reasonable_height: float = 50.0
     smallest_n: int = SMALLEST_N
@@ -268,6 +269,7 @@ _READERS: Mapping[str, Callable[[object, str], Any]] = {
     "bins": _count,
     "tolerance_ms": _real(0, 60_000),
     "early_ms": _real(0, 60_000),
+    "hold_ms": _real(0, 60_000),
     "start": _one_of("visible", "reasonable"),
     "reasonable_height": _real(0, 1e5),
     "smallest_n": _count,
