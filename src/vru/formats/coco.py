@@ -471,8 +471,11 @@ def _pictures_of(
             whose = "detections do" if places else "truth does"
             notes.append(f"The {whose} not name the images: they were joined by id.")
     else:
-        names = _by_name(truth) if any(isinstance(image, str) for image in images) else {}
-        known = {**names, **_ids_or_stems(images, known, truth, notes)}
+        named: dict[Key, int] = {}
+        if any(isinstance(image, str) for image in images):
+            named.update(_by_name(truth))
+        named.update(_ids_or_stems(images, known, truth, notes))
+        known = named
     for image, place in zip(images, first, strict=True):
         if image not in known:
             raise FormatError(

@@ -15,8 +15,8 @@ from typing import Any
 
 from vru.domain import FEWEST_MARKERS, Signal, SignalKind, VruClass, VruError, parse_class
 from vru.formats.annotations import FormatError, number
-from vru.formats.files import LIMIT_BYTES
 from vru.formats.lines import line, lines
+from vru.formats.names import LIMIT_BYTES
 
 _CLASSES = tuple(VruClass)
 _SIGNAL_KEYS = ("time_ns", "kind", "class", "value", "source", "id", "video")

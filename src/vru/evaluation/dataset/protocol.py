@@ -49,7 +49,8 @@ class Protocol:
     figures: tuple[str, ...]
     classes: tuple[str, ...] = ()
     ignored_classes: frozenset[str] = frozenset()
-    region_classes: frozenset[str] = frozenset()
+    # KITTI's regions of nobody's business excuse detections whatever the protocol.
+    region_classes: frozenset[str] = frozenset({"DontCare"})
     distractors: frozenset[str] = frozenset()
     neighbours: Mapping[str, frozenset[str]] = field(default_factory=dict)
     ignore_marks: frozenset[str] = frozenset({"crowd", "ignore"})

@@ -1,16 +1,17 @@
 """The share of road users still undetected after so much time: Kaplan and Meier's curve, with its bounds."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from vru.domain import VruError
 from vru.evaluation.core.matching import Floats, Ints
 
 # Shares are products of many factors: rounding must not move a quantile by one step.
 _ROUNDING = 1e-12
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def kaplan_meier(times_ms: ArrayLike, detected: ArrayLike, confidence_level: flo
     surviving = at_risk - deaths
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.cumsum(np.where(surviving > 0, deaths / (at_risk * surviving), np.inf))
-        spread = special.ndtri((1 + confidence_level) / 2) * np.sqrt(terms) / np.abs(np.log(undetected))
+        spread = _NORMAL.inv_cdf((1 + confidence_level) / 2) * np.sqrt(terms) / np.abs(np.log(undetected))
         low, high = undetected ** np.exp(spread), undetected ** np.exp(-spread)
         variance = np.where(surviving > 0, undetected**2 * terms, 0.0)
     if len(steps) and surviving[-1] == 0:
