@@ -35,6 +35,13 @@ def test_the_published_example() -> None:
     assert curve.quantile(0.95) is None
 
 
+def test_times_that_differ_by_rounding_are_one_step() -> None:
+    """The same frame reached by two differences of media times: 0.1 + 0.2 and 0.3."""
+    curve = kaplan_meier([300.00000000000006, 300.0, 299.99999999999994, 400.0], [True] * 4)
+    assert len(curve.times_ms) == 2 and curve.detected.tolist() == [3, 1] and curve.at_risk.tolist() == [4, 1]
+    assert curve.undetected.tolist() == [0.25, 0.0]
+
+
 def test_by_hand() -> None:
     # 4 at risk: 3/4 after 10; the one censored at 15 leaves; 2 at risk: 3/8 after 20; 0 after 30.
     curve = kaplan_meier([10, 15, 20, 30], [True, False, True, True])

@@ -69,12 +69,11 @@ def test_markers_join_the_clocks_once(api, video):
         (b"time_ns,kind,class\n1,udp,tram\n", "signals.csv, line 2: "),
         (b"time_ns,kind,video\n1,udp,other.mp4\n", "signals.csv, line 2 is of video 'other.mp4'"),
         (b'{"time_ns": 1, "kind": "udp", "id": "a"}\n{"time_ns": 2, "kind": "udp", "id": "a"}\n', "line 2: the id a"),
-        (b"time_ns,kind\n", "signals.csv holds nothing"),
         (b"\xff\xfe\x00\x01", "is no UTF-8 text"),
         (b"", "The upload is empty"),
         (b"time_ns,kind\n" + b"7,udp\n" * 1_000_001, "line 1000002: there are more than 1,000,000 signals"),
     ],
-    ids=["order", "float", "kind", "class", "video", "twice", "none", "binary", "empty", "many"],
+    ids=["order", "float", "kind", "class", "video", "twice", "binary", "empty", "many"],
 )
 def test_what_is_wrong_stores_nothing(start_gateway, connect, settings, make_video, tmp_path, content, reason):
     api = connect(start_gateway(max_upload_mb=20))

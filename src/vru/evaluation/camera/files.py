@@ -42,6 +42,7 @@ def evaluate_recording(
     protocol: Protocol,
     *,
     poll_ms: float = 0.0,
+    hold_ms: float = 0.0,
     resamples: int | None = None,
     seed: int = 0,
 ) -> CameraEvaluation:
@@ -63,6 +64,7 @@ def evaluate_recording(
         early_s=protocol.early_ms / 1000,
         reasonable_height=height,
         poll_s=poll_ms / 1000,
+        hold_s=hold_ms / 1000,
         resamples=max(1000 if resamples is None else resamples, 100),
         seed=seed,
     )

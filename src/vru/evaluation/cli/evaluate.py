@@ -40,6 +40,7 @@ class Request:
     offset_ns: int | None
     offset_uncertainty_ms: float | None
     poll_ms: float
+    hold_ms: float
 
 
 @click.command()
@@ -76,6 +77,12 @@ class Request:
 @click.option("--offset-ns", type=click.IntRange(0), help="Instead: what the signals' clock shows at media time 0.")
 @click.option("--offset-uncertainty-ms", type=click.FloatRange(0), help="Standard uncertainty of --offset-ns.")
 @click.option("--poll-ms", type=click.FloatRange(0), default=0.0, help="Period in which signals are looked for.")
+@click.option(
+    "--hold-ms",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="A signal so soon after another of its class goes on with it: for messages that are sent again and again.",
+)
 def evaluate(**options: Any) -> None:
     """Measure PREDICTIONS against TRUTH, and judge them by criteria.
 

@@ -93,6 +93,7 @@ def _camera(
         clocks,
         protocol,
         poll_ms=request.poll_ms,
+        hold_ms=request.hold_ms,
         resamples=request.resamples,
         seed=request.seed,
     )
@@ -157,6 +158,8 @@ def _inputs(request: Request, done: _Run) -> dict[str, dict[str, Any]]:
         "shift_frames": reading.shift_frames,
     }
     settings |= {name: value for name, value in asked.items() if value}
+    if request.hold_ms:
+        settings["hold_ms"] = request.hold_ms
     if annotations.assumption:
         settings["assumption"] = annotations.assumption
     if origin.source:

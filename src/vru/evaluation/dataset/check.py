@@ -41,9 +41,8 @@ def check_fit(data: DataSet) -> None:
             "corners: x1, y1, x2, y2.",
             "Write x, y, width and height.",
         )
-    if boxes.max() <= 2.0:
-        scale = _extent(data)
-        shares = boxes * np.tile(scale[picture], (1, 2))
+    if boxes.max() <= 2.0 and data.size is not None:
+        shares = np.nan_to_num(boxes * np.tile(data.size[picture], (1, 2)))
         centred = shares - np.column_stack([shares[:, 2:] / 2, np.zeros((len(shares), 2))])
         if clearly(other := max(_fitting(data, shares, picture), _fitting(data, centred, picture))):
             raise VruError(
@@ -106,9 +105,3 @@ def _overlap(a: Floats, b: Floats) -> Floats:
     both = np.clip(shared, 0, None).prod(axis=1)
     whole = area(a) + area(b) - both
     return np.asarray(np.divide(both, whole, out=np.zeros(len(a)), where=whole > 0))
-
-
-def _extent(data: DataSet) -> Floats:
-    """About the size of each picture: as far as its truth reaches, or that of any."""
-    far = data.truth.boxes[:, :2] + data.truth.boxes[:, 2:]
-    return np.tile(far.max(axis=0), (data.pictures, 1))

@@ -11,6 +11,8 @@ from vru.evaluation.core.matching import Floats, Ints
 
 # Shares are products of many factors: rounding must not move a quantile by one step.
 _ROUNDING = 1e-12
+# Media times are differences of large numbers: what differs by less is the same frame.
+_SAME_MS = 1e-6
 _NORMAL = NormalDist()
 
 
@@ -56,8 +58,8 @@ def kaplan_meier(times_ms: ArrayLike, detected: ArrayLike, confidence_level: flo
         raise VruError("A time to detection is infinite or not a number.", "Only what was not detected has no end.")
     if not 0 < confidence_level < 1:
         raise VruError(f"The confidence level {confidence_level} is outside 0 to 1.", "0.95 is usual.")
-    steps, deaths = np.unique(times[ended], return_counts=True)
-    at_risk = len(times) - np.searchsorted(np.sort(times), steps, side="left")
+    steps, deaths = _steps(times[ended])
+    at_risk = len(times) - np.searchsorted(np.sort(times), steps - _SAME_MS, side="left")
     undetected = np.cumprod(1 - deaths / at_risk, dtype=np.float64)
     surviving = at_risk - deaths
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -71,6 +73,14 @@ def kaplan_meier(times_ms: ArrayLike, detected: ArrayLike, confidence_level: flo
         steps, undetected, variance, low, high, at_risk.astype(np.int64), deaths.astype(np.int64), len(times),
         confidence_level,
     )  # fmt: skip
+
+
+def _steps(times: Floats) -> tuple[Floats, Ints]:
+    """The different times and how often each occurs; what differs by rounding alone is one time, the last of them."""
+    rising = np.sort(times)
+    ends = np.append(np.diff(rising) > _SAME_MS, True)[: len(rising)]
+    steps = rising[ends]
+    return steps, np.diff(np.flatnonzero(ends), prepend=-1)
 
 
 def with_misses(observed_ms: ArrayLike, detected: ArrayLike, missed: ArrayLike) -> SurvivalCurve:
