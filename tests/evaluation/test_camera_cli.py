@@ -120,7 +120,8 @@ def test_a_warning_that_a_bus_repeats(files: tuple[Path, Path, Path], tmp_path: 
     assert any("--hold-ms 200" in note for note in each["notes"])
     assert held["metrics"]["false_alarm_signals"]["value"] + held["metrics"]["early_signals"]["value"] == 1
     assert held["metrics"]["latency_median_ms"]["value"] == pytest.approx(30, abs=1)
-    assert any("repeat a warning" in note for note in held["notes"])
+    assert any("goes on with it" in note for note in held["notes"])
+    assert held["settings"]["hold_ms"] == 25
 
 
 def test_a_silent_device_has_missed_everybody(files: tuple[Path, Path, Path], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tests.evaluation.oracles import pycocotools_eval, run
 
 from vru.cli import main
-from vru.evaluation.cli.evaluate import _row
+from vru.evaluation.cli.show import row
 from vru.evaluation.core.tables import DataSet
 from vru.evaluation.detection.coco import NAMES
 from vru.evaluation.statistics.draws import Draws
@@ -231,6 +231,6 @@ def test_empty_predictions_are_noted(coco, tmp_path: Path) -> None:
 def test_times_counts_and_one_sided_intervals_read_well() -> None:
     times = np.array([0.0, 40.0, 80.0])
     quantile = Quantile(80.0, 0.95, times, times, np.arange(3), Draws(3, 1000), 1.0)
-    assert _row("latency_p95_ms", quantile)[1:] == ("80.0", "from 40.0", "3 clips")
-    assert _row("tracks_not_evaluated", Known(0.0, 1, "tracks"))[1:] == ("0", "0 to 0", "1 track")
-    assert _row("recall", Unbounded(1.0, 2, "clips"))[1:] == ("1.0000", "-", "2 clips")
+    assert row("latency_p95_ms", quantile)[1:] == ("80.0", "from 40.0", "3 clips")
+    assert row("tracks_not_evaluated", Known(0.0, 1, "tracks"))[1:] == ("0", "0 to 0", "1 track")
+    assert row("recall", Unbounded(1.0, 2, "clips"))[1:] == ("1.0000", "-", "2 clips")

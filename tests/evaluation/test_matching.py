@@ -1,11 +1,12 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from tests.evaluation.strategies import Case, cases
 from tests.evaluation.truths import box, detection, frames, track, truth
 
 from vru.domain import Box, VruClass, iou
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, overlaps
+from vru.evaluation.core.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, match_frame, overlaps
 from vru.evaluation.core.tables import DataSet, found_table, truth_table
 from vru.evaluation.detection.outcomes import View, match_all
 
@@ -44,23 +45,6 @@ def test_the_overlap_needed_is_the_threshold_itself() -> None:
     assert outcomes(truth(track(1, 0, 3)), [detection(3, half)]) == [TRUE_POSITIVE]
     assert outcomes(truth(track(1, 0, 3)), [detection(3, half)], threshold=0.51) == [FALSE_POSITIVE]
     assert outcomes(truth(track(1, 0, 3)), [detection(3)], threshold=1.0) == [TRUE_POSITIVE]
-
-
-# Its overlap with itself is 0.9999999999999993: (326.2 + 66.2) - 326.2 is not 66.2.
-ROUNDED = Box(326.2, 10, 66.2, 5.2)
-
-
-def test_rounding_loses_no_perfect_match() -> None:
-    """At an overlap of 1.0 a detection that is the truth box to the last bit matches it, in both matchers."""
-    sides = np.array([ROUNDED.as_tuple()])
-    assert overlaps(sides, sides, np.array([False]))[0, 0] < 1
-    there = truth(track(1, 3, 3, x=326.2, size=(66.2, 5.2)))
-    assert outcomes(there, [detection(3, ROUNDED)], threshold=1.0) == [TRUE_POSITIVE]
-    row = np.zeros(1, dtype=np.int64)
-    data = DataSet(("pedestrian",), ("a",), row, row, truth_table([0], [0], sides), found_table([0], [0], sides, [0.9]))
-    view = View("all", np.ones(1, dtype=bool), np.ones(1, dtype=bool))
-    found = match_all(data, (1.0,), (view,), regions=np.zeros(1, dtype=bool), most=None)
-    assert found.outcome[0, 0].tolist() == [TRUE_POSITIVE]
 
 
 @given(case=cases())
@@ -103,3 +87,31 @@ def test_no_truth_box_is_found_twice_and_nothing_is_found_elsewhere(case: Case) 
     }
     assert set(pairs) <= counted
     assert len(result.outcome) == len(case.detections)
+
+
+# The same box, once by its corners and back.
+BOX = (64.7, 28.0, 5.1, 2.7)
+AGAIN = (64.7, 28.0, (64.7 + 5.1) - 64.7, (28.0 + 2.7) - 28.0)
+
+
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+def test_a_perfect_box_is_found_at_an_iou_of_1(threshold: float) -> None:
+    """Rounding makes the IoU of equal boxes a little less than 1: here they were corners, and then sides again."""
+    found, truth = np.array([AGAIN]), np.array([BOX])
+    assert 1 - 1e-10 < float(overlaps(found, truth, np.zeros(1, dtype=bool))[0, 0]) < 1
+    outcomes, taken = match_frame(found, truth, np.zeros(1, dtype=bool), threshold)
+    assert (outcomes, taken) == ([TRUE_POSITIVE], [0])
+
+
+def test_a_perfect_box_is_found_at_an_iou_of_1_in_a_data_set() -> None:
+    data = DataSet(
+        ("pedestrian",),
+        ("0",),
+        np.zeros(1, dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+        truth_table([0], [0], [BOX]),
+        found_table([0], [0], [AGAIN], [0.9]),
+    )
+    everything = View("all", np.ones(1, dtype=bool), np.ones(1, dtype=bool))
+    outcomes = match_all(data, (1.0,), (everything,), regions=np.zeros(1, dtype=bool))
+    assert outcomes.outcome[0, 0].tolist() == [1]

@@ -471,8 +471,11 @@ def _pictures_of(
             whose = "detections do" if places else "truth does"
             notes.append(f"The {whose} not name the images: they were joined by id.")
     else:
-        by_name: dict[Key, int] = dict(_by_name(truth)) if any(isinstance(image, str) for image in images) else {}
-        known = {**by_name, **_ids_or_stems(images, known, truth, notes)}
+        named: dict[Key, int] = {}
+        if any(isinstance(image, str) for image in images):
+            named.update(_by_name(truth))
+        named.update(_ids_or_stems(images, known, truth, notes))
+        known = named
     for image, place in zip(images, first, strict=True):
         if image not in known:
             raise FormatError(
@@ -488,9 +491,9 @@ def _forms(name: str) -> tuple[str, ...]:
     return str(path), path.name, path.stem
 
 
-def _by_name(truth: Annotations) -> dict[Key, int]:
+def _by_name(truth: Annotations) -> dict[str, int]:
     """Place of each picture by the forms of its name that no other has; none where pictures have no names."""
-    found: dict[Key, int] = {}
+    found: dict[str, int] = {}
     twice = set[str]()
     for place, picture in enumerate(truth.pictures):
         if not picture.name:

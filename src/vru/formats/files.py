@@ -16,12 +16,10 @@ from vru.formats.cvat import read_cvat
 from vru.formats.kitti import TextFile, read_kitti, read_kitti_results, read_kitti_tracking
 from vru.formats.lines import lines
 from vru.formats.mot import MotSequence, read_mot, read_mot_results
+from vru.formats.names import FORMATS, LIMIT_BYTES
 from vru.formats.recordings import group_recordings
 from vru.formats.yolo import read_yolo, read_yolo_results
 
-FORMATS = ("coco", "cvat", "kitti", "kitti-tracking", "mot", "yolo")
-PREDICTION_FORMATS = ("coco", "kitti", "kitti-tracking", "mot", "yolo")
-LIMIT_BYTES = 1 << 30
 # Data sets count pixels from 0 or from 1, and round.
 TOLERANCE_PX = 1.0
 _WHAT_IS_READ = f"These are read: {', '.join(FORMATS)} (docs/formats.md)."

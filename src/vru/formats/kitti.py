@@ -51,7 +51,7 @@ def _empty(pictures: list[Picture], sequences: list[str], files: Sequence[TextFi
     labels = [*CLASSES, *_OTHERS]
     keys: dict[Key, int] = {name: position for position, name in enumerate(labels)}
     keys |= {position + 1: position for position in range(len(labels))}
-    return Annotations("kitti", labels, keys, pictures, sequences, Boxes(describe))
+    return Annotations("kitti-tracking" if tracking else "kitti", labels, keys, pictures, sequences, Boxes(describe))
 
 
 def read_kitti(files: Sequence[TextFile], frames: int | None = None) -> Annotations:

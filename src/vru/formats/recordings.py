@@ -71,7 +71,7 @@ def group_recordings(annotations: Annotations, *, independent: bool = False, pat
         return annotations
     for found, why in (
         (_by_source(annotations.pictures), "their source"),
-        (_by_name(annotations.pictures), "their names, with numbers or times"),
+        (_by_name(annotations.pictures), "their numbered names"),
         (_by_folder(annotations.pictures), "their folders"),
     ):
         if found is not None:

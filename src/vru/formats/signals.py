@@ -15,8 +15,8 @@ from typing import Any
 
 from vru.domain import FEWEST_MARKERS, Signal, SignalKind, VruClass, VruError, parse_class
 from vru.formats.annotations import FormatError, number
-from vru.formats.files import LIMIT_BYTES
 from vru.formats.lines import line, lines
+from vru.formats.names import LIMIT_BYTES
 
 _CLASSES = tuple(VruClass)
 _SIGNAL_KEYS = ("time_ns", "kind", "class", "value", "source", "id", "video")
@@ -71,9 +71,9 @@ def read_signals(
     the largest number of signals; messages call the file ``name``, or by its path.
 
     Raises:
-        FormatError: it is not there, too large, without even a header, or a line is wrong: no whole number of
-            nanoseconds, before the line before, of an unknown kind or class, an id twice, of another video. The message
-            names the line.
+        FormatError: it is not there, too large, empty (a header alone is a device that was silent), or a line is
+            wrong: no whole number of nanoseconds, before the line before, of an unknown kind or class, an id twice, of
+            another video. The message names the line.
     """
     found = SignalRecording(array("q"), array("b"), [], [], [])
     classes = {"": -1}
@@ -167,7 +167,6 @@ def _rows(
                 _check_keys(list(row), keys, needed, where, how)
             count += 1
             yield where, row
-    # A header alone is a recording in which nothing came: a device that was silent.
     if not count and header is None:
         raise FormatError(f"{name} holds nothing.", how)
 

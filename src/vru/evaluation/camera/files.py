@@ -1,6 +1,5 @@
 """A camera run from files: what ``vru evaluate TRUTH SIGNALS --protocol camera`` does."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,6 @@ from vru.evaluation.dataset.videos import ground_truth_of
 from vru.evaluation.statistics.resampling import Units
 from vru.formats import LIMIT_BYTES, Annotations, SignalRecording, read_markers
 from vru.formats.annotations import Boxes
-
-# Buses repeat a message every 10 to 100 ms.
-_CYCLE_MS = 200
 
 
 def clocks_of(
@@ -46,11 +42,11 @@ def evaluate_recording(
     protocol: Protocol,
     *,
     poll_ms: float = 0.0,
-    hold_ms: float | None = None,
+    hold_ms: float = 0.0,
     resamples: int | None = None,
     seed: int = 0,
 ) -> CameraEvaluation:
-    """Evaluate a recording against the annotations of one video. ``hold_ms`` takes the place of the protocol's.
+    """Evaluate a recording against the annotations of one video.
 
     Raises:
         VruError: the annotations are not of one video with tracks and times, or the recording is of another.
@@ -68,32 +64,13 @@ def evaluate_recording(
         early_s=protocol.early_ms / 1000,
         reasonable_height=height,
         poll_s=poll_ms / 1000,
+        hold_s=hold_ms / 1000,
         resamples=max(1000 if resamples is None else resamples, 100),
         seed=seed,
     )
     table = SignalTable(np.array(recording.time_ns, dtype=np.int64), np.array(recording.road_user, dtype=np.int64))
-    table, note = _warnings(table, protocol.hold_ms if hold_ms is None else hold_ms)
     truth = ground_truth_of(data, times)
-    evaluation = evaluate_camera(table, RoadUsers.of(truth, height), sorted(times), clocks, settings)
-    return replace(evaluation, notes=(*evaluation.notes, *note))
-
-
-def _warnings(signals: SignalTable, hold_ms: float) -> tuple[SignalTable, tuple[str, ...]]:
-    """The signals that begin a warning, and what to say about the others."""
-    begins = signals.begins(hold_ms / 1000)
-    repeated = int(len(begins) - begins.sum())
-    if hold_ms > 0 and repeated:
-        note = (
-            f"{repeated} of {len(begins)} signals came within {hold_ms:g} ms after one like them, and repeat a warning."
-        )
-        return signals.take(begins), (note,)
-    close = int(len(begins) - signals.begins(_CYCLE_MS / 1000).sum())
-    if not hold_ms and 2 * close > len(begins):
-        return signals, (
-            f"{close} of {len(begins)} signals came within {_CYCLE_MS} ms after one like them, each counts alone: if "
-            f"the device repeats a warning, --hold-ms {_CYCLE_MS} takes it as one.",
-        )
-    return signals, ()
+    return evaluate_camera(table, RoadUsers.of(truth, height), sorted(times), clocks, settings)
 
 
 def to_figures(evaluation: CameraEvaluation) -> Figures:

@@ -29,6 +29,8 @@ CAMERA_METRICS: tuple[str, ...] = (
     *CAMERA_UNITS,
 )
 _FEWEST = 10
+# Buses repeat a message every 10 to 100 ms while a warning lasts.
+_CYCLE_S = 0.2
 
 
 class SignalOutcome(IntEnum):
@@ -51,12 +53,15 @@ class CameraSettings:
     """Every number that a camera run's evaluation depends on, besides its inputs.
 
     ``tolerance_s``: how long after it was last visible a road user may still be signalled. ``early_s``: a false signal
-    so long before somebody becomes visible is listed as early. ``reasonable_height``: windows begin with the first box
-    of so many pixels; None: with the first box. ``poll_s``: period in which the receiver looks for signals.
+    so long before somebody becomes visible is listed as early. ``hold_s``: a signal of the same class so soon after
+    another goes on with it (a message that is sent again and again); 0: each is one. ``reasonable_height``: windows
+    begin with the first box of so many pixels; None: with the first box. ``poll_s``: period in which the receiver looks
+    for signals.
     """
 
     tolerance_s: float = 0.1
     early_s: float = 1.0
+    hold_s: float = 0.0
     reasonable_height: float | None = None
     poll_s: float = 0.0
     clip_seconds: float = 10.0
@@ -65,7 +70,7 @@ class CameraSettings:
     unseen: UnseenUnit = field(default_factory=UnseenUnit)
 
     def __post_init__(self) -> None:
-        for name in ("tolerance_s", "early_s", "poll_s"):
+        for name in ("tolerance_s", "early_s", "hold_s", "poll_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise VruError(f"{name} is {getattr(self, name)}, not a number of at least 0.", "Give it in seconds.")
         if not 0 < self.clip_seconds < math.inf or self.resamples < 100:
@@ -85,22 +90,6 @@ class SignalTable:
         numbers = [ANY if signal.road_user is None else CLASSES.index(signal.road_user) for signal in signals]
         times = [signal.time_ns for signal in signals]
         return cls(np.array(times, dtype=np.int64), np.array(numbers, dtype=np.int64))
-
-    def begins(self, hold_s: float) -> Bools:
-        """Which signals begin a warning: no signal of the same class came within ``hold_s`` before. Buses repeat a
-        message while a warning lasts: that is one warning, and only its beginning tells that somebody was seen.
-        """
-        order = np.lexsort((self.time_ns, self.road_user))
-        time, said = self.time_ns[order], self.road_user[order]
-        first = np.ones(len(order), dtype=np.bool_)
-        first[1:] = (said[1:] != said[:-1]) | (np.diff(time) > round(hold_s * 1e9))
-        begins = np.empty(len(order), dtype=np.bool_)
-        begins[order] = first
-        return begins
-
-    def take(self, which: Bools) -> "SignalTable":
-        """These signals."""
-        return SignalTable(self.time_ns[which], self.road_user[which])
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +161,21 @@ class CameraEvaluation:
     clips: int
     resamples: int
     notes: tuple[str, ...]
+
+
+def without_repeats(signals: SignalTable, hold_s: float) -> SignalTable:
+    """The signals without those that only go on with one before: of the same class, and within ``hold_s`` of the last.
+
+    A device that sends its warning every 20 ms gives one warning, at the first message. While it goes on, a second road
+    user of that class cannot be told.
+    """
+    hold = round(hold_s * 1e9)
+    order = np.lexsort((signals.time_ns, signals.road_user))
+    time, said = signals.time_ns[order], signals.road_user[order]
+    begins = np.ones(len(time), dtype=np.bool_)
+    begins[1:] = (np.diff(time) > hold) | (np.diff(said) != 0)
+    kept = np.sort(order[begins])
+    return SignalTable(signals.time_ns[kept], signals.road_user[kept])
 
 
 def match_signals(
@@ -267,6 +271,9 @@ def evaluate_camera(
         VruError: the frames' times do not rise, two tracks share an id, or no signal lies in the video.
     """
     settings = settings or CameraSettings()
+    sent = signals
+    if settings.hold_s:
+        signals = without_repeats(signals, settings.hold_s)
     times = np.asarray(frame_times, dtype=np.float64)
     if len(times) < 2 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise VruError("The times of the video's frames do not rise, or there are fewer than two.", "Use media time.")
@@ -307,7 +314,7 @@ def evaluate_camera(
         reach,
         job.clips,
         settings.resamples,
-        tuple(job.notes(matches)),
+        (*job.notes(matches), *_repeats(sent, len(signals.time_ns), settings)),
     )
 
 
@@ -463,6 +470,23 @@ class _Job:
         if missed:
             notes.append(f"Tracks never signalled, which are censored in the latencies: {missed} of {found + missed}.")
         return notes
+
+
+def _repeats(signals: SignalTable, begun: int, settings: CameraSettings) -> list[str]:
+    """What to say about messages that are sent again and again."""
+    sent = len(signals.time_ns)
+    if settings.hold_s:
+        return [
+            f"{sent} signals are {begun}, since one within {settings.hold_s * 1000:g} ms of another goes on with it."
+        ]
+    close = sent - len(without_repeats(signals, _CYCLE_S).time_ns)
+    if 2 * close > sent:
+        cycle = f"{_CYCLE_S * 1000:g}"
+        return [
+            f"{close} of {sent} signals came within {cycle} ms after one of the same class, and each counts alone: if "
+            f"the device repeats its message while a warning lasts, --hold-ms {cycle} takes it as one."
+        ]
+    return []
 
 
 def _rates(sums: Floats) -> dict[str, Floats]:

@@ -71,6 +71,7 @@ class Found:
 class DataSet:
     """Pictures with their truth and the detections of one model.
 
+    ``size`` is each picture's width and height in pixels (pictures x 2, NaN unknown), None where no file says any.
     ``sequence`` and ``frame`` say for each picture to which of the ``sequences`` it belongs, and where in it it stands
     (rising). A data set of unrelated pictures has one sequence for each picture.
     """
@@ -81,6 +82,7 @@ class DataSet:
     frame: Ints
     truth: Truth
     found: Found
+    size: Floats | None = None
 
     @property
     def pictures(self) -> int:

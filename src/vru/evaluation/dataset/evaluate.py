@@ -14,8 +14,6 @@ from vru.evaluation.dataset.job import Job
 from vru.evaluation.dataset.prepare import evaluated_labels, prepared, setup_view
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.dataset.slice_views import Cut, cuts
-from vru.evaluation.dataset.tracking_metrics import tracking_figures
-from vru.evaluation.dataset.videos import evaluate_video
 from vru.evaluation.detection.calibration import calibration_of, error_replicates
 from vru.evaluation.detection.coco import MOST, OVERLAPS, CocoFigures, match_coco, measure, measure_after
 from vru.evaluation.detection.kitti import kitti
@@ -38,7 +36,8 @@ class Figures:
     """What was measured: estimates by slice and metric, the units behind them, and what limits them.
 
     ``counted`` are the truth boxes that the headline view counts, ``missed`` those of them that nothing found, as
-    places in ``data``'s truth. Slices that fewer than ``smallest_n`` units show decide nothing.
+    places in ``data``'s truth. Slices that fewer than ``smallest_n`` units show decide nothing. ``assumption`` says on
+    what it rests that the units are independent, where the files do not say it.
     """
 
     slices: Mapping[str, Mapping[str, Estimate]]
@@ -52,6 +51,7 @@ class Figures:
     tracks: tuple[TrackOutcome, ...] = ()
     curves: tuple[Curve, ...] = ()
     smallest_n: int = SMALLEST_N
+    assumption: str = ""
 
 
 def measure_all(
@@ -86,6 +86,9 @@ def measure_all(
     if not data.pictures:
         raise VruError("The truth has no picture.", "Is it the right file?")
     if protocol.task == "tracking":
+        # Imported only where it is needed: scipy takes as long as measuring a data set.
+        from vru.evaluation.dataset.tracking_metrics import tracking_figures
+
         tracking_figures(job, slices, conditions)
         seen, ignored = prepared(data, protocol)
         view = View(ALL, ~ignored, np.ones(len(seen.found), dtype=bool))
@@ -112,8 +115,8 @@ def measure_all(
         _cuts(job, outcomes, headline[0], *cuts(seen, outcomes.views[headline[0]], slices, conditions, pixels=pixels))
     if "calibration" in protocol.figures:
         _calibration(job, outcomes, *headline)
-    if "video" in protocol.figures and times is not None:
-        _video(job, times)
+    if "video" in protocol.figures:
+        _videos(job, seen, times)
     _note_unknown(job, seen)
     if not pixels:
         _forget_sizes(job)
@@ -342,22 +345,27 @@ def _setups(job: Job, seen: DataSet, ignored: Bools) -> Outcomes:
     return result
 
 
-def _video(job: Job, times: Sequence[float]) -> None:
-    """What a validation run measures, where the data set is one video of road users: it takes the place of the like
-    figures, because its intervals know tracks.
+def _videos(job: Job, seen: DataSet, times: Sequence[float] | None) -> None:
+    """What a validation run measures, where the data set is of videos of road users: it takes the place of the like
+    figures, because its clips know tracks.
     """
+    if times is None:
+        job.notes.append("The pictures have no times: there are no figures of time, such as latency and false alarms.")
+        return
+    from vru.evaluation.dataset.videos import evaluate_videos
+
     settings = EvaluationSettings(
         score_threshold=job.protocol.score_threshold,
         iou_threshold=job.protocol.overlap,
         resamples=max(1000 if job.resamples is None else job.resamples, 100),
         seed=job.seed,
         reasonable_height=job.protocol.reasonable_height,
+        unseen=job.unseen,
     )
-    evaluation = evaluate_video(job.data, times, settings)
-    if evaluation is not None:
-        job.slices[ALL] = {**evaluation.overall.estimates, **job.slices[ALL]} | dict(evaluation.overall.estimates)
-        job.notes += evaluation.notes
-        job.tracks = evaluation.overall.tracks
+    found = evaluate_videos(seen, times, settings)
+    job.slices[ALL] = {**found.estimates, **job.slices[ALL]} | dict(found.estimates)
+    job.notes += found.notes
+    job.tracks = found.tracks
 
 
 def _calibration(job: Job, outcomes: Outcomes, view: int, overlap: int) -> None:

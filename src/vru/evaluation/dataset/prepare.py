@@ -17,7 +17,10 @@ def to_dataset(truth: Annotations, found: Boxes) -> DataSet:
     area = _floats(truth.boxes.area)
     level = np.frombuffer(truth.boxes.level, dtype=np.int8).astype(np.int64) if len(flags) else np.zeros(0, np.int64)
     sequence = np.array([picture.sequence for picture in truth.pictures], dtype=np.int64)
+    known = any(picture.width is not None for picture in truth.pictures)
+    sizes = [(picture.width, picture.height) for picture in truth.pictures] if known else None
     return DataSet(
+        size=None if sizes is None else np.array(sizes, dtype=np.float64),
         labels=tuple(truth.labels),
         sequences=tuple(truth.sequences),
         sequence=sequence,

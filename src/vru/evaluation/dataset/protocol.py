@@ -49,7 +49,8 @@ class Protocol:
     figures: tuple[str, ...]
     classes: tuple[str, ...] = ()
     ignored_classes: frozenset[str] = frozenset()
-    region_classes: frozenset[str] = frozenset()
+    # KITTI's regions of nobody's business excuse detections whatever the protocol.
+    region_classes: frozenset[str] = frozenset({"DontCare"})
     distractors: frozenset[str] = frozenset()
     neighbours: Mapping[str, frozenset[str]] = field(default_factory=dict)
     ignore_marks: frozenset[str] = frozenset({"crowd", "ignore"})
@@ -67,7 +68,6 @@ class Protocol:
     bins: int = 15
     tolerance_ms: float = 100.0
     early_ms: float = 1000.0
-    hold_ms: float = 0.0
     start: str = "visible"
     reasonable_height: float = 50.0
     smallest_n: int = SMALLEST_N
@@ -269,7 +269,6 @@ _READERS: Mapping[str, Callable[[object, str], Any]] = {
     "bins": _count,
     "tolerance_ms": _real(0, 60_000),
     "early_ms": _real(0, 60_000),
-    "hold_ms": _real(0, 60_000),
     "start": _one_of("visible", "reasonable"),
     "reasonable_height": _real(0, 1e5),
     "smallest_n": _count,

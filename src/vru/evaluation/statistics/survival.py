@@ -1,18 +1,19 @@
 """The share of road users still undetected after so much time: Kaplan and Meier's curve, with its bounds."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from vru.domain import VruError
 from vru.evaluation.core.matching import Floats, Ints
 
-# Times are differences of media times: what is closer than this, in ms, differs by rounding alone.
-_SAME_MS = 1e-6
 # Shares are products of many factors: rounding must not move a quantile by one step.
 _ROUNDING = 1e-12
+# Media times are differences of large numbers: what differs by less is the same frame.
+_SAME_MS = 1e-6
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,7 @@ def kaplan_meier(times_ms: ArrayLike, detected: ArrayLike, confidence_level: flo
     """The product-limit estimate (Kaplan and Meier 1958) of the share still undetected.
 
     Each observation ends at its time, by a detection or (``detected`` is False) censored; one that is censored at
-    infinity stays among the undetected for good. At equal times detections come before censorings, as usual; times that
-    are equal but for rounding are equal. The
+    infinity stays among the undetected for good. At equal times detections come before censorings, as usual. The
     variance is Greenwood's (1926); the bounds are those of log(-log(share)) (Kalbfleisch and Prentice 1980, 1.4), which
     never leave 0 to 1. Where nobody is left undetected the lower bound is 0, the upper one that of the time before.
 
@@ -58,14 +58,13 @@ def kaplan_meier(times_ms: ArrayLike, detected: ArrayLike, confidence_level: flo
         raise VruError("A time to detection is infinite or not a number.", "Only what was not detected has no end.")
     if not 0 < confidence_level < 1:
         raise VruError(f"The confidence level {confidence_level} is outside 0 to 1.", "0.95 is usual.")
-    times = _without_rounding(times)
-    steps, deaths = np.unique(times[ended], return_counts=True)
-    at_risk = len(times) - np.searchsorted(np.sort(times), steps, side="left")
+    steps, deaths = _steps(times[ended])
+    at_risk = len(times) - np.searchsorted(np.sort(times), steps - _SAME_MS, side="left")
     undetected = np.cumprod(1 - deaths / at_risk, dtype=np.float64)
     surviving = at_risk - deaths
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.cumsum(np.where(surviving > 0, deaths / (at_risk * surviving), np.inf))
-        spread = special.ndtri((1 + confidence_level) / 2) * np.sqrt(terms) / np.abs(np.log(undetected))
+        spread = _NORMAL.inv_cdf((1 + confidence_level) / 2) * np.sqrt(terms) / np.abs(np.log(undetected))
         low, high = undetected ** np.exp(spread), undetected ** np.exp(-spread)
         variance = np.where(surviving > 0, undetected**2 * terms, 0.0)
     if len(steps) and surviving[-1] == 0:
@@ -76,18 +75,12 @@ def kaplan_meier(times_ms: ArrayLike, detected: ArrayLike, confidence_level: flo
     )  # fmt: skip
 
 
-def _without_rounding(times: Floats) -> Floats:
-    """The times, each that is equal to the one before it but for rounding as the first of these."""
-    if not len(times):
-        return times
-    order = np.argsort(times, kind="stable")
-    rising = times[order]
-    begins = np.ones(len(times), dtype=np.bool_)
-    # Infinity is equal to itself, and has no distance from it.
-    begins[1:] = (rising[1:] != rising[:-1]) & ~(rising[1:] <= rising[:-1] + _SAME_MS)
-    equal = np.empty(len(times), dtype=np.float64)
-    equal[order] = rising[np.flatnonzero(begins)][np.cumsum(begins) - 1]
-    return equal
+def _steps(times: Floats) -> tuple[Floats, Ints]:
+    """The different times and how often each occurs; what differs by rounding alone is one time, the last of them."""
+    rising = np.sort(times)
+    ends = np.append(np.diff(rising) > _SAME_MS, True)[: len(rising)]
+    steps = rising[ends]
+    return steps, np.diff(np.flatnonzero(ends), prepend=-1)
 
 
 def with_misses(observed_ms: ArrayLike, detected: ArrayLike, missed: ArrayLike) -> SurvivalCurve:

@@ -8,9 +8,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy import special
 
 from vru.domain import Verdict, VruError
 from vru.evaluation.core.slices import ALL
@@ -21,7 +21,7 @@ from vru.evaluation.verdict.judge import count_of, more_of
 
 # Figures of which less is better.
 _LESS_IS_BETTER = ("fppi", "lamr", "false_alarms_per_minute")
-DEFAULT_MARGIN = 0.02
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Difference:
         n = n or self.n
         low, high = self.replicates.projected(self.value, self.n, n, confidence)
         reach = self.value - low if self.metric in _LESS_IS_BETTER else high - self.value
-        return float(special.ndtr((loss - reach) / (self.error * math.sqrt(self.n / n))))
+        return float(_NORMAL.cdf((loss - reach) / (self.error * math.sqrt(self.n / n))))
 
     def units_needed(self, loss: float, power: float = 0.8, confidence: float = 0.95) -> int | None:
         """How many units in all find a true loss of ``loss`` with the ``power``; None if none would."""

@@ -57,7 +57,8 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion], approved: boo
         verdict, reason, more = decide(estimate, criterion, family, figures.smallest_n)
         level = 2 * criterion.confidence_level - 1
         measured = measurement(criterion.metric, estimate, criterion.slice, level)
-        marked = " The ground truth is not approved." if approved is False else ""
+        marked = f" {figures.assumption}" if figures.assumption else ""
+        marked += " The ground truth is not approved." if approved is False else ""
         results.append(CriterionResult(criterion, measured, verdict, reason + marked, more))
     return combine(results, figures.notes)
 

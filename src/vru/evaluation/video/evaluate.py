@@ -75,13 +75,14 @@ class Evaluation:
     """Everything that was measured, for "all" and for each slice asked for.
 
     ``approved`` is whether a person has approved the ground truth; where it is False, every figure drawn from here has
-    to say so. ``notes`` are sentences on what limits the figures.
+    to say so. ``minutes`` is how long the evaluated ``frames`` last. ``notes`` are sentences on what limits them.
     """
 
     slices: Mapping[str, SliceEvaluation]
     settings: EvaluationSettings
     approved: bool
     frames: int
+    minutes: float
     notes: tuple[str, ...]
 
     @property
@@ -229,6 +230,7 @@ class Evaluator:
             settings=self._settings,
             approved=self._roster.approved_by is not None,
             frames=len(self._frames),
+            minutes=float(self._clips.minutes.sum()),
             notes=(*_notes(self._roster, slices[ALL]), self._settings.unseen.sentence("clips")),
         )
 
