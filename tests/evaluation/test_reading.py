@@ -118,6 +118,27 @@ class TestForms:
         content = figures(*paths, "--shift-frames", "-1")
         assert content["metrics"]["precision"]["value"] == 1 and content["settings"]["shift_frames"] == -1
 
+    @pytest.mark.parametrize(("speed", "count"), [(40.0, 60), (40.0, 3), (13.0, 60)], ids=["fast", "few", "slow"])
+    def test_a_shift_is_found_in_few_detections_and_where_frames_overlap(
+        self, tmp_path: Path, speed: float, count: int
+    ) -> None:
+        """At 13 pixels a frame a box of 40 still covers half of where it was: all match, a frame late."""
+        truth = walking(self.NAMES, speed=speed)
+        found = [row | {"image_id": row["image_id"] + 1} for row in found_of(truth) if row["image_id"] <= count]
+        found = [row for row in found if row["image_id"] <= 60]
+        paths = dump(tmp_path / "t.json", truth), dump(tmp_path / "p.json", found)
+        result = vru(*paths)
+        assert result.exit_code == 2 and "--shift-frames -1" in result.output, result.output
+        assert figures(*paths, "--shift-frames", "0")["settings"]["shift_frames"] == 0
+
+    def test_a_tracker_that_is_right_is_not_asked(self, tmp_path: Path) -> None:
+        """Where nobody moves, every frame is like the next: that tells nothing."""
+        for name, speed in (("still", 0.0), ("slow", 3.0), ("fast", 40.0)):
+            truth = walking(self.NAMES, speed=speed)
+            found = [row | {"bbox": [row["bbox"][0] + 4, *row["bbox"][1:]]} for row in found_of(truth)]
+            content = figures(dump(tmp_path / f"{name}.json", truth), dump(tmp_path / f"p{name}.json", found))
+            assert content["metrics"]["recall"]["value"] == 1
+
     def test_a_poor_detector_is_measured(self, tmp_path: Path) -> None:
         truth = walking(self.NAMES)
         found = [row | {"bbox": [900, 500, 30, 30]} for row in found_of(truth)]

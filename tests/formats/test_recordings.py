@@ -110,6 +110,9 @@ def test_frames_of_one_video_are_of_one_size() -> None:
 def test_one_recording_without_times_says_what_would_help() -> None:
     assert "With the time of each frame" in group_recordings(named("f_1", "f_2")).assumption
     assert "With the time" not in group_recordings(named("f_1", "f_2", "g_1", "g_2")).assumption
+    timed = named("f_1", "f_2")
+    timed.pictures = [replace(picture, time_s=float(place)) for place, picture in enumerate(timed.pictures)]
+    assert "With the time" not in group_recordings(timed).assumption
 
 
 def test_the_user_says_it() -> None:

@@ -9,7 +9,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from vru.formats.annotations import HAS_TRACK, Annotations, FormatError, Picture
@@ -75,22 +74,27 @@ def group_recordings(annotations: Annotations, *, independent: bool = False, pat
         (_by_folder(annotations.pictures), "their folders"),
     ):
         if found is not None:
-            return _sorted(annotations, found, _told(found, why))
+            return _sorted(annotations, found, _told(found, why, annotations))
     if all(picture.frame_index is not None for picture in annotations.pictures):
-        return _sorted(annotations, ["the recording"] * len(annotations.pictures), _told(["one"], "frame numbers"))
+        return _sorted(
+            annotations, ["the recording"] * len(annotations.pictures), _told(["one"], "frame numbers", annotations)
+        )
     if _tracks_go_on(annotations):
-        return _sorted(annotations, ["the recording"] * len(annotations.pictures), _told(["one"], "track ids"))
+        return _sorted(
+            annotations, ["the recording"] * len(annotations.pictures), _told(["one"], "track ids", annotations)
+        )
     return replace(annotations, assumption=INDEPENDENT)
 
 
-def _told(recordings: Sequence[str], why: str) -> str:
+def _told(recordings: Sequence[str], why: str, annotations: Annotations) -> str:
     count = len(set(recordings))
     told = (
         f"The images are taken as frames of {count} recording{'s' if count > 1 else ''}, by {why}; "
         "--independent-images or --sequence-from says otherwise."
     )
-    times = " With the time of each frame (timestamp_s in COCO) its clips of 10 s would count." if count == 1 else ""
-    return told + times
+    if count > 1 or all(picture.time_s is not None for picture in annotations.pictures):
+        return told
+    return f"{told} With the time of each frame (timestamp_s in COCO) its clips of 10 s would count."
 
 
 def _sorted(annotations: Annotations, recordings: Sequence[str], assumption: str) -> Annotations:
@@ -162,8 +166,9 @@ def _by_name(pictures: Sequence[Picture]) -> list[str] | None:
 
 
 def _split(picture: Picture) -> _Name:
-    path = PurePosixPath(picture.name.replace("\\", "/"))
-    text = _SUFFIX.sub("", str(path.with_suffix("")) if path.suffix and not path.suffix[1:].isdecimal() else str(path))
+    name = picture.name.replace("\\", "/")
+    stem, _, ending = name.rpartition(".")
+    text = _SUFFIX.sub("", stem if stem and not ending.isdecimal() and "/" not in ending else name)
     return _Name(text, list(_NUMBER.finditer(text)), (picture.width, picture.height))
 
 
@@ -282,9 +287,9 @@ def _parted_by_folders(
     folders: dict[str, set[str]] = defaultdict(set)
     numbers: dict[str, list[float]] = defaultdict(list)
     for (group, _), members in groups.items():
-        path = PurePosixPath(names[members[0][1]].text)
-        if len(path.parts) > 1:
-            file = _NUMBER.sub("#", path.name)
+        folder, _, name = names[members[0][1]].text.rpartition("/")
+        if folder:
+            file = _NUMBER.sub("#", name)
             folders[file].add(group)
             numbers[file] += [number for number, _ in members]
     return {
@@ -297,9 +302,9 @@ def _parted_by_folders(
 
 def _by_folder(pictures: Sequence[Picture]) -> list[str] | None:
     """By folder, where there are several with several images each, beyond those that only sort images."""
-    folders = [str(PurePosixPath(picture.name.replace("\\", "/")).parent) for picture in pictures]
+    folders = [picture.name.replace("\\", "/").rpartition("/")[0] for picture in pictures]
     several = Counter(folders)
-    if any(PurePosixPath(folder).name.lower() in _SORTING for folder in several) or len(several) < 2:
+    if any(folder.rpartition("/")[2].lower() in _SORTING for folder in several) or len(several) < 2:
         return None
     return folders if sum(count > 1 for count in several.values()) * 2 > len(several) else None
 

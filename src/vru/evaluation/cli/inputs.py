@@ -61,7 +61,7 @@ def predictions_of(path: Path, truth: Annotations, reading: Reading) -> Predicte
         data = shifted(data, reading.shift_frames)
         notes.append(f"The detections were moved by {reading.shift_frames} frames, as was asked for.")
     else:
-        check_fit(data)
+        check_fit(data, frames=reading.shift_frames is None)
     return Predicted(data, len(found), tuple(notes))
 
 

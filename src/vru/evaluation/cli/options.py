@@ -46,7 +46,7 @@ class Reading:
     independent_images: bool = False
     sequence_from: str | None = None
     missing_sequences: str = "fail"
-    shift_frames: int = 0
+    shift_frames: int | None = None
     max_mb: int = LIMIT_BYTES // MEGABYTE
 
     @property
@@ -82,7 +82,9 @@ _OPTIONS = (
         show_default=True,
         help="What to do about a sequence without a file of detections.",
     ),
-    click.option("--shift-frames", type=int, default=0, help="Move the detections by so many frames."),
+    click.option(
+        "--shift-frames", type=int, help="Move the detections by so many frames; 0 leaves them, and does not ask."
+    ),
     click.option(
         "--max-mb", type=click.IntRange(1), default=LIMIT_BYTES // MEGABYTE, show_default=True, help="Largest input."
     ),

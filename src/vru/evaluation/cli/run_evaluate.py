@@ -157,7 +157,7 @@ def _inputs(request: Request, done: _Run) -> dict[str, dict[str, Any]]:
         "missing_sequences": reading.missing_sequences if reading.missing_sequences != "fail" else None,
         "shift_frames": reading.shift_frames,
     }
-    settings |= {name: value for name, value in asked.items() if value}
+    settings |= {name: value for name, value in asked.items() if value is not None and value is not False}
     if request.hold_ms:
         settings["hold_ms"] = request.hold_ms
     if annotations.assumption:

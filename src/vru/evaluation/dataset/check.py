@@ -15,11 +15,15 @@ _MOST = 5000
 _OVERLAP = 0.5
 # Read otherwise so many of them must fit the truth, and so many times as many as do as they stand.
 _FITTING, _TIMES = 0.3, 2.0
-_FEWEST = 20
+# Of few detections nearly all must; fewer yet could do so by chance.
+_FEW, _NEARLY_ALL, _FEWEST = 20, 0.8, 5
+# Frames that are moved by one still overlap where nobody is fast: then the boxes must fit much better when moved back.
+_CLOSE = 0.8
 
 
-def check_fit(data: DataSet) -> None:
-    """Do nothing unless the detections clearly fit the truth in another form: corners, shares, or frames moved by one.
+def check_fit(data: DataSet, *, frames: bool = True) -> None:
+    """Do nothing unless the detections clearly fit the truth in another form: corners, shares, or (with ``frames``)
+    frames moved by one.
 
     Raises:
         VruError: they do; with what to do about it.
@@ -30,9 +34,19 @@ def check_fit(data: DataSet) -> None:
     chosen = np.linspace(0, len(found) - 1, min(len(found), _MOST)).astype(np.int64)
     boxes, picture = found.boxes[chosen], found.picture[chosen]
     as_read = _fitting(data, boxes, picture)
+    _check_form(data, boxes, picture, as_read)
+    if frames and len(data.sequences) < data.pictures:
+        _check_frames(data, boxes, picture)
 
+
+def _clearly(other: float, as_read: float, count: int) -> bool:
+    """Whether so many more fit than do as they stand that it is no chance."""
+    return other >= (_FITTING if count >= _FEW else _NEARLY_ALL) and other >= _TIMES * as_read
+
+
+def _check_form(data: DataSet, boxes: Floats, picture: Ints, as_read: float) -> None:
     def clearly(other: float) -> bool:
-        return other >= _FITTING and other >= _TIMES * as_read
+        return _clearly(other, as_read, len(boxes))
 
     corners = np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
     if (corners[:, 2:] > 0).mean() > 0.9 and clearly(other := _fitting(data, corners, picture)):
@@ -50,15 +64,21 @@ def check_fit(data: DataSet) -> None:
                 "the picture's size.",
                 "Write pixels.",
             )
-    for shift in (-1, 1) if len(data.sequences) < data.pictures else ():
-        moved = _moved(data, picture, shift)
-        there = moved >= 0
-        if clearly(other := _fitting(data, boxes[there], moved[there])):
-            raise VruError(
-                f"{as_read:.0%} of the detections lie on a truth box as they stand, {other:.0%} if they are moved by "
-                f"{shift} frame: do both count frames from the same number?",
-                f"Number the frames alike, or say --shift-frames {shift}.",
-            )
+
+
+def _check_frames(data: DataSet, boxes: Floats, picture: Ints) -> None:
+    for overlap, said in ((_OVERLAP, "on"), (_CLOSE, "closely on")):
+        as_read = _fitting(data, boxes, picture, overlap)
+        for shift in (-1, 1):
+            moved = _moved(data, picture, shift)
+            there = moved >= 0
+            other = _fitting(data, boxes[there], moved[there], overlap)
+            if _clearly(other, as_read, len(boxes)):
+                raise VruError(
+                    f"{as_read:.0%} of the detections lie {said} a truth box as they stand, {other:.0%} if they are "
+                    f"moved by {shift} frame: do both count frames from the same number?",
+                    f"Number the frames alike, or say --shift-frames {shift}; 0 measures them as they stand.",
+                )
 
 
 def shifted(data: DataSet, frames: int) -> DataSet:
@@ -82,8 +102,8 @@ def _moved(data: DataSet, picture: Ints, frames: int) -> Ints:
     return np.where(same, result, -1)
 
 
-def _fitting(data: DataSet, boxes: Floats, picture: Ints) -> float:
-    """The share of the boxes that overlap a truth box of their picture by half, of those whose picture has one."""
+def _fitting(data: DataSet, boxes: Floats, picture: Ints, overlap: float = _OVERLAP) -> float:
+    """The share of the boxes that so overlap a truth box of their picture, of those whose picture has one."""
     truth = data.truth
     order = np.argsort(truth.picture, kind="stable")
     first = np.searchsorted(truth.picture[order], np.arange(data.pictures + 1))
@@ -96,7 +116,7 @@ def _fitting(data: DataSet, boxes: Floats, picture: Ints) -> float:
         here = start + step < end
         own = truth.boxes[order[(start + step)[here]]]
         best[here] = np.maximum(best[here], _overlap(boxes[here], own))
-    return float((best[looked] >= _OVERLAP).mean())
+    return float((best[looked] >= overlap).mean())
 
 
 def _overlap(a: Floats, b: Floats) -> Floats:

@@ -99,7 +99,7 @@ def measure_all(
         if slices:
             raise VruError("KITTI's figures have slices of their own: easy, moderate, hard.", "Use another protocol.")
         _kitti(job)
-        return Figures(job.slices, job.units, 0, tuple(job.notes), smallest_n=protocol.smallest_n)
+        return Figures(job.slices, job.units, 0, tuple(dict.fromkeys(job.notes)), smallest_n=protocol.smallest_n)
     seen, ignored = prepared(data, protocol)
     if "coco" in protocol.figures:
         outcomes = match_coco(seen, ignored=ignored)
@@ -429,7 +429,8 @@ def _forget_sizes(job: Job) -> None:
 def _note_unknown(job: Job, seen: DataSet) -> None:
     """Say what the truth leaves open."""
     asks = any(setup.occlusion is not None for setup in job.protocol.setups.values())
-    unknown = int(np.isnan(seen.truth.occlusion).sum())
+    # A box that is said not to be occluded has a share hidden of 0, also where no file says the share.
+    unknown = int((np.isnan(seen.truth.occlusion) & (seen.truth.occlusion_level != 0)).sum())
     told = any("how much of them is hidden" in note for note in job.notes)
     if asks and unknown and not told:
         job.notes.append(f"{unknown} truth boxes do not say how much of them is hidden: they count as not hidden.")
