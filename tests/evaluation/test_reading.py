@@ -87,6 +87,32 @@ class TestUnits:
         assert drives["criteria"][0]["n"] == 30
 
 
+class TestWhatIsSaid:
+    def test_a_box_that_is_said_not_to_be_hidden_is_not_unknown(self, tmp_path: Path) -> None:
+        truth = walking([f"f_{n:04d}.jpg" for n in range(4)])
+        for box in truth["annotations"]:
+            box |= {"occluded": int(box["id"] == 5), "truncated": 0}
+        paths = dump(tmp_path / "t.json", truth), dump(tmp_path / "p.json", found_of(truth))
+        notes = figures(*paths, "--protocol", "caltech", "--slices", "occlusion,truncation")["notes"]
+        assert not any("do not say whether they reach out" in note for note in notes)
+        # How much of the one that is marked is hidden, nobody says.
+        assert [note for note in notes if "how much of them is hidden" in note] == [
+            "1 truth boxes do not say how much of them is hidden: they count as not hidden."
+        ]
+        for box in truth["annotations"]:
+            del box["occluded"], box["truncated"]
+        notes = figures(dump(tmp_path / "t.json", truth), paths[1], "--protocol", "caltech")["notes"]
+        assert any("12 truth boxes do not say how much" in note for note in notes)
+
+    def test_each_note_is_said_once(self, tmp_path: Path) -> None:
+        truth = walking([f"f_{n:04d}.jpg" for n in range(200)])
+        for n, image in enumerate(truth["images"]):
+            image["timestamp_s"] = n / 5
+        paths = dump(tmp_path / "t.json", truth), dump(tmp_path / "p.json", found_of(truth))
+        notes = figures(*paths, "--protocol", "default")["notes"]
+        assert len(notes) == len(set(notes)) > 2
+
+
 class TestForms:
     NAMES: tuple[str, ...] = tuple(f"f_{n:04d}.jpg" for n in range(60))
 

@@ -99,7 +99,7 @@ def measure_all(
         if slices:
             raise VruError("KITTI's figures have slices of their own: easy, moderate, hard.", "Use another protocol.")
         _kitti(job)
-        return Figures(job.slices, job.units, 0, tuple(dict.fromkeys(job.notes)), smallest_n=protocol.smallest_n)
+        return Figures(job.slices, job.units, 0, tuple(job.notes), smallest_n=protocol.smallest_n)
     seen, ignored = prepared(data, protocol)
     if "coco" in protocol.figures:
         outcomes = match_coco(seen, ignored=ignored)
@@ -139,7 +139,7 @@ def _finished(
         job.slices,
         job.units,
         job.used,
-        (*job.notes, *([job.unseen.sentence(job.units.name)] if job.used else ())),
+        tuple(dict.fromkeys((*job.notes, *([job.unseen.sentence(job.units.name)] if job.used else ())))),
         tide=errors,
         missed=outcomes.missed(*headline, score),
         data=outcomes.data,
