@@ -9,7 +9,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 from vru.formats.annotations import HAS_TRACK, Annotations, FormatError, Picture
 
@@ -142,8 +141,8 @@ def _by_number(pictures: Sequence[Picture]) -> list[str] | None:
 
 def _split(name: str) -> tuple[str, list[re.Match[str]]]:
     """A name without its ending, and the numbers in it."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    text = _SUFFIX.sub("", str(path.with_suffix("")) if path.suffix and not path.suffix[1:].isdecimal() else str(path))
+    stem, _, ending = name.replace("\\", "/").rpartition(".")
+    text = _SUFFIX.sub("", stem if stem and not ending.isdecimal() and "/" not in ending else name)
     return text, list(_NUMBER.finditer(text))
 
 
@@ -163,9 +162,9 @@ def _counts(numbers: Sequence[int], parts: Sequence[tuple[str, list[re.Match[str
 
 def _by_folder(pictures: Sequence[Picture]) -> list[str] | None:
     """By folder, where there are several with several images each, beyond those that only sort images."""
-    folders = [str(PurePosixPath(picture.name.replace("\\", "/")).parent) for picture in pictures]
+    folders = [picture.name.replace("\\", "/").rpartition("/")[0] for picture in pictures]
     several = Counter(folders)
-    if any(PurePosixPath(folder).name.lower() in _SORTING for folder in several) or len(several) < 2:
+    if any(folder.rpartition("/")[2].lower() in _SORTING for folder in several) or len(several) < 2:
         return None
     return folders if sum(count > 1 for count in several.values()) * 2 > len(several) else None
 
