@@ -9,6 +9,7 @@ vouches for the truth, ``approved_by`` (null: nobody).
 """
 
 import json
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -42,7 +43,7 @@ def read_coco(stream: BinaryIO) -> Annotations:
     Raises:
         FormatError: it is no such file; the message names the id or the position.
     """
-    reader = _Reader()
+    reader = CocoReader()
     for piece in pieces(stream):
         reader.take(piece)
     return reader.finish()
@@ -52,11 +53,17 @@ def _bad(place: str, why: str) -> FormatError:
     return FormatError(f"This is no COCO file: {place}: {why}.", _WHAT_IS_READ)
 
 
-def _describe(boxes: Boxes, position: int) -> str:
+def describe_result(boxes: Boxes, position: int) -> str:
+    """How a message names a detection."""
+    return f"results[{boxes.place[position]}]"
+
+
+def describe(boxes: Boxes, position: int) -> str:
+    """How a message names a truth box."""
     return f"Annotation {boxes.place[position]}" if boxes.flags[position] & NAMED else f"annotations[{position}]"
 
 
-class _Reader:
+class CocoReader:
     """Takes the pieces in whatever order the file has them; annotations find their images in the end."""
 
     def __init__(self) -> None:
@@ -66,7 +73,7 @@ class _Reader:
         self._video_attributes: dict[Key, Mapping[str, str]] = {}
         self._labels: dict[Key, str] = {}
         self._images: dict[Key, tuple[Picture, Key | None]] = {}
-        self._boxes = Boxes(_describe)
+        self._boxes = Boxes(describe)
         # Ids are kept as small numbers until all images and categories are known.
         self._image_ids: dict[Key, int] = {}
         self._category_ids: dict[Key, int] = {}
@@ -76,8 +83,8 @@ class _Reader:
     def take(self, piece: Piece) -> None:
         """One piece of the document."""
         key, position, value = piece
-        if key == "info" and position is None and isinstance(value, dict):
-            self._info = value
+        if key == "info" and position is None:
+            self.take_info(value)
             return
         if key not in (*_LISTS, "videos"):
             if not key and position is not None:
@@ -88,6 +95,16 @@ class _Reader:
         self._missing.discard(key)
         if position < 0:
             return
+        self.take_object(key, position, value)
+
+    def take_info(self, value: object) -> None:
+        """What the file says about itself."""
+        if isinstance(value, dict):
+            self._info = value
+
+    def take_object(self, key: str, position: int, value: object) -> None:
+        """An element of one of the lists."""
+        self._missing.discard(key)
         place = f"{key}[{position}]"
         if not isinstance(value, dict):
             raise _bad(place, "Input should be an object")
@@ -99,6 +116,11 @@ class _Reader:
             self._category(value, place)
         else:
             self._video(value, place)
+
+    def take_boxes(self, boxes: Boxes, images: dict[Key, int], categories: dict[Key, int]) -> None:
+        """All annotations at once, with the numbers that their images and categories were given."""
+        self._missing.clear()
+        self._boxes, self._image_ids, self._category_ids = boxes, images, categories
 
     def _key(self, value: Mapping[str, Any], name: str, place: str) -> Key:
         if name not in value:
@@ -187,19 +209,10 @@ class _Reader:
         to_picture = [positions.get(key, -1) for key in self._image_ids]
         to_label = [labels.get(key, -1) for key in self._category_ids]
         images, categories = list(self._image_ids), list(self._category_ids)
-        for position in range(len(boxes)):
-            image, category = boxes.picture[position], boxes.label[position]
-            if to_picture[image] < 0:
-                raise FormatError(
-                    f"{boxes.where(position)} is in image {images[image]}, which is not in the file.",
-                    "Add the image, or remove it.",
-                )
-            if to_label[category] < 0:
-                raise FormatError(
-                    f"{boxes.where(position)} is of category {categories[category]}, which is not in the file.",
-                    "Add the category.",
-                )
-            boxes.picture[position], boxes.label[position] = to_picture[image], to_label[category]
+        if -1 in to_picture or -1 in to_label:
+            self._refuse(boxes, to_picture, to_label, images, categories)
+        boxes.picture = array("q", map(to_picture.__getitem__, boxes.picture))
+        boxes.label = array("q", map(to_label.__getitem__, boxes.label))
         source, approved_by = _provenance(self._info)
         return Annotations(
             "coco",
@@ -214,6 +227,23 @@ class _Reader:
             declared=bool(self._videos) or any(video is not None for _, video in self._images.values()),
             notes=notes,
         )
+
+    def _refuse(
+        self, boxes: Boxes, to_picture: list[int], to_label: list[int], images: list[Key], categories: list[Key]
+    ) -> None:
+        """Name the first annotation of an image or a category that is not there."""
+        for position in range(len(boxes)):
+            image, category = boxes.picture[position], boxes.label[position]
+            if to_picture[image] < 0:
+                raise FormatError(
+                    f"{boxes.where(position)} is in image {images[image]}, which is not in the file.",
+                    "Add the image, or remove it.",
+                )
+            if to_label[category] < 0:
+                raise FormatError(
+                    f"{boxes.where(position)} is of category {categories[category]}, which is not in the file.",
+                    "Add the category.",
+                )
 
     def _pictures(self) -> tuple[list[Picture], list[str]]:
         """The pictures, each in the sequence of its video; one without a video is a sequence of its own."""
@@ -377,7 +407,7 @@ def read_coco_results(stream: BinaryIO, truth: Annotations) -> Boxes:
     Raises:
         FormatError: it is no such file, or about other images or classes; the message names the position.
     """
-    boxes = Boxes(lambda boxes, position: f"results[{boxes.place[position]}]")
+    boxes = Boxes(describe_result)
     own = _own_names(stream)
     stream.seek(0)
     own_labels = own.labels if own.labels and truth.labels else None
@@ -427,21 +457,24 @@ def read_coco_results(stream: BinaryIO, truth: Annotations) -> Boxes:
         )
     if not listed:
         raise FormatError("This is no list of COCO results.", _WHAT_IS_READ)
-    pictures = _pictures_of(images, first, own, truth, boxes.notes)
+    pictures = pictures_of(images, first, own, truth, boxes.notes)
     for position, number_of in enumerate(boxes.picture):
         boxes.picture[position] = pictures[number_of]
     return boxes
 
 
-class _Own(NamedTuple):
+class Names(NamedTuple):
     """What a whole COCO file of detections calls its images and categories."""
 
     images: dict[Key, str]
     labels: dict[Key, str]
 
 
-def _own_names(stream: BinaryIO) -> _Own:
-    own = _Own({}, {})
+NoNames = Names({}, {})
+
+
+def _own_names(stream: BinaryIO) -> Names:
+    own = Names({}, {})
     for key, position, value in pieces(stream):
         if not key and position is not None:
             break
@@ -454,10 +487,14 @@ def _own_names(stream: BinaryIO) -> _Own:
     return own
 
 
-def _pictures_of(
-    images: Mapping[Key, int], first: Sequence[str], own: _Own, truth: Annotations, notes: list[str]
+def pictures_of(
+    images: Mapping[Key, int], first: Sequence[str], own: Names, truth: Annotations, notes: list[str]
 ) -> list[int]:
-    """The truth's pictures, by the number that each image of the detections was given."""
+    """The truth's pictures, by the number that each image of the detections was given.
+
+    Raises:
+        FormatError: the truth does not have one; the message names the ``first`` place that does.
+    """
     known: Mapping[Key, int] = truth.by_key()
     if own.images:
         places = _by_name(truth)

@@ -49,7 +49,7 @@ def read_truth(
     _check_size(path, limit_bytes)
     kind = format_ or _detect(path, truth=True)
     readers: dict[str, Callable[[], Annotations]] = {
-        "coco": lambda: _single(path, read_coco),
+        "coco": lambda: _coco_truth(path),
         "cvat": lambda: _single(path, read_cvat),
         "mot": lambda: _mot_truth(path, frames),
         "kitti": lambda: _many(path, lambda files: read_kitti(files, frames)),
@@ -88,7 +88,7 @@ def read_predictions(
     _check_size(path, limit_bytes)
     kind = format_ or _detect(path, truth=False)
     readers: dict[str, Callable[[], Boxes]] = {
-        "coco": lambda: _single(path, lambda stream: read_coco_results(stream, truth)),
+        "coco": lambda: _coco_results(path, truth),
         "mot": lambda: _mot_results(path, truth),
         "kitti": lambda: _many(path, lambda files: read_kitti_results(files, truth, tracking=False)),
         "kitti-tracking": lambda: _many(path, lambda files: read_kitti_results(files, truth, tracking=True)),
@@ -260,6 +260,29 @@ def _single(path: Path, read: Callable[[BinaryIO], _Result]) -> _Result:
         raise FormatError(f"{path} is a folder.", "This format is a file.")
     with _named(path), path.open("rb") as stream:
         return read(stream)
+
+
+def _coco_truth(path: Path) -> Annotations:
+    """By the quick reader; what that does not take, the careful one does, or says what is wrong."""
+    if path.is_file():
+        from vru.formats.coco_columns import read_coco_columns
+
+        with _named(path):
+            found = read_coco_columns(path)
+        if found is not None:
+            return found
+    return _single(path, read_coco)
+
+
+def _coco_results(path: Path, truth: Annotations) -> Boxes:
+    if path.is_file():
+        from vru.formats.coco_columns import read_results_columns
+
+        with _named(path):
+            found = read_results_columns(path, truth)
+        if found is not None:
+            return found
+    return _single(path, lambda stream: read_coco_results(stream, truth))
 
 
 class _Lazy(io.RawIOBase):

@@ -112,6 +112,7 @@ def _boxes(
         resamples=request.resamples,
         seed=request.seed,
         least=_least(criteria),
+        decides=bool(criteria or request.html_path or request.pdf_path or request.junit_path),
         errors=request.errors,
         pixels=not annotations.normalised,
         slices=kinds,

@@ -63,6 +63,7 @@ def measure_all(
     seed: int = 0,
     seconds: float = 3.0,
     least: int = 0,
+    decides: bool = True,
     errors: bool = False,
     pixels: bool = True,
     slices: Sequence[str] = (),
@@ -71,9 +72,10 @@ def measure_all(
     """Everything that the protocol asks for, on "all", on each class and setup, and on the ``slices``: kinds such as
     ``size`` or ``light`` (see ``cuts.cuts``), with the ``conditions`` that say which picture is what.
 
-    ``times`` are the media seconds of the pictures of a single video. ``resamples`` is the bootstrap's number of
-    resamples; without it as many as fit into about ``seconds``, and ``least`` in any case. ``errors`` adds TIDE's
-    analysis. ``pixels`` is whether boxes are in pixels: otherwise figures of sizes are not determined.
+    ``times`` are the media seconds of the pictures of videos. ``resamples`` is how many rows of weights are drawn;
+    without it as many as fit into about ``seconds``, and ``least`` in any case, fewer where nothing ``decides`` by
+    them. ``errors`` adds TIDE's analysis. ``pixels`` is whether boxes are in pixels: otherwise figures of sizes are not
+    determined.
 
     Raises:
         VruError: the data do not fit the protocol.
@@ -81,7 +83,7 @@ def measure_all(
     # Tracks are not cut into clips.
     units = units_of(data, None if protocol.task == "tracking" else times)
     conditions = conditions or Conditions()
-    job = Job(data, protocol, units, resamples, seed, seconds, least)
+    job = Job(data, protocol, units, resamples, seed, seconds, least, decides)
     job.slices[ALL] = {}
     if not data.pictures:
         raise VruError("The truth has no picture.", "Is it the right file?")
@@ -158,7 +160,7 @@ def _coco(job: Job, outcomes: Outcomes) -> None:
     def summaries(of: CocoFigures) -> dict[str, dict[str, float | None]]:
         return {ALL: of.summary()} | {f"class:{label}": of.summary(label) for label in with_intervals}
 
-    leads = _leads(job, outcomes)
+    leads = _leads(job, outcomes) if job.resamples != 0 else ()
 
     def of_row(seen: Floats, unseen: float) -> list[dict[str, float | None]]:
         weighted = seen[job.units.of_picture]
@@ -172,7 +174,7 @@ def _coco(job: Job, outcomes: Outcomes) -> None:
             for part in parts
         ]
 
-    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0))
+    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), outcomes.outcome.size)
     if not count and job.resamples is None:
         job.notes.append(
             "The data set is too large for intervals of average precision in the time; --resamples has them."
@@ -266,7 +268,8 @@ def _precision_of_cuts(job: Job, matched: Outcomes) -> None:
         parts = measure_after(matched, seen[job.units.of_picture], (None, *(lead * unseen for lead in leads)))
         return [figures(part) for part in parts]
 
-    drawn = redrawn(job.draws(job.affordable(lambda: of_row(np.ones(job.units.count), 1.0))), of_row)
+    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), matched.outcome.size)
+    drawn = redrawn(job.draws(count), of_row)
     for key, value in figures(measure(matched)).items():
         name, _, metric = key.rpartition("/")
         replicates = drawn.get(key, Replicates())
@@ -312,7 +315,8 @@ def _miss_rate(
         return [{"lamr": mean(weights, lead)} for lead in (None, *(lead * unseen for lead in leads))]
 
     value = mean(np.ones(job.data.pictures))
-    drawn = redrawn(job.draws(job.affordable(lambda: of_row(np.ones(job.units.count), 1.0))), of_row)
+    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), outcomes.outcome[view].size)
+    drawn = redrawn(job.draws(count), of_row)
     figure = Drawn(None if np.isnan(value) else value, drawn.get("lamr", Replicates()))
     job.put(slice_, "lamr", figure, job.shown(outcomes, view))
 

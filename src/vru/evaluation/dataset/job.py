@@ -7,7 +7,7 @@ import numpy as np
 
 from vru.evaluation.core.settings import UnseenUnit
 from vru.evaluation.core.slices import ALL
-from vru.evaluation.core.tables import DataSet, Floats
+from vru.evaluation.core.tables import DataSet, Floats, Ints
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.detection.coco import AREAS, CocoFigures
 from vru.evaluation.detection.outcomes import Outcomes
@@ -17,6 +17,9 @@ from vru.evaluation.statistics.resampling import Drawn, Units, affordable
 from vru.evaluation.video.latency import TrackOutcome
 
 _RESAMPLES = 2000
+_FEW_RESAMPLES, _QUICK = 400, 1_000_000
+# Outcomes (views x overlaps x detections) from which on resampling them takes minutes.
+_LARGE = 2_000_000
 _COUNTS = {"id_switches", "fragmentations"}
 Estimates = dict[str, Estimate]
 
@@ -32,25 +35,36 @@ class Job:
     seed: int
     seconds: float
     least: int = 0
+    decides: bool = True
     slices: dict[str, Estimates] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     used: int = 0
     tracks: tuple[TrackOutcome, ...] = ()
+    # The units of the truth boxes that count in a view, by class, and where each class begins.
+    _units_of_truth: dict[tuple[int, int], tuple[Ints, Ints]] = field(default_factory=dict)
 
     @property
     def unseen(self) -> UnseenUnit:
         """What the bounds assume of units that were not seen."""
         return UnseenUnit(self.protocol.unseen_truth, self.protocol.unseen_false_boxes)
 
-    def affordable(self, one: Callable[[], object]) -> int:
-        """How many resamples to draw of what ``one`` computes."""
+    def affordable(self, one: Callable[[], object], size: int) -> int:
+        """How many resamples to draw of what ``one`` computes from outcomes of so many entries: none of many, unless a
+        criterion needs them.
+        """
+        if self.resamples is None and not self.least and size > _LARGE:
+            return 0
         count = affordable(one, self.resamples, self.seconds, self.least)
         self.used = max(self.used, count)
         return count
 
     def sums(self) -> int:
         """How many resamples to draw of what follows from sums."""
-        count = _RESAMPLES if self.resamples is None else self.resamples
+        count = self.resamples
+        if count is None:
+            # Where nothing is decided, the background may cost no more than the figures.
+            quick = max(_FEW_RESAMPLES, _QUICK // max(self.units.count, 1))
+            count = _RESAMPLES if self.decides else min(_RESAMPLES, quick)
         self.used = max(self.used, count)
         return count
 
@@ -86,8 +100,14 @@ class Job:
 
     def truths(self, outcomes: Outcomes, view: int, label: int | None = None) -> Floats:
         """How many truth boxes that count in the view each unit has, of all classes or of one."""
-        counted = outcomes.counted_truth(view)
-        if label is not None:
-            counted = counted & (outcomes.data.truth.label == label)
-        pictures = outcomes.data.truth.picture[counted]
-        return np.bincount(self.units.of_picture[pictures], minlength=self.units.count).astype(np.float64)
+        key = id(outcomes), view
+        if key not in self._units_of_truth:
+            counted = outcomes.counted_truth(view)
+            truth = outcomes.data.truth
+            unit, of = self.units.of_picture[truth.picture[counted]], truth.label[counted]
+            order = np.argsort(of, kind="stable")
+            first = np.searchsorted(of[order], np.arange(len(outcomes.data.labels) + 1))
+            self._units_of_truth[key] = unit[order], first
+        units, first = self._units_of_truth[key]
+        mine = units if label is None else units[first[label] : first[label + 1]]
+        return np.bincount(mine, minlength=self.units.count).astype(np.float64)

@@ -16,7 +16,7 @@ from vru.evaluation.core.assignment import assign, overlap_pairs, rank_in_cell, 
 from vru.evaluation.core.tables import Bools, DataSet, Ints
 
 TRUE_POSITIVE, FALSE_POSITIVE, NOT_COUNTED = np.int8(1), np.int8(0), np.int8(-1)
-_CHUNK = 250_000
+_CHUNK = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,14 @@ def match_all(
     taken = _take(data, kept, rank, overlaps, counts, enters, regions)
     wrong = [view.found_counts[kept] & entering for view, entering in zip(views, enters, strict=True)]
     unmatched = np.where(np.array(wrong).reshape(enters.shape), FALSE_POSITIVE, NOT_COUNTED)
-    outcome = np.repeat(unmatched[:, None, :], len(overlaps), axis=1)
-    matched = np.nonzero(taken >= 0)
-    outcome[matched] = np.where(counts[matched[0], taken[matched]], TRUE_POSITIVE, NOT_COUNTED)
+    outcome = np.empty(taken.shape, dtype=np.int8)
+    for view in range(len(views)):
+        # A view at a time: their positions all at once would take ten times the memory of the outcomes.
+        if not len(truth):
+            outcome[view] = unmatched[view]
+            continue
+        of = np.where(counts[view], TRUE_POSITIVE, NOT_COUNTED)[taken[view]]
+        outcome[view] = np.where(taken[view] >= 0, of, unmatched[view])
     return Outcomes(data, views, tuple(overlaps), regions, kept, rank, first, outcome, taken)
 
 
