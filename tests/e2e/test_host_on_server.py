@@ -157,6 +157,22 @@ def test_5_a_dropped_database_comes_back_row_for_row(driver):
     assert driver.sql("SELECT count(*) FROM projects;") == "1234"
 
 
+def test_5b_a_backup_of_a_newer_schema_is_refused_and_nothing_is_stopped(driver):
+    driver.sql("UPDATE alembic_version SET version_num = '0009';")
+    newer = json.loads(driver.run("backup", "--json"))
+    driver.sql("UPDATE alembic_version SET version_num = '0001'; INSERT INTO projects (name) VALUES ('later');")
+    before = driver.server.run("docker ps --no-trunc --format '{{.ID}} {{.CreatedAt}}'")
+    refused = driver.server.exec(["vru-platform", "restore", newer["name"]], timeout=600)
+    assert refused.returncode == 1
+    assert "does not fit the live release" in refused.stderr
+    assert "unknown revision" in refused.stderr
+    assert "Nothing was stopped or changed" in refused.stderr
+    assert driver.server.run("docker ps --no-trunc --format '{{.ID}} {{.CreatedAt}}'") == before
+    assert driver.sql("DELETE FROM projects WHERE name = 'later' RETURNING name;") == "later"
+    assert driver.get(80) == ("version one", "one")
+    assert driver.plan()["changes"] == []
+
+
 def test_6_changed_code_config_and_password_go_live(driver):
     project = driver.project
     project.files["src/serve.py"] = project.files["src/serve.py"].replace("version one", "version two")

@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the entry point of the ``.pyz`` and of the command ``vru-platform``."""
     os.umask(0o022)
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, _terminate)
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words[0] if words else ""
     if name not in _VERBS:

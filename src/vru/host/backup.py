@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any
 
@@ -118,7 +118,7 @@ def create(host: Host, *, media: bool = False, suffix: str = "", say: bool = Tru
         )
     host.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_space(host, database.size() + (_tree_size(host.root / "data" / "media") if media else 0))
-    name = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ") + suffix
+    name = _free_name(host, suffix)
     for left in host.backups.glob(".partial-*"):
         shutil.rmtree(left)
     partial = host.backups / f".partial-{name}"
@@ -164,25 +164,53 @@ def create(host: Host, *, media: bool = False, suffix: str = "", say: bool = Tru
 def run(host: Host, *, media: bool, as_json: bool) -> int:
     """The verb ``backup``: make one, then forget the oldest beyond VRU_BACKUP_KEEP."""
     made = create(host, media=media, say=not as_json)
-    removed = forget(host)
+    removed, damaged = forget(host)
     if as_json:
-        terminal.say_json({**made.as_json(), "removed": removed})
-    elif removed:
+        terminal.say_json({**made.as_json(), "removed": removed, "damaged": damaged})
+        return OK
+    if removed:
         terminal.say(f"removed {', '.join(removed)}")
+    for name in damaged:
+        terminal.say(f"backup {name} is damaged: its files do not match their checksums")
     return OK
 
 
-def forget(host: Host) -> list[str]:
-    """Remove the oldest backups beyond VRU_BACKUP_KEEP (those that restores made are counted by themselves)."""
+def forget(host: Host) -> tuple[list[str], list[str]]:
+    """Remove the oldest backups beyond VRU_BACKUP_KEEP (those that restores made are counted by themselves).
+
+    A backup whose files do not match their checksums does not count: it never takes the place of one that is good.
+    The newest always stays.
+
+    Returns:
+        The names of those that were removed, the oldest first, and of those that are damaged.
+    """
     text = host.environment().get("VRU_BACKUP_KEEP", "")
     keep = max(1, int(text)) if text.isdigit() else KEEP
-    removed = []
+    removed, damaged = [], []
     for automatic in (False, True):
         group = [backup for backup in existing(host) if backup.automatic is automatic]
-        for backup in group[:-keep]:
+        good = 0
+        older: list[Backup] = []
+        for backup in reversed(group):
+            if good == keep:
+                older.insert(0, backup)
+            elif verified(backup):
+                good += 1
+            else:
+                damaged.append(backup.name)
+        for backup in older:
             shutil.rmtree(backup.path)
             removed.append(backup.name)
-    return removed
+    return removed, sorted(damaged)
+
+
+def verified(backup: Backup) -> bool:
+    """Whether all its files are there and match their checksums."""
+    try:
+        check(backup)
+    except (HostError, OSError):
+        return False
+    return True
 
 
 def show(host: Host, *, as_json: bool) -> int:
@@ -202,6 +230,14 @@ def show(host: Host, *, as_json: bool) -> int:
 
 
 # -- inside -------------------------------------------------------------------------------------------------------
+
+
+def _free_name(host: Host, suffix: str) -> str:
+    """The time, UTC; a second later where there is one of this second."""
+    moment = datetime.now(timezone.utc)
+    while (host.backups / (name := moment.strftime("%Y%m%dT%H%M%SZ") + suffix)).exists():
+        moment += timedelta(seconds=1)
+    return name
 
 
 def _check_space(host: Host, needed: int) -> None:

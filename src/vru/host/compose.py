@@ -227,10 +227,17 @@ class Compose:
         one_off = {str(raw["Id"]) for raw in found} - {container.id for container in parsed}
         return parsed, {name for name, one in names.items() if one not in one_off}
 
-    def run_once(self, service: str, on_line: Callable[[str], None]) -> Done:
+    def run_once(
+        self, service: str, on_line: Callable[[str], None], variables: Mapping[str, str] | None = None
+    ) -> Done:
         """Run a service's command in a one-off container that is removed afterwards.
 
         One that a killed run has left goes on by itself: it is waited for, and removed.
+
+        Args:
+            service: its name in the Compose file.
+            on_line: gets each line that it writes.
+            variables: what the Compose file's variables mean for this once, instead of what `.env` says.
         """
         labels = {"oneoff": "True", "service": service, "project": PROJECT}
         filters = [word for name, value in labels.items() for word in ("--filter", f"label={_LABEL}.{name}={value}")]
@@ -243,6 +250,7 @@ class Compose:
             self.command("--profile", "*", "--progress", "plain", "run", "--rm", "--no-deps", "-T", service),
             on_line,
             timeout=1800,
+            env=variables,
         )
 
     def last_lines(self, container: Container, count: int = 20) -> tuple[str, ...]:
