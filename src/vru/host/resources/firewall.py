@@ -260,6 +260,7 @@ def revert(host: Host) -> str:
             text = removal_script(Table.parse(done.out)) if done.ok else ""
             if text:
                 host.run([f"{program}-restore", "--noflush", "--wait", "10"], stdin=text)
+    _forbid_in_ufw(host)
     waiting.unlink(missing_ok=True)
     said = "the last confirmed rules are back" if before else "the platform's rules are out again"
     return f"taken back, as nobody confirmed in {CONFIRM_S} s: {said}"
@@ -272,6 +273,7 @@ def confirm(host: Host) -> str:
         return "nothing is pending"
     write_json(host.state / "firewall" / "confirmed.json", waiting.as_json())
     (host.state / "firewall" / "pending.json").unlink(missing_ok=True)
+    _allowed_in_ufw(host).unlink(missing_ok=True)
     stop_timer(host)
     ports = ", ".join(str(port) for port in waiting.only_open())
     return f"confirmed: open to all are {ports}"
@@ -306,7 +308,9 @@ def reassert(host: Host) -> bool:
 def apply_at_boot(host: Host) -> str:
     """At boot a pending change is not confirmed and will not be: what was confirmed holds."""
     (host.state / "firewall" / "pending.json").unlink(missing_ok=True)
-    return "rules applied" if reassert(host) else "nothing to apply"
+    applied = reassert(host)
+    _forbid_in_ufw(host)
+    return "rules applied" if applied else "nothing to apply"
 
 
 def state(host: Host) -> dict[str, object]:
@@ -327,9 +331,25 @@ def state(host: Host) -> dict[str, object]:
     }
 
 
+def _allowed_in_ufw(host: Host) -> Path:
+    """The ports that ufw was told to let through and that nobody has confirmed yet."""
+    return host.state / "firewall" / "ufw.json"
+
+
 def _allow_in_ufw(host: Host, ports: Sequence[int], step: Step) -> None:
+    if pending(host):
+        write_json(_allowed_in_ufw(host), sorted({*read_json(_allowed_in_ufw(host), []), *ports}))
     for port in ports:
         host.run(["ufw", "allow", f"{port}/tcp"])
+
+
+def _forbid_in_ufw(host: Host) -> None:
+    """Take back what ufw was told by a change that nobody confirmed; what its administrator allowed stays."""
+    path = _allowed_in_ufw(host)
+    for port in read_json(path, []):
+        # One that is not there any more is no error.
+        host.run(["ufw", "delete", "allow", f"{port}/tcp"])
+    path.unlink(missing_ok=True)
 
 
 def _install_unit(host: Host, step: Step) -> None:
