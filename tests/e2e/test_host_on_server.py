@@ -186,6 +186,11 @@ def test_6_changed_code_config_and_password_go_live(driver):
     assert driver.get(80) == ("version two", "two")
     assert driver.server.run("docker inspect -f '{{.Id}}' vru-platform-nginx-1") == nginx
     assert states(events)["database password"] == "done"
+    # What the containers wrote that were replaced is still there: of one beside the new one, and of one in its place.
+    assert "api_gateway-1  | " in driver.run("logs", "api_gateway", "--since", "2h", "--tail", "all")
+    kept = driver.run("logs", "postgres", "--since", "2h", "--tail", "all")
+    assert "database system is shut down" in kept
+    assert "api_gateway-1 " not in driver.run("logs", "api_gateway")
 
 
 def test_7_a_release_that_fails_shows_its_log_and_goes_back_by_itself(driver):
@@ -196,6 +201,7 @@ def test_7_a_release_that_fails_shows_its_log_and_goes_back_by_itself(driver):
     assert code == 1
     assert end["service"] == "api_gateway"
     assert "the configuration is broken on purpose" in end["logs"]
+    assert "the configuration is broken on purpose" in driver.run("logs", "api_gateway", "--since", "10m")
     assert f"Release {live} goes on serving" in end["fix"]
     assert driver.get(80) == ("version two", "two")
     del driver.project.env["BREAK"]

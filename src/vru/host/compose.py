@@ -108,6 +108,8 @@ class Container:
     number: int = 0
     killed_for_memory: bool = False
     addresses: Mapping[str, str] = field(default_factory=dict)
+    # As Docker writes it (RFC 3339, UTC), to be compared with the times of its log.
+    created: str = ""
 
     @property
     def settled(self) -> bool:
@@ -300,6 +302,7 @@ def parse_container(raw: Mapping[str, Any]) -> Container | None:
             for name, network in ((raw.get("NetworkSettings") or {}).get("Networks") or {}).items()
             if network.get("IPAddress")
         },
+        created=str(raw.get("Created", "")),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from . import nginx, routes
+from . import kept_logs, nginx, routes
 from .compose import Compose, Container, Service, View
 from .errors import HostError
 from .host import Host
@@ -246,6 +246,7 @@ class _Roll:
         ids = [container.id for container in containers]
         if ids:
             self.host.run(["docker", "stop", "-t", str(seconds), *ids], check=False, timeout=seconds + 60)
+            kept_logs.keep(self.host, containers)
             self.host.run(["docker", "rm", "--force", *ids], check=False, timeout=120)
 
     def _take_back(self, error: HostError) -> None:

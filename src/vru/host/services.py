@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import audit, health, maintenance, rolling, terminal
+from . import audit, health, kept_logs, maintenance, rolling, terminal
 from .compose import Compose
 from .disk import read_json, write_json
 from .errors import ATTENTION, FAILED, OK, USAGE, HostError
@@ -47,9 +47,18 @@ def logs(
     timestamps: bool,
     as_json: bool = False,
 ) -> int:
-    """Print what ``docker compose logs`` prints: on a terminal by becoming it, elsewhere as plain lines or as JSON."""
+    """Print what ``docker compose logs`` prints: on a terminal by becoming it, elsewhere as plain lines or as JSON.
+
+    With ``since``, or all lines wanted, first what was kept of containers that are no more.
+    """
     compose = Compose(host)
     check_names(compose, names)
+    begin = kept_logs.since_time(since) if since else None
+    if begin is not None or tail == "all":
+        last = int(tail) if tail.isdigit() else None
+        for kept in kept_logs.lines(host, names, begin, last, compose.containers()):
+            print(json.dumps(log_entry(kept.shown(timestamps=True))) if as_json else kept.shown(timestamps=timestamps))
+        sys.stdout.flush()
     arguments = ["logs", "--tail", tail]
     if since:
         arguments += ["--since", since]

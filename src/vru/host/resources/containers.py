@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 
-from .. import nginx, rolling, routes
+from .. import kept_logs, nginx, rolling, routes
 from ..compose import Compose, Container, Service, View
 from ..disk import read_json
 from ..errors import HostError
@@ -135,14 +135,21 @@ def up(compose: Compose, changes: Sequence[Change], step: Step) -> None:
     Raises:
         HostError: Compose could not do it.
     """
-    for change in changes:
-        if change.action == "remove":
-            compose.host.run(["docker", "stop", "-t", "130", change.name], check=False, timeout=200)
-            compose.host.run(["docker", "rm", "--force", change.name], check=False)
+    if not changes:
+        return
+    here = compose.existing()
+    gone = {change.name for change in changes if change.action == "remove"}
+    for container in here:
+        if container.name in gone:
+            compose.host.run(["docker", "stop", "-t", "130", container.id], check=False, timeout=200)
+            kept_logs.keep(compose.host, [container])
+            compose.host.run(["docker", "rm", "--force", container.id], check=False)
     services = [change.name for change in changes if change.action != "remove"]
     if services:
         command = ("up", "--detach", "--no-build", "--quiet-pull", *services)
-        done = compose.host.run.lines(compose.command("--progress", "plain", *command), step.progress, timeout=900)
+        replaced = [container for container in here if container.service in services]
+        with kept_logs.kept_while(compose.host, replaced):
+            done = compose.host.run.lines(compose.command("--progress", "plain", *command), step.progress, timeout=900)
         if not done.ok:
             _explain(compose, done.last_words(2))
 
