@@ -193,6 +193,29 @@ def test_6_changed_code_config_and_password_go_live(driver):
     assert "api_gateway-1 " not in driver.run("logs", "api_gateway")
 
 
+def test_6b_a_server_whose_docker_was_stopped_says_so_first_and_its_containers_serve_on(driver):
+    driver.server.run("systemctl stop docker.socket docker.service")
+    try:
+        shown = driver.server.exec(["vru-platform", "status"])
+        assert shown.returncode == 3
+        assert shown.stdout.startswith("Docker does not run on this server; 3 containers run on without it")
+        assert "missing" not in shown.stdout
+        answer = driver.plan()
+        assert "This plan is uncertain until it runs." in answer["notes"][0]
+        assert {change["name"] for change in answer["changes"]} == {"docker.service", "all services"}
+        assert driver.get(80) == ("version two", "two")
+    finally:
+        driver.server.run("systemctl start docker.socket docker.service")
+    assert driver.plan()["changes"] == []
+
+
+def test_6c_a_killed_container_is_started_by_the_watchdog(driver):
+    driver.server.run("docker kill vru-platform-postgres-1")
+    said = driver.run("heal")
+    assert "postgres does not run (exit code 137) and is started again" in said
+    assert driver.sql("SELECT count(*) FROM projects;") == "1234"
+
+
 def test_7_a_release_that_fails_shows_its_log_and_goes_back_by_itself(driver):
     live = driver.plan()["release"]
     driver.project.env["BREAK"] = "1"

@@ -131,6 +131,27 @@ def test_releases_that_never_became_live_push_out_none_that_was(root):
     assert releases.choose(host, None) == name(0)
 
 
+def test_a_release_that_never_went_live_is_no_target(root):
+    root.deploy(VERSIONS[0])
+    host = Host(root.path)
+    for number, outcome in ((1, "failed"), (2, "refused")):
+        store.save(host, Manifest.parse(json.dumps(release(VERSIONS[number]))))
+        audit.record(host, "apply", outcome=outcome, release=name(number))
+    assert {one["release"]: one["failed"] for one in listed(root)} == {name(0): False, name(1): True, name(2): False}
+    shown = root.run("releases").stdout.decode()
+    states = {line.split()[0]: " ".join(line.split()[1:3]) for line in shown.splitlines()[1:]}
+    assert states[name(1)].startswith("failed")
+    assert states[name(2)] == "never live"
+    assert "ready" not in shown
+    before = tree(root.path)
+    for number, why in ((1, "failed and never went live"), (2, "never went live")):
+        code, events = rollback(root, name(number))
+        assert code != 0
+        assert events[-1]["message"] == f"Release {name(number)} {why}: there is nothing to go back to."
+        assert f"{name(0)} (live)" in events[-1]["fix"]
+    assert tree(root.path) == before
+
+
 def test_an_interrupted_update_can_be_rolled_back_to_what_is_still_called_live(root):
     root.deploy(VERSIONS[0])
     before = tree(root.path)

@@ -14,7 +14,7 @@ from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .errors import ToldError
+from .errors import FAILED, ToldError, plain
 from .host import Host
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except Exception as error:  # noqa: BLE001 - the last resort, so that nobody has to read a traceback
+        _say_fault(host, name, error)
+        return FAILED
 
 
 def _load(place: str) -> Verb:
@@ -116,6 +119,22 @@ def _say_error(error: ToldError) -> None:
         terminal.say_error(f"  {error.fix}")
     for line in error.logs:
         terminal.say_error(f"  | {line}")
+
+
+def _say_fault(host: Host, name: str, error: Exception) -> None:
+    """What nobody foresaw: a sentence for the administrator, the whole story in a file."""
+    import traceback
+    from datetime import datetime, timezone
+
+    path = host.root / "logs" / "vru-platform.log"
+    story = "".join(traceback.format_exception(error))
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now(timezone.utc).isoformat(timespec='seconds')} {name}\n{story}\n")
+        where = f"What this program was doing is written in {path}."
+    except OSError:
+        where = story
+    _say_error(ToldError(f"`{name}` could not go on: {plain(error)}.", where))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from . import terminal
 from .disk import sync_directory, write_json
-from .errors import BUSY, FAILED, OK, HostError, ToldError
+from .errors import BUSY, FAILED, OK, HostError, ToldError, plain
 from .host import Host
 from .journal import now
 from .processes import started
@@ -99,7 +99,7 @@ def recorded(
         outcome, why = "refused" if error.code == BUSY else "failed", error.message
         raise
     except (OSError, ValueError) as error:
-        outcome, why = "failed", str(error)
+        outcome, why = "failed", plain(error)
         raise
     finally:
         record(host, action, outcome=outcome, release=release, detail=": ".join(filter(None, (detail, why))))

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .errors import plain
+
 CHUNK = 1 << 20
 
 
@@ -75,7 +77,7 @@ def read_json(path: Path, default: Any = None) -> Any:
     except FileNotFoundError:
         return default
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: {plain(error)}") from error
 
 
 def sha256_of(path: Path) -> str:

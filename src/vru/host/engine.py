@@ -9,16 +9,52 @@ import http.client
 import json
 import socket
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from .errors import plain
+
 SOCKET = "/var/run/docker.sock"
 _TIMEOUT_S = 60.0
+# The kernel cuts a process's name after 15 characters: `containerd-shim-runc-v2`.
+_SHIM = "containerd-shim"
 
 
 class EngineError(Exception):
     """Docker does not answer, or not with what was asked for."""
+
+
+def away(path: str = SOCKET, processes: Path = Path("/proc")) -> str | None:
+    """One sentence where Docker does not run: what that means for the containers. None where it answers."""
+    try:
+        with Engine(path) as engine:
+            engine.version()
+    except EngineError:
+        # Each container's own supervisor, which lives on without Docker.
+        count = sum(_name_of(entry) == _SHIM for entry in processes.glob("[0-9]*/comm"))
+        there = (
+            f"{count} containers run on without it (live-restore), and how they are cannot be asked"
+            if count
+            else "no container runs either"
+        )
+        return f"Docker does not run on this server; {there}. Start it: systemctl start docker"
+    return None
+
+
+def _name_of(entry: Path) -> str:
+    try:
+        return entry.read_text().strip()
+    except OSError:  # a process that has just ended
+        return ""
+
+
+def _said(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return "it gives no reason"
 
 
 class _Connection(http.client.HTTPConnection):
@@ -45,6 +81,14 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+
+    def version(self) -> str:
+        """Docker's version.
+
+        Raises:
+            EngineError: Docker does not answer.
+        """
+        return str(self._get("/version")["Version"])
 
     def containers(self, labels: Iterable[str]) -> list[str]:
         """The ids of all containers, running or not, that carry every one of some labels (``name=value``).
@@ -101,11 +145,11 @@ class Engine:
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise EngineError(f"Docker does not answer: {error}") from error
+            raise EngineError(f"Docker does not answer: {plain(error)}.") from error
         if answer.status == http.client.NOT_FOUND:
             return None
         if answer.status != http.client.OK:
-            raise EngineError(f"Docker answers {answer.status} to {path}: {body[:200].decode(errors='replace')}")
+            raise EngineError(f"Docker refuses a question ({answer.status}, {path}): {_said(body)}")
         try:
             return json.loads(body)
         except ValueError as error:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import json
+
 OK = 0
 FAILED = 1
 USAGE = 2
 ATTENTION = 3
 BUSY = 4
+
+
+def plain(error: BaseException) -> str:
+    """An error of Python's as words for people: without numbers, brackets and class names."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror[:1].lower()}{error.strerror[1:]}{where}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is no JSON (line {error.lineno}, column {error.colno})"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text"
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error).strip().rstrip(".") or "no reason was given"
 
 
 class ToldError(Exception):

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from . import audit, store
-from .errors import FAILED, OK, FencedError, HostError, ToldError
+from .errors import FAILED, OK, FencedError, HostError, ToldError, plain
 from .host import Host
 from .journal import Journal
 from .lock import lock
@@ -72,7 +72,9 @@ def execute(
     except ToldError as error:
         failure = error
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        failure = HostError(f"The server refused a step: {error}.", "Mend the cause, then run the same command again.")
+        failure = HostError(
+            f"The server refused a step: {plain(error)}.", "Mend the cause, then run the same command again."
+        )
     finally:
         if failure is not None:
             journal.fail(failure)

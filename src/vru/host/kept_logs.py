@@ -20,7 +20,7 @@ from pathlib import Path
 
 from . import terminal
 from .compose import Container
-from .errors import ToldError
+from .errors import ToldError, plain
 from .host import PROJECT, Host
 
 _LINE = re.compile(r"(?P<container>\S+-\d+) +\| (?P<time>\d{4}-\d\d-\d\dT\S+Z) (?P<text>.*)")
@@ -158,7 +158,7 @@ def _copy(host: Host, container: Container, follower: _Follower | None = None) -
                 if time[:4].isdigit() and time.decode(errors="replace") > last:
                     file.write(f"{_short(container)}  | ".encode() + time + b" " + text.rstrip(b"\r\n") + b"\n")
     except (ToldError, OSError) as error:
-        terminal.say_error(f"The log of {container.name} could not be kept: {error}")
+        terminal.say_error(f"The log of {container.name} could not be kept: {plain(error)}")
 
 
 class _Follower:

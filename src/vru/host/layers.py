@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from . import pruning, store
 from .disk import CHUNK
-from .errors import HostError
+from .errors import HostError, plain
 from .host import Host
 
 _DIFF_ID = re.compile(r"sha256:[0-9a-f]{64}")
@@ -101,9 +101,9 @@ def _parse(question: dict[str, Any]) -> list[dict[str, Any]]:
         images = list(question["images"])
         wrong = [image for image in images if not _right(image)]
     except (KeyError, TypeError) as error:
-        raise HostError(f"The list of images is wrong: {error!r}.") from error
+        raise HostError(f"The list of images is wrong: {plain(error)}.") from error
     if wrong:
-        raise HostError(f"The list of images is wrong: {str(wrong[0])[:200]}.")
+        raise HostError(f"The list of images is wrong: {wrong[0].get('name', 'an image without a name')}.")
     return images
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import audit, terminal
-from .errors import BUSY, FencedError, HostError
+from .errors import BUSY, FencedError, HostError, plain
 from .host import Host
 from .journal import now
 from .leases import Leases
@@ -258,7 +258,7 @@ def _beat_on(lease: Lease, interval_s: float, done: threading.Event) -> None:
             lease.renew()
         except OSError as error:
             # A full disk, say: the lease goes stale and the next check tells the change, if another takes over.
-            terminal.say_error(f"the lock could not be renewed: {error}")
+            terminal.say_error(f"the lock could not be renewed: {plain(error)}")
 
 
 def _alive(record: Mapping[str, Any]) -> bool:

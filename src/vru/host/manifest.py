@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from . import PROTOCOL
-from .errors import USAGE, HostError
+from .errors import USAGE, HostError, plain
 from .host import COMPOSE_FILE, ENV_FILE
 
 _RELEASE = re.compile(r"[0-9a-f]{12}")
@@ -111,7 +111,7 @@ class Manifest:
         try:
             raw = json.loads(text)
         except ValueError as error:
-            raise HostError(f"The manifest is no JSON: {error}.", code=USAGE) from error
+            raise HostError(f"The manifest cannot be read: {plain(error)}.", code=USAGE) from error
         if not isinstance(raw, dict):
             raise HostError("The manifest is no JSON object.", code=USAGE)
         if raw.get("protocol") != PROTOCOL:
@@ -123,8 +123,7 @@ class Manifest:
         try:
             return _parse(raw)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-            raise HostError(f"The manifest is wrong: {what}.", code=USAGE) from error
+            raise HostError(f"The manifest is wrong: {plain(error)}.", code=USAGE) from error
 
 
 def _parse(raw: dict[str, Any]) -> Manifest:

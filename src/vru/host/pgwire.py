@@ -11,6 +11,8 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+from .errors import plain
+
 _TIMEOUT_S = 10.0
 _VERSION_3 = 196608
 _MESSAGE_HEADER = 5
@@ -32,7 +34,7 @@ def query(path: Path, user: str, database: str, text: str) -> list[list[str | No
             connection.connect(str(path))
             return _Session(connection).ask(user, database, text)
     except (OSError, struct.error) as error:
-        raise PostgresError(f"{path}: {error}") from error
+        raise PostgresError(f"{path}: {plain(error)}") from error
 
 
 class _Session:

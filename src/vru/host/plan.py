@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from . import PROTOCOL, audit, maintenance, shown, store
+from . import PROTOCOL, audit, engine, maintenance, shown, store
 from .compose import Compose, View
 from .host import COMPOSE_FILE, ENV_FILE, Host, read_env_text
 from .lock import holder, operator_lock
@@ -145,9 +145,10 @@ class Planner:
 
     def _setup(self, found: Future[packages.PackageFacts] | None) -> Iterator[Change]:
         host, manifest = self.host, self.manifest
-        self._docker = True
+        self._docker, self._stopped = True, False
         if found is not None and manifest.docker_source is not None:
             facts = found.result()
+            self._stopped = {"docker", "compose"} <= facts.present and not facts.docker_running
             self._docker = "docker" in facts.present and "compose" in facts.present and facts.docker_running
             yield from packages.changes(host, manifest.docker_source, facts)
         entries = directories.expected(manifest)
@@ -162,6 +163,11 @@ class Planner:
         owner: Future[role.RoleFacts | None],
     ) -> Iterator[Change]:
         manifest = self.manifest
+        if self._stopped and store.current(self.host) is not None:
+            # What is known of images and containers is what Docker answers: nothing, and not that there are none.
+            self.notes.insert(0, f"{engine.away() or 'Docker is being started'}. This plan is uncertain until it runs.")
+            yield Change("container", "all services", "update", "what differs is known once Docker runs")
+            return
         found_images = present.result()
         yield from images.tag_changes(self.host, found_images)
         yield from images.pull_changes(self.host, manifest, found_images.present)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from . import audit as auditing
 from . import history, store, terminal
 from .compose import present_images
 from .disk import read_json, write_json
@@ -64,7 +65,18 @@ def choose(host: Host, wanted: str | None) -> str:
     if len(found) != 1:
         what = "There is no release" if not found else "More than one release begins with"
         raise HostError(f"{what} {wanted!r} on this server.", _known(kept, live), code=USAGE)
+    if found[0] != live and found[0] not in history.order(host):
+        raise HostError(
+            f"Release {found[0]} {_never_live(host, found[0])}: there is nothing to go back to.",
+            f"Go back to one that was live; or deploy that version again: vru deploy. {_known(kept, live)}",
+        )
     return found[0]
+
+
+def _never_live(host: Host, release: str) -> str:
+    """Why a release that is kept never served."""
+    outcomes = [entry["outcome"] for entry in auditing.read(host)[0] if entry["release"] == release]
+    return "failed and never went live" if "failed" in outcomes else "never went live"
 
 
 def _known(kept: list[str], live: str | None) -> str:
@@ -87,6 +99,7 @@ def listing(host: Host) -> list[dict[str, Any]]:
         found.append({
             "release": name,
             "live": name == live,
+            "failed": latest.get(name) is None and name != live and "failed" in _never_live(host, name),
             "time": moment.time if moment else None,
             "actor": moment.actor if moment else None,
             "action": moment.action if moment else None,
@@ -148,7 +161,7 @@ def show(host: Host, *, as_json: bool) -> int:
     rows = [
         (
             one["release"],
-            "live" if one["live"] else "ready" if not one["missing_images"] else "images gone",
+            _state(one),
             (one["time"] or "never live")[:19].replace("T", " "),
             one["actor"] or "-",
             one["action"] or "-",
@@ -158,6 +171,14 @@ def show(host: Host, *, as_json: bool) -> int:
     ]
     terminal.table(rows, ("RELEASE", "STATE", "SINCE", "BY", "HOW", "CHANGED"))
     return OK
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    if one["live"]:
+        return "live"
+    if one["time"] is None:
+        return "failed" if one["failed"] else "never live"
+    return "images gone" if one["missing_images"] else "ready"
 
 
 def _tags(manifest: Manifest) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from . import backup, maintenance, store, terminal
+from . import backup, engine, maintenance, store, terminal
 from .compose import Compose, Container
 from .disk import human_size
 from .errors import ATTENTION, OK
@@ -22,6 +23,7 @@ ON_SAME_DISK = "Backups lie on this server's own disk. That is no backup: copy t
 def gather(host: Host) -> dict[str, Any]:
     """Everything that ``status`` shows."""
     compose = Compose(host)
+    docker_away = engine.away()
     live = host.compose_file.exists() and host.env_file.exists()
     wanted = compose.view().running if live else []
     found = compose.containers()
@@ -30,7 +32,7 @@ def gather(host: Host) -> dict[str, Any]:
     services += [
         {
             "service": name,
-            "state": "missing",
+            "state": "unknown" if docker_away else "missing",
             "health": "none",
             "image": "",
             "uptime_s": None,
@@ -46,6 +48,8 @@ def gather(host: Host) -> dict[str, Any]:
     warnings = [ON_SAME_DISK] if backups else ["There is no backup yet: run vru-platform backup."]
     healthy = bool(services) and all(container.settled for container in found) and not set(wanted) - there
     sick = [f"{c.service} is {c.health if c.state == 'running' else c.state}" for c in found if not c.settled]
+    if docker_away and live:
+        warnings.insert(0, f"{docker_away}.")
     warnings += [f"{words}: read vru-platform logs {words.split()[0]} --tail 50" for words in sick]
     rules = firewall.state(host)
     if live and not rules["standing"]:
@@ -58,6 +62,7 @@ def gather(host: Host) -> dict[str, Any]:
     return {
         "release": store.current(host),
         "healthy": healthy,
+        "docker": docker_away is None,
         "services": services,
         "disk": {"free": usage.free, "total": usage.total},
         "backups": {"count": len(backups), "last": own[-1].as_json() if own else None},
@@ -139,6 +144,8 @@ def show(host: Host, *, as_json: bool) -> int:
     if as_json:
         terminal.say_json(found)
         return code
+    if found["docker"] is False and found["release"]:
+        terminal.say(terminal.colour(found["warnings"].pop(0), "red"))
     terminal.say(f"release    {found['release'] or 'none is live'}")
     if found["running"]:
         terminal.say(f"under way  {found['running'].get('purpose')} since {found['running'].get('since')}")
@@ -156,8 +163,7 @@ def show(host: Host, *, as_json: bool) -> int:
     terminal.say(f"backup     {shown}")
     rules = found["firewall"]
     ports = ", ".join(str(port) for port in rules["open"]) or "-"
-    limited = ", ".join(rules["restricted"]) or "-"
-    terminal.say(f"firewall   {rules['rules']}; open {ports}; for some networks only {limited}")
+    terminal.say(f"firewall   {rules['rules']}; open {ports}{_limited(rules['restricted'])}")
     for timer in found["timers"]:
         terminal.say(
             f"timer      {timer['name']} {timer['state']}" + (f", next {timer['next']}" if timer["next"] else "")
@@ -165,6 +171,13 @@ def show(host: Host, *, as_json: bool) -> int:
     for warning in found["warnings"]:
         terminal.say(terminal.colour(f"! {warning}", "yellow"))
     return code
+
+
+def _limited(restricted: Mapping[str, Sequence[str]]) -> str:
+    """Who reaches the ports that are not open to all: some networks, or nobody."""
+    shut = [port for port, networks in restricted.items() if not networks]
+    some = [f"{port} for {', '.join(networks)}" for port, networks in restricted.items() if networks]
+    return "".join(f"; {words}" for words in (*some, f"closed {', '.join(shut)}" if shut else "") if words)
 
 
 def _row(service: dict[str, Any]) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ class Reader:
         try:
             plain = self._inflate.decompress(packed, FRAME)
         except zlib.error as error:
-            raise DamagedError(f"a frame cannot be unpacked: {error}") from error
+            raise DamagedError("a frame cannot be unpacked") from error
         self._packed = self._inflate.unconsumed_tail
         return plain
 

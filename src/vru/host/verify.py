@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from . import maintenance, store
 from .compose import Compose, View
 from .disk import human_size
-from .errors import HostError
+from .errors import HostError, plain
 from .host import Host
 from .manifest import Manifest
 from .resources import containers, files, firewall, migration, units
@@ -113,7 +113,8 @@ def _address(name: str, url: str, deadline: float) -> Check:
             said = " ".join(error.read(300).decode(errors="replace").split())
             problem = f"{url} answers {error.code}: {said[:200]}"
         except OSError as error:
-            problem = f"{url} does not answer: {getattr(error, 'reason', error)}"
+            reason = getattr(error, "reason", None)
+            problem = f"{url} does not answer: {plain(reason if isinstance(reason, OSError) else error)}"
         if time.monotonic() >= deadline:
             return Check(name, "problem", problem, "Read: vru-platform logs nginx --tail 50, and vru-platform status")
         time.sleep(1)

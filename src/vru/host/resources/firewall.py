@@ -160,8 +160,11 @@ def changes(host: Host, entry: FirewallEntry, actual: FirewallFacts) -> Iterator
     # Before iptables is installed there are no tables to read, yet the rules are certainly needed.
     if differs or not tables or actual.confirmed != wanted:
         ports = ", ".join(str(port) for port in wanted.only_open())
-        limited = ", ".join(str(port) for port in sorted(wanted.restricted)) or "none"
-        detail = f"open: {ports}; for some networks only: {limited}; taken back unless confirmed in {CONFIRM_S} s"
+        limited = ", ".join(str(port) for port, networks in sorted(wanted.restricted.items()) if networks)
+        shut = ", ".join(str(port) for port, networks in sorted(wanted.restricted.items()) if not networks)
+        words = [f"open: {ports}", *([f"for some networks only: {limited}"] if limited else [])]
+        words += [f"for nobody: {shut}"] if shut else []
+        detail = f"{'; '.join(words)}; taken back unless confirmed in {CONFIRM_S} s"
         lines = [line for version, table in tables.items() for line in differences(wanted, table, version)]
         if actual.confirmed is not None and actual.confirmed != wanted:
             lines.append(f"~ what returns at boot: {_describe(actual.confirmed)} -> {_describe(wanted)}")

@@ -61,7 +61,7 @@ def read_manifest(raw: bytes) -> Manifest:
     try:
         text = unpacking.decompress(raw, _LARGEST)
     except zlib.error as error:
-        raise HostError(f"The manifest cannot be unpacked: {error}.", code=USAGE) from error
+        raise HostError("The manifest cannot be unpacked: it is damaged.", code=USAGE) from error
     if not unpacking.eof:
         raise HostError("The manifest is cut or too large.", code=USAGE)
     return Manifest.parse(text)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import audit
 from .. import layers as image_layers
-from ..errors import OK, HostError
+from ..errors import OK, HostError, plain
 from ..host import Host
 from ..receive import receive as store_stream
 from . import Run
@@ -42,7 +42,7 @@ def _question() -> dict[str, Any]:
     try:
         question = json.load(sys.stdin.buffer)
     except ValueError as error:
-        raise HostError(f"The question is no JSON: {error}.") from error
+        raise HostError(f"The question cannot be read: {plain(error)}.") from error
     if not isinstance(question, dict):
         raise HostError("The question is no JSON object.")
     return question
