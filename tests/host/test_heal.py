@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.host.containers import container, view_of
 
-from vru.host import audit, rolling, services
+from vru.host import audit, rolling, watchdog
 from vru.host.compose import Compose, Container
 from vru.host.errors import ATTENTION, OK
 from vru.host.host import Host
@@ -42,7 +42,7 @@ def heal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-un
         found[:] = containers
         assert isinstance(host.run, CommandsStandIn)
         host.run.commands.clear()
-        return services.heal(host), host.run.commands
+        return watchdog.heal(host), host.run.commands
 
     run.host = host  # type: ignore[attr-defined]
     return run
@@ -91,6 +91,6 @@ def test_what_a_change_has_replaced_is_not_started_beside_its_successor(heal) ->
 
 def test_after_three_times_in_an_hour_a_person_is_asked_for(heal) -> None:  # type: ignore[no-untyped-def]
     killed = container("postgres", **DOWN)
-    for _ in range(services.HEALS_PER_HOUR):
+    for _ in range(watchdog.HEALS_PER_HOUR):
         assert heal(killed)[0] == OK
     assert heal(killed) == (ATTENTION, [])

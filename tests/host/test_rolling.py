@@ -10,11 +10,11 @@ import pytest
 from tests.host.containers import container, view_of
 
 from vru.host import newcomers, nginx, rolling
+from vru.host.change import Change
 from vru.host.compose import Compose, Container
 from vru.host.errors import HostError
 from vru.host.host import Host
 from vru.host.newcomers import Endpoint, Newcomers
-from vru.host.resources import Change
 
 VIEW = view_of("api_gateway", "validation_worker", "nginx", validation_worker=2)
 GATEWAY = VIEW.services["api_gateway"]

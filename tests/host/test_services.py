@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vru.host.services import log_entry
+from vru.host.logs import log_entry
 
 
 def test_a_json_line_keeps_its_fields() -> None:

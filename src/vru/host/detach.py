@@ -17,15 +17,11 @@ from .host import DEFAULT_ROOT, Host
 from .journal import newest, now, read_events
 from .lock import busy, holder, require_unlocked
 from .program import own_command
+from .systemd import has_systemd
 
 _POLL_S = 0.1
 _START_S = 60.0
 _GONE_S = 4.0
-
-
-def has_systemd() -> bool:
-    """Whether systemd runs this machine."""
-    return Path("/run/systemd/system").is_dir()
 
 
 def start(host: Host, release: str, mode: str, *, expect: str | None = None, watch_s: float = 0.0) -> tuple[str, Path]:

@@ -16,6 +16,7 @@ from . import audit, terminal
 from .disk import write_atomic
 from .errors import OK, USAGE, HostError
 from .host import PROGRAM, Host
+from .systemd import has_systemd
 
 DIRECTORY = "data/routes"
 # nginx sends it with every answer that it refuses for maintenance.
@@ -137,8 +138,6 @@ def expire(host: Host) -> bool:
 
 def _set_timer(host: Host, seconds: float | None) -> None:
     """Have systemd end it to the second. The watchdog, which comes every minute, does it where this is lost."""
-    from .detach import has_systemd  # only here: whoever asks for the state needs none of it
-
     if not has_systemd():
         return
     if seconds is None:

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any
 
 from . import PROTOCOL, audit, engine, maintenance, shown, store
+from .change import Change
 from .compose import Compose, View
 from .host import COMPOSE_FILE, ENV_FILE, Host, read_env_text
 from .lock import holder, operator_lock
 from .manifest import Manifest
 from .resources import (
-    Change,
     containers,
     directories,
     files,

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from . import kept_logs, nginx, routes
+from .change import Change
 from .compose import Compose, Container, Service, View
 from .errors import HostError
 from .host import Host
 from .journal import Journal
 from .newcomers import ENDPOINTS, FIRST_LIMIT_S, LIMIT_S, Newcomers
-from .resources import Change
 from .routes import Route
 
 PHASE = "orchestration"

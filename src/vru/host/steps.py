@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from . import health, history, nginx, program, pruning, releases, rolling, routes, store, verify
+from .change import Change
 from .compose import Compose
 from .errors import HostError
 from .host import Host
 from .journal import Journal, Step
 from .manifest import FileEntry, Manifest
 from .resources import (
-    Change,
     containers,
     directories,
     files,

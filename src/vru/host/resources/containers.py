@@ -9,12 +9,12 @@ from datetime import datetime, timezone
 from functools import partial
 
 from .. import kept_logs, nginx, rolling, routes
+from ..change import Change
 from ..compose import Compose, Container, Service, View
 from ..disk import read_json
 from ..errors import HostError
 from ..host import PROJECT, Host
 from ..journal import Step
-from . import Change
 
 STATEFUL = ("postgres", "redis")
 NGINX = "nginx"

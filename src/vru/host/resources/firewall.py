@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from ..change import Change
 from ..disk import read_json, write_atomic, write_json
 from ..host import PROGRAM, Host
 from ..journal import Step
 from ..manifest import FirewallEntry
 from ..program import own_command
 from ..rules import PROXY, Listener, Policy, Table, differences, removal_script, script
-from . import Change
 
 CONFIRM_S = 90
 UNIT = "vru-firewall.service"

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from .. import pruning
+from ..change import Change
 from ..compose import BUILD_ENVIRONMENT, Compose, present_images
 from ..disk import read_json, write_json
 from ..errors import HostError
 from ..host import Host
 from ..journal import Step
 from ..manifest import ImageEntry, Manifest
-from . import Change
 
 _PULLS_AT_ONCE = 3
 _ATTEMPTS = 4

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from ..change import Change
 from ..compose import Compose, Container, View
 from ..database import SERVICE as POSTGRES
 from ..database import Database
@@ -17,7 +18,6 @@ from ..disk import read_json, write_json
 from ..errors import HostError
 from ..host import Host
 from ..journal import Step
-from . import Change
 
 
 @dataclass(frozen=True)

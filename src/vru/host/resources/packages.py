@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import apt
+from ..change import Change
 from ..compose import PLUGIN_DIRECTORIES
 from ..disk import write_atomic
 from ..errors import HostError, plain
 from ..host import Host, read_env
 from ..journal import Step
-from . import Change
 
 DAEMON_JSON = Path("/etc/docker/daemon.json")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

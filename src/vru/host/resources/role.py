@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from ..change import Change
 from ..compose import Compose, Container
 from ..database import SERVICE, Database, scram_matches
 from ..journal import Step
-from . import Change
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ..change import Change
 from ..errors import HostError
 from ..host import Host
 from ..journal import Step
 from ..manifest import Manifest, UnitEntry
-from . import Change
 
 _PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload,DropInPaths"
 _DIRECTORY = "/etc/systemd/system/"

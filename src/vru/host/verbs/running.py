@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from .. import PROTOCOL, audit, services, store, terminal
+from .. import PROTOCOL, audit, services, store, terminal, watchdog
+from .. import logs as service_logs
 from .. import status as status_of
 from .. import verify as verification
 from ..errors import ATTENTION, OK
@@ -27,7 +28,7 @@ def logs(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--since", metavar="T", help="since a time (2026-01-31T12:00:00) or for a duration (10m)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on printing as lines come")
     parser.add_argument("--timestamps", action="store_true", help="begin each line with its time")
-    return lambda host, options: services.logs(
+    return lambda host, options: service_logs.logs(
         host,
         options.services,
         options.tail,
@@ -56,7 +57,7 @@ def start(parser: argparse.ArgumentParser) -> Run:
 
 def heal(parser: argparse.ArgumentParser) -> Run:
     """Restart what is unhealthy."""
-    return lambda host, options: services.heal(host)
+    return lambda host, options: watchdog.heal(host)
 
 
 def verify(parser: argparse.ArgumentParser) -> Run:
