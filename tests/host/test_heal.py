@@ -11,8 +11,8 @@ from tests.host.containers import container, view_of
 from vru.host import audit, rolling, watchdog
 from vru.host.compose import Compose, Container
 from vru.host.errors import ATTENTION, OK
+from vru.host.firewall import confirmation
 from vru.host.host import Host
-from vru.host.resources import firewall
 from vru.host.run import Done, Runner
 
 
@@ -36,7 +36,7 @@ def heal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-un
     monkeypatch.setattr(Compose, "containers", lambda compose: found)
     monkeypatch.setattr(Compose, "view", lambda compose: view)
     monkeypatch.setattr(rolling, "mend", lambda compose: [])
-    monkeypatch.setattr(firewall, "reassert", lambda host: False)
+    monkeypatch.setattr(confirmation, "reassert", lambda host: False)
 
     def run(*containers: Container) -> tuple[int, list[list[str]]]:
         found[:] = containers

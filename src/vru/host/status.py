@@ -12,9 +12,9 @@ from . import backup, engine, maintenance, store, terminal
 from .compose import Compose, Container
 from .disk import human_size
 from .errors import ATTENTION, OK
+from .firewall import confirmation
 from .host import Host
 from .lock import holder
-from .resources import firewall
 
 _TIMERS = ("vru-backup.timer", "vru-watchdog.timer")
 ON_SAME_DISK = "Backups lie on this server's own disk. That is no backup: copy them elsewhere."
@@ -51,7 +51,7 @@ def gather(host: Host) -> dict[str, Any]:
     if docker_away and live:
         warnings.insert(0, f"{docker_away}.")
     warnings += [f"{words}: read vru-platform logs {words.split()[0]} --tail 50" for words in sick]
-    rules = firewall.state(host)
+    rules = confirmation.state(host)
     if live and not rules["standing"]:
         warnings.append("The firewall rules do not stand: run vru setup or vru deploy on your laptop.")
     if usage.free < usage.total * 0.1:

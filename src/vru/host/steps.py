@@ -14,6 +14,7 @@ from . import health, history, nginx, program, pruning, releases, rolling, route
 from .change import Change
 from .compose import Compose
 from .errors import HostError
+from .firewall import confirmation
 from .host import Host
 from .journal import Journal, Step
 from .manifest import FileEntry, Manifest
@@ -352,11 +353,11 @@ class Executor:
 
     def _await_confirmation(self) -> None:
         """New firewall rules are part of the change: it is not whole before somebody proved that they let him in."""
-        if self.manifest.firewall is None or not firewall.pending(self.host):
+        if self.manifest.firewall is None or not confirmation.pending(self.host):
             return
         with self.journal.step(SETUP, "firewall confirmation", "over a new connection") as step:
-            deadline = time.monotonic() + firewall.CONFIRM_S + 15
-            while firewall.pending(self.host) and time.monotonic() < deadline:
+            deadline = time.monotonic() + confirmation.CONFIRM_S + 15
+            while confirmation.pending(self.host) and time.monotonic() < deadline:
                 time.sleep(0.5)
             if not firewall.confirmed(self.host, self.manifest.firewall):
                 raise HostError(

@@ -14,9 +14,10 @@ from . import maintenance, store
 from .compose import Compose, View
 from .disk import human_size
 from .errors import HostError, plain
+from .firewall import confirmation
 from .host import Host
 from .manifest import Manifest
-from .resources import containers, files, firewall, migration, units
+from .resources import containers, files, migration, units
 
 _TIMEOUT_S = 10.0
 # What nginx publishes: the name of a check, the variable with the port, its default, the path.
@@ -147,7 +148,7 @@ def _migrations(host: Host, compose: Compose, view: View, manifest: Manifest) ->
 def _firewall(host: Host, manifest: Manifest) -> Iterator[Check]:
     if manifest.firewall is None:
         return
-    state = firewall.state(host)
+    state = confirmation.state(host)
     if state["rules"] == "confirmed" and state["standing"]:
         yield Check("firewall", "ok", "the confirmed rules stand")
     elif state["rules"] == "pending":

@@ -9,9 +9,9 @@ from . import audit, maintenance, rolling, terminal
 from .compose import Compose, Container
 from .disk import read_json, write_json
 from .errors import ATTENTION, OK, HostError
+from .firewall import confirmation
 from .host import Host
 from .lock import holder
-from .resources import firewall
 
 HEALS_PER_HOUR = 3
 
@@ -28,7 +28,7 @@ def heal(host: Host) -> int:
         terminal.say("a change is under way; nothing is healed meanwhile")
         return OK
     code = OK
-    if firewall.reassert(host):
+    if confirmation.reassert(host):
         terminal.say("firewall rules were missing and are back")
         audit.record(host, "heal", outcome="done", detail="firewall rules were missing and are back")
     compose = Compose(host)

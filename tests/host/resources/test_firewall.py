@@ -8,6 +8,7 @@ import pytest
 from tests.host.resources.common import HOST, names
 
 from vru.host.errors import HostError
+from vru.host.firewall import confirmation, sockets
 from vru.host.host import Host
 from vru.host.journal import Journal, Step
 from vru.host.manifest import FirewallEntry
@@ -32,7 +33,7 @@ def tables(**differences):
     values = {
         "tables": {4: Table.parse(":INPUT ACCEPT [0:0]"), 6: None},
         "ssh_ports": frozenset({2222}),
-        "sockets": firewall.parse_sockets(LISTENING),
+        "sockets": sockets.parse_sockets(LISTENING),
         "ufw_active": False,
         "ufw_allowed": frozenset(),
         "firewalld_active": False,
@@ -43,18 +44,18 @@ def tables(**differences):
 
 
 def test_listeners_leave_out_loopback():
-    found = firewall.parse_sockets(LISTENING)
-    assert firewall.tcp_ports(found) == {2222: "sshd", 25: "exim4", 9999: "docker-proxy"}
+    found = sockets.parse_sockets(LISTENING)
+    assert sockets.tcp_ports(found) == {2222: "sshd", 25: "exim4", 9999: "docker-proxy"}
     assert [(one.port, one.version) for one in found if one.process == "docker-proxy"] == [(9999, 4), (9999, 6)]
 
 
 def test_ssh_is_found_by_settings_socket_unit_and_sockets():
-    listeners = firewall.tcp_ports(firewall.parse_sockets(LISTENING))
+    listeners = sockets.tcp_ports(sockets.parse_sockets(LISTENING))
     off, on = "ActiveState=inactive\n", "ActiveState=active\n"
-    assert firewall.ssh_ports("port 2200\n", off + "Listen=[::]:22 (Stream)\n", listeners) == {2200, 2222}
+    assert sockets.ssh_ports("port 2200\n", off + "Listen=[::]:22 (Stream)\n", listeners) == {2200, 2222}
     # Where the socket unit listens, sshd's own settings say nothing.
-    assert firewall.ssh_ports("port 22\n", "Listen=[::]:2201 (Stream)\n" + on, listeners) == {2201, 2222}
-    assert firewall.ssh_ports("port 2200\n", off, {}) == {2200}
+    assert sockets.ssh_ports("port 22\n", "Listen=[::]:2201 (Stream)\n" + on, listeners) == {2201, 2222}
+    assert sockets.ssh_ports("port 2200\n", off, {}) == {2200}
 
 
 def test_the_live_ssh_port_is_open_whatever_the_release_says():
@@ -140,7 +141,7 @@ def test_the_take_back_is_armed_before_any_rule_is_applied(server: tuple[Host, C
     assert told[0] == "systemd-run"
     assert "iptables-restore" in told[1:]
     (timer,) = commands.named("systemd-run")
-    assert f"--on-active={firewall.CONFIRM_S}" in timer
+    assert f"--on-active={confirmation.CONFIRM_S}" in timer
     assert timer.endswith("firewall-revert")
     assert all(pending for text, pending in commands.commands if text.startswith("iptables-restore"))
 
@@ -151,10 +152,10 @@ def test_nothing_is_applied_where_the_take_back_cannot_be_armed(server: tuple[Ho
     with pytest.raises(HostError, match="systemd-run"):
         apply(host, step)
     assert commands.named("iptables-restore", "ip6tables-restore", "ufw") == []
-    assert not firewall.pending(host)
+    assert not confirmation.pending(host)
 
 
-@pytest.mark.parametrize("end", [firewall.revert, firewall.apply_at_boot])
+@pytest.mark.parametrize("end", [confirmation.revert, confirmation.apply_at_boot])
 def test_a_take_back_takes_out_what_it_told_ufw_and_nothing_else(
     server: tuple[Host, CommandsStandIn, Step], end: Any
 ) -> None:
@@ -163,7 +164,7 @@ def test_a_take_back_takes_out_what_it_told_ufw_and_nothing_else(
     assert commands.named("ufw") == ["ufw allow 80/tcp", "ufw allow 2222/tcp"]
     end(host)
     assert commands.named("ufw delete") == ["ufw delete allow 80/tcp", "ufw delete allow 2222/tcp"]
-    assert not firewall.pending(host)
+    assert not confirmation.pending(host)
     end(host)
     assert len(commands.named("ufw delete")) == 2
 
@@ -171,9 +172,9 @@ def test_a_take_back_takes_out_what_it_told_ufw_and_nothing_else(
 def test_what_was_confirmed_stays_in_ufw(server: tuple[Host, CommandsStandIn, Step]) -> None:
     host, commands, step = server
     apply(host, step, ufw_active=True)
-    firewall.confirm(host)
-    firewall.revert(host)
-    firewall.apply_at_boot(host)
+    confirmation.confirm(host)
+    confirmation.revert(host)
+    confirmation.apply_at_boot(host)
     assert commands.named("ufw delete") == []
 
 
@@ -182,8 +183,8 @@ def test_a_take_back_that_ufw_refuses_is_tried_again(server: tuple[Host, Command
     apply(host, step, ufw_active=True)
     commands.refused = "ufw delete"
     with pytest.raises(HostError):
-        firewall.revert(host)
-    assert firewall.pending(host)
+        confirmation.revert(host)
+    assert confirmation.pending(host)
     commands.refused = ""
-    assert firewall.revert(host).startswith("taken back")
+    assert confirmation.revert(host).startswith("taken back")
     assert commands.named("ufw delete")[-3:] == [f"ufw delete allow {port}/tcp" for port in (22, 80, 2222)]

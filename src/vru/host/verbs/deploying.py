@@ -11,8 +11,8 @@ from pathlib import Path
 from .. import audit, detach, store, system, terminal
 from .. import execute as executor
 from ..errors import OK, HostError
+from ..firewall import confirmation
 from ..host import Host
-from ..resources import firewall
 from . import Run
 from .planning import read_manifest
 
@@ -94,17 +94,17 @@ def execute(parser: argparse.ArgumentParser) -> Run:
 
 def firewall_confirm(parser: argparse.ArgumentParser) -> Run:
     """Keep the new rules."""
-    return _say_result(firewall.confirm)
+    return _say_result(confirmation.confirm)
 
 
 def firewall_revert(parser: argparse.ArgumentParser) -> Run:
     """Take unconfirmed rules back."""
-    return _say_result(firewall.revert)
+    return _say_result(confirmation.revert)
 
 
 def firewall_apply(parser: argparse.ArgumentParser) -> Run:
     """Put the confirmed rules in place."""
-    return _say_result(firewall.apply_at_boot)
+    return _say_result(confirmation.apply_at_boot)
 
 
 def _say_result(work: Callable[[Host], str]) -> Run:

@@ -12,7 +12,7 @@ from ..errors import OK, USAGE, HostError
 from ..host import Host
 from ..services import check_names
 from . import Run, json_option
-from .guarding import parse_duration
+from .lock import parse_duration
 
 
 def maintenance(parser: argparse.ArgumentParser) -> Run:

@@ -1,9 +1,8 @@
-"""What keeps changes apart, remembers them and takes them back: lock, audit, releases, rollback."""
+"""The lock that keeps others' changes out, and the audit of what was changed."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import select
@@ -12,9 +11,7 @@ import time
 from typing import Any
 
 from .. import audit as auditing
-from .. import detach, store, terminal
-from .. import execute as executor
-from .. import releases as releasing
+from .. import terminal
 from ..errors import OK, USAGE, HostError
 from ..host import Host
 from ..lock import (
@@ -26,7 +23,6 @@ from ..lock import (
     take_operator_lock,
 )
 from . import Run, json_option
-from .deploying import watch_option
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_S = 30 * 86400.0
@@ -38,63 +34,6 @@ def audit(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--tail", type=int, metavar="N", help="show the last N lines only; all are checked")
     parser.add_argument("--check", action="store_true", help="check only")
     return lambda host, options: auditing.show(host, as_json=options.json, tail=options.tail, check_only=options.check)
-
-
-def releases(parser: argparse.ArgumentParser) -> Run:
-    """The releases on this server."""
-    json_option(parser)
-    return lambda host, options: releasing.show(host, as_json=options.json)
-
-
-def rollback(parser: argparse.ArgumentParser) -> Run:
-    """Bring an earlier release back."""
-    parser.add_argument("release", nargs="?", help="as `releases` shows it; default: the one before the live one")
-    parser.add_argument("--json", action="store_true", help="print the journal's events as they come")
-    watch_option(parser)
-    return _rollback
-
-
-def _rollback(host: Host, options: argparse.Namespace) -> int:
-    say = terminal.say if options.json else _say_event
-    try:
-        release = releasing.choose(host, options.release)
-        journal = detach.attach(host, release)
-        live = store.current(host) == release and detach.ended_well(host)
-        if journal is None and not live:
-            releasing.tags_to_restore(host, store.load(host, release))
-    except HostError as error:
-        if not options.json:
-            raise
-        say(json.dumps({"event": "end", "ok": False, "message": error.message, "fix": error.fix}))
-        return error.code
-    if journal is None and live:
-        end = {"event": "end", "ok": True, "changed": 0, "release": release, "message": f"Release {release} is live."}
-        say(json.dumps(end))
-        return OK
-    text = detach.greeting(host, journal)
-    if text:
-        say(json.dumps({"event": "note", "text": text}))
-    if journal is None:
-        _, journal = detach.start(host, release, executor.ROLLBACK, watch_s=options.watch)
-    return detach.follow(host, journal, say)
-
-
-def _say_event(line: str) -> None:
-    """A journal's event for people."""
-    event = json.loads(line)
-    kind = event.get("event")
-    if kind == "step" and event["state"] != "started":
-        terminal.say(f"{event['state']:8} {event['name']}: {event.get('detail') or ''}".rstrip(": "))
-        if event.get("confirm_within"):
-            terminal.say("         confirm over a new connection: vru-platform firewall-confirm")
-    elif kind == "note":
-        terminal.say(event["text"])
-    elif kind == "end" and event["ok"]:
-        terminal.say(event.get("message") or f"Release {event['release']} is live again.")
-    elif kind == "end":
-        for said in event.get("logs", ()):
-            terminal.say(f"  | {said}")
-        terminal.say_error(f"{event['message']} {event['fix']}".strip())
 
 
 def lock(parser: argparse.ArgumentParser) -> Run:
