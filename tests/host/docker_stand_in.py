@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from tests.host.containers import container, view_of
 
-from vru.host import rolling
-from vru.host.compose import Compose, Container, View
-from vru.host.run import Done, Runner
+from vru.host.base.run import Done, Runner
+from vru.host.docker.compose import Compose, Container, View
+from vru.host.rolling import rollout
 
 Migrate = Callable[[str], tuple[int, str]]
 
@@ -90,8 +90,8 @@ class DockerStandIn(Runner):
         monkeypatch.setattr(Compose, "containers", lambda compose: self.containers())
         monkeypatch.setattr(Compose, "existing", lambda compose: self.containers())
         monkeypatch.setattr(Compose, "view", lambda compose, contents=None: self.view)
-        monkeypatch.setattr(rolling, "start", self.start)
-        monkeypatch.setattr(rolling, "mend", lambda compose: [])
+        monkeypatch.setattr(rollout, "start", self.start)
+        monkeypatch.setattr(rollout, "mend", lambda compose: [])
 
 
 def platform() -> View:

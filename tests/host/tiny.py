@@ -5,7 +5,7 @@ import io
 import json
 from dataclasses import dataclass, field
 
-from vru.host.stream import encode
+from vru.host.release.stream import encode
 
 COMPOSE = """
 name: vru-platform

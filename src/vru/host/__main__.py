@@ -14,11 +14,11 @@ from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .errors import FAILED, ToldError, plain
-from .host import Host
+from .base.errors import FAILED, ToldError, plain
+from .base.host import Host
 
 if TYPE_CHECKING:
-    from .verbs import Verb
+    from .cli import Verb
 
 _ABOUT = "Run and rescue the VRU platform on its own server."
 _EPILOG = """exit codes: 0 well; 1 failed; 2 wrong use; 3 needs attention; 4 another change is under way
@@ -29,35 +29,35 @@ The verbs from facts-json on are called by `vru` on the laptop and by systemd.
 # verb -> module:function below this package, one line of help. The function adds the verb's arguments to a parser and
 # returns what runs it.
 _VERBS = {
-    "status": ("verbs.running:status", "what runs, how well, on how much"),
-    "logs": ("verbs.running:logs", "the services' logs"),
-    "restart": ("verbs.running:restart", "restart services, each healthy before the next"),
-    "backup": ("verbs.keeping:backup", "back up the database and the configuration"),
-    "backups": ("verbs.keeping:backups", "list the backups"),
-    "restore": ("verbs.keeping:restore", "bring a backup's database back"),
-    "verify": ("verbs.running:verify", "check services, addresses, units, migrations, firewall"),
-    "releases": ("verbs.releases:releases", "the releases on this server, and what each changed"),
-    "rollback": ("verbs.releases:rollback", "bring an earlier release back, without building anything"),
-    "lock": ("verbs.lock:lock", "keep others' changes out for a while; show or release that lock"),
-    "audit": ("verbs.lock:audit", "who changed what, and whether the record is whole"),
-    "start": ("verbs.running:start", "start what is stopped, replacing nothing (called at boot)"),
-    "maintenance": ("verbs.operating:maintenance", "close the platform to its users for a while, or open it again"),
-    "heal": ("verbs.running:heal", "restart what is unhealthy (called by a timer)"),
-    "version": ("verbs.running:version", "this program's protocol and the live release"),
-    "unpack": ("verbs.planning:unpack", "unpack a version of this program from the content store"),
-    "address": ("verbs.operating:address", "where a service's container answers (called by vru tunnel)"),
-    "enter": ("verbs.operating:enter", "which container of a service is meant (called by vru exec)"),
-    "facts-json": ("verbs.deploying:facts_json", "what this server is, as JSON"),
-    "plan": ("verbs.planning:plan", "what a release would change; changes nothing"),
-    "receive": ("verbs.sending:receive", "store content (a stream of frames on stdin)"),
-    "layers": ("verbs.sending:layers", "which layers of images need not be sent (question on stdin)"),
-    "load-images": ("verbs.sending:load_images", "make images of layers that were sent (list on stdin)"),
-    "apply": ("verbs.deploying:apply", "make a release live (manifest on stdin), and watch"),
-    "follow": ("verbs.deploying:follow", "watch the change that is under way, or read the last one's journal"),
-    "execute": ("verbs.deploying:execute", "make the change (started by apply)"),
-    "firewall-confirm": ("verbs.deploying:firewall_confirm", "keep the new firewall rules"),
-    "firewall-revert": ("verbs.deploying:firewall_revert", "take unconfirmed firewall rules back (called by a timer)"),
-    "firewall-apply": ("verbs.deploying:firewall_apply", "put the confirmed firewall rules in place (called at boot)"),
+    "status": ("cli.services:status", "what runs, how well, on how much"),
+    "logs": ("cli.services:logs", "the services' logs"),
+    "restart": ("cli.services:restart", "restart services, each healthy before the next"),
+    "backup": ("cli.backup:backup", "back up the database and the configuration"),
+    "backups": ("cli.backup:backups", "list the backups"),
+    "restore": ("cli.backup:restore", "bring a backup's database back"),
+    "verify": ("cli.services:verify", "check services, addresses, units, migrations, firewall"),
+    "releases": ("cli.releases:releases", "the releases on this server, and what each changed"),
+    "rollback": ("cli.releases:rollback", "bring an earlier release back, without building anything"),
+    "lock": ("cli.lock:lock", "keep others' changes out for a while; show or release that lock"),
+    "audit": ("cli.lock:audit", "who changed what, and whether the record is whole"),
+    "start": ("cli.services:start", "start what is stopped, replacing nothing (called at boot)"),
+    "maintenance": ("cli.access:maintenance", "close the platform to its users for a while, or open it again"),
+    "heal": ("cli.services:heal", "restart what is unhealthy (called by a timer)"),
+    "version": ("cli.services:version", "this program's protocol and the live release"),
+    "unpack": ("cli.plan:unpack", "unpack a version of this program from the content store"),
+    "address": ("cli.access:address", "where a service's container answers (called by vru tunnel)"),
+    "enter": ("cli.access:enter", "which container of a service is meant (called by vru exec)"),
+    "facts-json": ("cli.deployment:facts_json", "what this server is, as JSON"),
+    "plan": ("cli.plan:plan", "what a release would change; changes nothing"),
+    "receive": ("cli.transfer:receive", "store content (a stream of frames on stdin)"),
+    "layers": ("cli.transfer:layers", "which layers of images need not be sent (question on stdin)"),
+    "load-images": ("cli.transfer:load_images", "make images of layers that were sent (list on stdin)"),
+    "apply": ("cli.deployment:apply", "make a release live (manifest on stdin), and watch"),
+    "follow": ("cli.deployment:follow", "watch the change that is under way, or read the last one's journal"),
+    "execute": ("cli.deployment:execute", "make the change (started by apply)"),
+    "firewall-confirm": ("cli.deployment:firewall_confirm", "keep the new firewall rules"),
+    "firewall-revert": ("cli.deployment:firewall_revert", "take unconfirmed firewall rules back (called by a timer)"),
+    "firewall-apply": ("cli.deployment:firewall_apply", "put the confirmed firewall rules in place (called at boot)"),
 }
 
 
@@ -112,7 +112,7 @@ def _overview() -> argparse.ArgumentParser:
 
 
 def _say_error(error: ToldError) -> None:
-    from . import terminal
+    from .base import terminal
 
     terminal.say_error(f"vru-platform: {error.message}")
     if error.fix:

@@ -3,8 +3,8 @@
 import pytest
 from tests.host.resources.common import HOST, names
 
-from vru.host.errors import HostError
-from vru.host.manifest import DirectoryEntry
+from vru.host.base.errors import HostError
+from vru.host.release.manifest import DirectoryEntry
 from vru.host.resources import directories
 
 

@@ -6,7 +6,7 @@ import pytest
 from tests.host.resources.common import HOST
 from tests.host.tiny import Tiny
 
-from vru.host.manifest import Manifest
+from vru.host.release.manifest import Manifest
 from vru.host.resources import files
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from tests.host.resources.common import HOST, names
 
-from vru.host.errors import HostError
+from vru.host.base.errors import HostError
+from vru.host.base.host import Host
+from vru.host.base.journal import Journal, Step
+from vru.host.base.run import Done, Runner
 from vru.host.firewall import confirmation, sockets
-from vru.host.host import Host
-from vru.host.journal import Journal, Step
-from vru.host.manifest import FirewallEntry
+from vru.host.firewall.rules import Policy, Table, differences, docker_rules, input_rules
+from vru.host.release.manifest import FirewallEntry
 from vru.host.resources import firewall
-from vru.host.rules import Policy, Table, differences, docker_rules, input_rules
-from vru.host.run import Done, Runner
 
 # As `ss -Htulnp` printed it.
 LISTENING = """udp   UNCONN 0      0            0.0.0.0:68         0.0.0.0:*    users:(("dhclient",pid=7,fd=7))

@@ -3,8 +3,8 @@
 import pytest
 from tests.host.resources.common import HOST, names
 
-from vru.host.compose import Compose, Service, View
-from vru.host.errors import HostError
+from vru.host.base.errors import HostError
+from vru.host.docker.compose import Compose, Service, View
 from vru.host.resources import migration
 
 VIEW = View({}, {"migrate": Service("migrate", "engine:2", "", (), healthcheck=False, restart="no", depends_on=())})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..disk import read_json, write_json
-from ..host import Host
-from ..program import own_command
-from ..rules import Policy, Table, removal_script, script
+from ..base.disk import read_json, write_json
+from ..base.host import Host
+from ..release.program import own_command
 from . import ufw
+from .rules import Policy, Table, removal_script, script
 from .sockets import sockets, ssh_ports, sshd_settings
 
 CONFIRM_S = 90

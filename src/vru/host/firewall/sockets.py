@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ..host import Host
-from ..rules import Listener
+from ..base.host import Host
+from .rules import Listener
 
 
 def sockets(host: Host) -> tuple[Listener, ...]:

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..disk import read_json, write_json
-from ..host import Host
+from ..base.disk import read_json, write_json
+from ..base.host import Host
 
 _ACTIVE = "Status: active"
 

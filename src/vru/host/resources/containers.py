@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 
-from .. import kept_logs, nginx, rolling, routes
-from ..change import Change
-from ..compose import Compose, Container, Service, View
-from ..disk import read_json
-from ..errors import HostError
-from ..host import PROJECT, Host
-from ..journal import Step
+from ..base.change import Change
+from ..base.disk import read_json
+from ..base.errors import HostError
+from ..base.host import PROJECT, Host
+from ..base.journal import Step
+from ..docker import kept_logs
+from ..docker.compose import Compose, Container, Service, View
+from ..rolling import nginx, rollout, routes
 
 STATEFUL = ("postgres", "redis")
 NGINX = "nginx"
@@ -95,7 +96,7 @@ def _stopped(container: Container) -> bool:
 
 def _how(name: str) -> str:
     """Where it is not done beside what serves: that people will notice."""
-    return "" if name in rolling.SERVICES else "; in place, away for a moment"
+    return "" if name in rollout.SERVICES else "; in place, away for a moment"
 
 
 def _what_changed(service: Service, containers: Sequence[Container]) -> str:
@@ -115,7 +116,7 @@ def nginx_changes(compose: Compose, actual: ContainerFacts) -> Iterator[Change]:
 
 def _lead_nginx(compose: Compose, step: Step) -> None:
     found = compose.existing()
-    rolling.lead(compose, found, routes.steady({one.service for one in found}, found))
+    rollout.lead(compose, found, routes.steady({one.service for one in found}, found))
 
 
 def _reload_nginx(compose: Compose, step: Step) -> None:

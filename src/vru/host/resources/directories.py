@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from ..change import Change
-from ..errors import HostError
-from ..host import Host
-from ..journal import Step
-from ..manifest import DirectoryEntry, Manifest
+from ..base.change import Change
+from ..base.errors import HostError
+from ..base.host import Host
+from ..base.journal import Step
+from ..release.manifest import DirectoryEntry, Manifest
 
 _OWN = (
     DirectoryEntry("backups", None, None, 0o700),

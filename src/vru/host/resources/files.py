@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..change import Change
-from ..disk import read_json, sha256_of, sync_directory, temporary_name, write_json
-from ..host import Host
-from ..journal import Step
-from ..manifest import FileEntry, Manifest
-from ..store import place
+from ..base.change import Change
+from ..base.disk import read_json, sha256_of, sync_directory, temporary_name, write_json
+from ..base.host import Host
+from ..base.journal import Step
+from ..release.manifest import FileEntry, Manifest
+from ..release.store import place
 
 # Whole directories of it are read by Prometheus, Grafana and PostgreSQL.
 _CONFIGURATION = "config/production"

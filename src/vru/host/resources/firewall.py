@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..change import Change
-from ..disk import write_atomic
+from ..base.change import Change
+from ..base.disk import write_atomic
+from ..base.host import PROGRAM, Host
+from ..base.journal import Step
 from ..firewall import ufw
 from ..firewall.confirmation import CONFIRM_S, VERSIONS, apply_policy, arm, load, pending
+from ..firewall.rules import PROXY, Listener, Policy, Table, differences, script
 from ..firewall.sockets import sockets, ssh_ports, sshd_settings, tcp_ports
-from ..host import PROGRAM, Host
-from ..journal import Step
-from ..manifest import FirewallEntry
-from ..rules import PROXY, Listener, Policy, Table, differences, script
+from ..release.manifest import FirewallEntry
 
 UNIT = "vru-firewall.service"
 UNIT_PATH = Path("/etc/systemd/system") / UNIT

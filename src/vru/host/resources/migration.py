@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from ..change import Change
-from ..compose import Compose, Container, View
-from ..database import SERVICE as POSTGRES
-from ..database import Database
-from ..disk import read_json, write_json
-from ..errors import HostError
-from ..host import Host
-from ..journal import Step
+from ..base.change import Change
+from ..base.disk import read_json, write_json
+from ..base.errors import HostError
+from ..base.host import Host
+from ..base.journal import Step
+from ..database.postgres import SERVICE as POSTGRES
+from ..database.postgres import Database
+from ..docker.compose import Compose, Container, View
 
 
 @dataclass(frozen=True)

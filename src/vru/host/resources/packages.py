@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import apt
-from ..change import Change
-from ..compose import PLUGIN_DIRECTORIES
-from ..disk import write_atomic
-from ..errors import HostError, plain
-from ..host import Host, read_env
-from ..journal import Step
+from ..base.change import Change
+from ..base.disk import write_atomic
+from ..base.errors import HostError, plain
+from ..base.host import Host, read_env
+from ..base.journal import Step
+from ..docker.compose import PLUGIN_DIRECTORIES
+from . import apt
 
 DAEMON_JSON = Path("/etc/docker/daemon.json")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
