@@ -91,7 +91,7 @@ class DockerStandIn(Runner):
         monkeypatch.setattr(Compose, "existing", lambda compose: self.containers())
         monkeypatch.setattr(Compose, "view", lambda compose, contents=None: self.view)
         monkeypatch.setattr(rollout, "start", self.start)
-        monkeypatch.setattr(rollout, "mend", lambda compose: [])
+        monkeypatch.setattr(rollout, "repair_routes", lambda compose: [])
 
 
 def platform() -> View:

@@ -1,6 +1,6 @@
 """``vru-platform``: run and rescue the platform on its own server.
 
-Only the module of the verb that is called is imported: the laptop calls this program for every question it has.
+Only the module of the command that is called is imported: the laptop calls this program for every question it has.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .base.errors import FAILED, ToldError, plain
+from .base.errors import FAILED, UserError, plain
 from .base.host import Host
 
 if TYPE_CHECKING:
-    from .cli import Verb
+    from .cli import Command
 
 _ABOUT = "Run and rescue the VRU platform on its own server."
 _EPILOG = """exit codes: 0 well; 1 failed; 2 wrong use; 3 needs attention; 4 another change is under way
 
-The verbs from facts-json on are called by `vru` on the laptop and by systemd.
+The commands from facts-json on are called by `vru` on the laptop and by systemd.
 """
 
-# verb -> module:function below this package, one line of help. The function adds the verb's arguments to a parser and
-# returns what runs it.
-_VERBS = {
+# command -> module:function below this package, one line of help. The function adds the command's arguments to a parser
+# and returns what runs it.
+_COMMANDS = {
     "status": ("cli.services:status", "what runs, how well, on how much"),
     "logs": ("cli.services:logs", "the services' logs"),
     "restart": ("cli.services:restart", "restart services, each healthy before the next"),
@@ -62,17 +62,17 @@ _VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; the entry point of the ``.pyz`` and of the command ``vru-platform``."""
+    """Run one command; the entry point of the ``.pyz`` and of the command ``vru-platform``."""
     os.umask(0o022)
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGHUP, _terminate)
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words[0] if words else ""
-    if name not in _VERBS:
-        _overview().parse_args(words)  # help, or a usage error that lists the verbs; either way it exits
+    if name not in _COMMANDS:
+        _overview().parse_args(words)  # help, or a usage error that lists the commands; either way it exits
         return 2
-    place, about = _VERBS[name]
+    place, about = _COMMANDS[name]
     parser = argparse.ArgumentParser(prog=f"vru-platform {name}", description=about)
     run = _load(place)(parser)
     options = parser.parse_args(words[1:])
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name != "version":
             host.require_root()
         return int(run(host, options))
-    except ToldError as error:
+    except UserError as error:
         _say_error(error)
         return error.code
     except BrokenPipeError:
@@ -95,23 +95,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _load(place: str) -> Verb:
+def _load(place: str) -> Command:
     module, function = place.split(":")
-    verb: Verb = getattr(import_module(f"{__package__}.{module}"), function)
-    return verb
+    command: Command = getattr(import_module(f"{__package__}.{module}"), function)
+    return command
 
 
 def _overview() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vru-platform", description=_ABOUT, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, (_, about) in _VERBS.items():
-        verbs.add_parser(name, help=about)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, about) in _COMMANDS.items():
+        commands.add_parser(name, help=about)
     return parser
 
 
-def _say_error(error: ToldError) -> None:
+def _say_error(error: UserError) -> None:
     from .base import terminal
 
     terminal.say_error(f"vru-platform: {error.message}")
@@ -134,7 +134,7 @@ def _say_fault(host: Host, name: str, error: Exception) -> None:
         where = f"What this program was doing is written in {path}."
     except OSError:
         where = story
-    _say_error(ToldError(f"`{name}` could not go on: {plain(error)}.", where))
+    _say_error(UserError(f"`{name}` could not go on: {plain(error)}.", where))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -21,7 +21,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from vru.host.lock import lock
-from vru.host.base.errors import ToldError
+from vru.host.base.errors import UserError
 from vru.host.base.host import Host
 host = Host(Path(sys.argv[1]))
 out = open(host.root / sys.argv[2], "a", buffering=1)
@@ -33,7 +33,7 @@ try:
             print("changed", time.monotonic(), file=out)
             time.sleep(0.02)
     print("ended", file=out)
-except ToldError as error:
+except UserError as error:
     print(type(error).__name__, error, file=out)
 """
 

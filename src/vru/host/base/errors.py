@@ -27,7 +27,7 @@ def plain(error: BaseException) -> str:
     return str(error).strip().rstrip(".") or "no reason was given"
 
 
-class ToldError(Exception):
+class UserError(Exception):
     """What an administrator is meant to read: one clear sentence, the fix, and where it helps, the container's last
     words."""
 
@@ -45,9 +45,9 @@ class ToldError(Exception):
         return f"{self.message} {self.fix}" if self.fix else self.message
 
 
-class HostError(ToldError):
+class HostError(UserError):
     """Something could not be done."""
 
 
-class FencedError(ToldError):
+class FencedError(UserError):
     """Another change has taken over. No HostError: what mends or goes back after one of those must not run either."""

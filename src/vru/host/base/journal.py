@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import PROTOCOL
-from .errors import ToldError
+from .errors import UserError
 
 _LOG_INTERVAL_S = 0.2
 
@@ -69,7 +69,7 @@ class Journal:
         self.ended = True
         self.emit("end", ok=True, changed=self.changed, release=release, seconds=self._seconds(), **self.notes)
 
-    def fail(self, error: ToldError) -> None:
+    def fail(self, error: UserError) -> None:
         """The last event of a failure."""
         self.ended = True
         self.emit(
@@ -83,7 +83,7 @@ class Journal:
         step = self.start(phase, name, detail)
         try:
             yield step
-        except ToldError as error:
+        except UserError as error:
             step.finish("failed", error.message)
             raise
         step.finish(step.state, step.detail)

@@ -1,7 +1,7 @@
-"""The verbs of ``vru-platform``, one module a group, one function a verb, loaded when it is called.
+"""The commands of ``vru-platform``, one module a group, one function a command, loaded when it is called.
 
-A function adds its verb's arguments to the parser that it gets, and returns what runs the verb: it takes the host and
-the parsed arguments, and returns the exit code.
+A function adds its command's arguments to the parser that it gets, and returns what runs the command: it takes the host
+and the parsed arguments, and returns the exit code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ..base.host import Host
 
 Run = Callable[[Host, argparse.Namespace], int]
-Verb = Callable[[argparse.ArgumentParser], Run]
+Command = Callable[[argparse.ArgumentParser], Run]
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:

@@ -46,7 +46,7 @@ def enter(parser: argparse.ArgumentParser) -> Run:
 
 
 def _enter(host: Host, options: argparse.Namespace) -> int:
-    terminal.say_json(exec_target.enter(host, options.service, options.index, options.program))
+    terminal.say_json(exec_target.target(host, options.service, options.index, options.program))
     return OK
 
 

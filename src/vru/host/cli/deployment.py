@@ -41,7 +41,7 @@ def apply(parser: argparse.ArgumentParser) -> Run:
 
 
 def watch_option(parser: argparse.ArgumentParser) -> None:
-    """``--watch``, for every verb that replaces containers."""
+    """``--watch``, for every command that replaces containers."""
     parser.add_argument(
         "--watch",
         type=float,
@@ -112,11 +112,11 @@ def firewall_apply(parser: argparse.ArgumentParser) -> Run:
 
 
 def _say_result(work: Callable[[Host], str]) -> Run:
-    def verb(host: Host, options: argparse.Namespace) -> int:
+    def command(host: Host, options: argparse.Namespace) -> int:
         said = work(host)
         if not said.startswith("nothing"):
             audit.record(host, "firewall", outcome="done", detail=said)
         terminal.say(said)
         return OK
 
-    return verb
+    return command

@@ -51,7 +51,7 @@ def _question() -> dict[str, Any]:
 def _answer(work: Callable[[Host], dict[str, Any]]) -> Run:
     """Print what came of it as JSON; a failure too, since the laptop shows it."""
 
-    def verb(host: Host, options: argparse.Namespace) -> int:
+    def command(host: Host, options: argparse.Namespace) -> int:
         try:
             answer, code = work(host), OK
         except HostError as error:
@@ -59,4 +59,4 @@ def _answer(work: Callable[[Host], dict[str, Any]]) -> Run:
         print(json.dumps(answer), flush=True)
         return code
 
-    return verb
+    return command

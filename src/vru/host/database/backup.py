@@ -163,7 +163,7 @@ def create(host: Host, *, media: bool = False, suffix: str = "", say: bool = Tru
 
 
 def run(host: Host, *, media: bool, as_json: bool) -> int:
-    """The verb ``backup``: make one, then forget the oldest beyond VRU_BACKUP_KEEP."""
+    """The command ``backup``: make one, then forget the oldest beyond VRU_BACKUP_KEEP."""
     made = create(host, media=media, say=not as_json)
     removed, damaged = forget(host)
     if as_json:
@@ -215,7 +215,7 @@ def verified(backup: Backup) -> bool:
 
 
 def show(host: Host, *, as_json: bool) -> int:
-    """The verb ``backups``."""
+    """The command ``backups``."""
     known = existing(host)
     if as_json:
         terminal.say_json([backup.as_json() for backup in known])
@@ -230,7 +230,7 @@ def show(host: Host, *, as_json: bool) -> int:
     return OK
 
 
-# -- inside -------------------------------------------------------------------------------------------------------
+# -- internal ------------------------------------------------------------------------------------------------------
 
 
 def _free_name(host: Host, suffix: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from ..base.errors import FAILED, OK, FencedError, HostError, ToldError, plain
+from ..base.errors import FAILED, OK, FencedError, HostError, UserError, plain
 from ..base.host import Host
 from ..base.journal import Journal
 from ..lock import audit
@@ -50,7 +50,7 @@ def execute(
         The exit code: 0 for a success.
     """
     journal = Journal(journal_path)
-    failure: ToldError | None = HostError("The change was stopped.", f"Run the same command again. ({unit})")
+    failure: UserError | None = HostError("The change was stopped.", f"Run the same command again. ({unit})")
     begun = False
     try:
         with lock(host, f"{_PURPOSES[mode]} {release}", release=release, unit=unit, journal=str(journal_path)) as lease:
@@ -70,7 +70,7 @@ def execute(
             )
             failure = None
             journal.end(release)
-    except ToldError as error:
+    except UserError as error:
         failure = error
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         failure = HostError(

@@ -159,7 +159,7 @@ class Executor:
         for change in wanted:
             if change.apply is not None:
                 change.apply(step)
-        files.settle(self.host, wanted)
+        files.sync(self.host, wanted)
         files.release(self.host, self.manifest)
         units.reload_systemd(self.host, step)
         view = self.compose.view()
@@ -206,7 +206,7 @@ class Executor:
         ]
         files.claim(self.host, chosen)
         self._apply(TRANSFER, "files", wanted)
-        files.settle(self.host, wanted)
+        files.sync(self.host, wanted)
         if only is None:
             files.release(self.host, manifest)
         changed = {change.name for change in wanted}
@@ -271,12 +271,12 @@ class Executor:
             nginx.check(self.compose, here, view.services[containers.NGINX].digest)
         stateful = [name for name in containers.STATEFUL if name in view.services]
         found = containers.facts(self.host, self.compose)
-        mended = [
+        repairs = [
             *settings.impostor_changes(self.compose, found),
             *settings.changes(self.compose, view, found),
         ]
-        if mended:
-            self._apply(ORCHESTRATION, "what was changed by hand", mended)
+        if repairs:
+            self._apply(ORCHESTRATION, "what was changed by hand", repairs)
             found = containers.facts(self.host, self.compose)
         pending = [change for change in containers.changes(view, found, self._expected) if change.name in stateful]
         if pending:
@@ -345,7 +345,7 @@ class Executor:
         if self.manifest.has_compose:
             # What is true now is what the next plan compares with.
             images.record(self.host, self.manifest)
-            self.compose.remember()
+            self.compose.cache_view()
         kept, removed = store.prune(self.host)
         programs = (manifest.file(program.FILE) for manifest in kept)
         program.prune(self.host, [entry.sha256 for entry in programs if entry is not None])
@@ -369,7 +369,7 @@ class Executor:
                 )
             step.detail = "confirmed"
 
-    # -- inside -----------------------------------------------------------------------------------------------------
+    # -- internal --------------------------------------------------------------------------------------------------
 
     def _apply(self, phase: str, name: str, changes: Iterable[Change]) -> None:
         with self.journal.step(phase, name) as step:

@@ -20,7 +20,7 @@ from ..base.run import Done
 from .engine import Engine, EngineError
 
 _LABEL = "com.docker.compose"
-# Grows with what a remembered view holds.
+# Grows with what a cached view holds.
 _VIEW_FORMAT = 1
 PLUGIN_DIRECTORIES = (
     "/usr/local/lib/docker/cli-plugins",
@@ -153,9 +153,9 @@ class Compose:
             HostError: Compose refuses them.
         """
         key = _key(contents or (self.host.compose_file.read_bytes(), self.host.env_file.read_bytes()))
-        remembered = read_json(self._memory, {})
-        if remembered.get("key") == key:
-            return _view_from_json(remembered["view"])
+        cached = read_json(self._cache, {})
+        if cached.get("key") == key:
+            return _view_from_json(cached["view"])
         with self._files(contents) as (compose_file, env_file):
 
             def ask(*arguments: str) -> str:
@@ -176,14 +176,14 @@ class Compose:
         )
 
     @property
-    def _memory(self) -> Path:
+    def _cache(self) -> Path:
         return self.host.state / "view.json"
 
-    def remember(self) -> None:
+    def cache_view(self) -> None:
         """Keep what the live files mean, so that the next plan need not start Compose twice to ask again."""
         key = _key((self.host.compose_file.read_bytes(), self.host.env_file.read_bytes()))
-        if read_json(self._memory, {}).get("key") != key:
-            write_json(self._memory, {"key": key, "view": _view_as_json(self.view())})
+        if read_json(self._cache, {}).get("key") != key:
+            write_json(self._cache, {"key": key, "view": _view_as_json(self.view())})
 
     @contextmanager
     def _files(self, contents: tuple[bytes, bytes] | None) -> Iterator[tuple[Path | None, Path | None]]:

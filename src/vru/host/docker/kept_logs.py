@@ -19,7 +19,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from ..base import terminal
-from ..base.errors import ToldError, plain
+from ..base.errors import UserError, plain
 from ..base.host import PROJECT, Host
 from .compose import Container
 
@@ -157,7 +157,7 @@ def _copy(host: Host, container: Container, follower: _Follower | None = None) -
                 # Not what was copied before, nor Docker's own words.
                 if time[:4].isdigit() and time.decode(errors="replace") > last:
                     file.write(f"{_short(container)}  | ".encode() + time + b" " + text.rstrip(b"\r\n") + b"\n")
-    except (ToldError, OSError) as error:
+    except (UserError, OSError) as error:
         terminal.say_error(f"The log of {container.name} could not be kept: {plain(error)}")
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..base import terminal
 from ..base.disk import sync_directory, write_json
-from ..base.errors import BUSY, FAILED, OK, HostError, ToldError, plain
+from ..base.errors import BUSY, FAILED, OK, HostError, UserError, plain
 from ..base.host import Host
 from ..base.journal import now
 from ..base.processes import started
@@ -95,7 +95,7 @@ def recorded(
     try:
         yield
         outcome = "done"
-    except ToldError as error:
+    except UserError as error:
         outcome, why = "refused" if error.code == BUSY else "failed", error.message
         raise
     except (OSError, ValueError) as error:
@@ -202,7 +202,7 @@ def read(host: Host) -> tuple[list[Entry], Entry | None]:
 
 
 def show(host: Host, *, as_json: bool, tail: int | None, check_only: bool) -> int:
-    """The verb ``audit``. Its exit code is 1 if the chain is broken."""
+    """The command ``audit``. Its exit code is 1 if the chain is broken."""
     entries, head = read(host)
     problems = check(entries, head)
     shown = entries if tail is None else entries[max(0, len(entries) - tail) :]
@@ -233,7 +233,7 @@ def row(entry: Entry) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-# -- inside -------------------------------------------------------------------------------------------------------
+# -- internal ------------------------------------------------------------------------------------------------------
 
 
 def _path(host: Host) -> Path:

@@ -54,7 +54,7 @@ def choose(service: str, found: Iterable[Container], index: int | None) -> Conta
     return running[index - 1]
 
 
-def enter(host: Host, service: str, index: int | None, program: str) -> dict[str, str]:
+def target(host: Host, service: str, index: int | None, program: str) -> dict[str, str]:
     """The container in which a program is to be run, and a line in the audit.
 
     Its arguments are not recorded: they may hold a secret.

@@ -189,7 +189,7 @@ def _stop(compose: Compose, users: Sequence[str]) -> None:
 
 def _start(compose: Compose, view: View, users: Sequence[str]) -> None:
     rollout.start(compose, view)
-    rollout.mend(compose)
+    rollout.repair_routes(compose)
     health.wait(compose, users)
 
 

@@ -62,5 +62,5 @@ def start(host: Host) -> int:
     if not host.compose_file.exists():
         raise HostError("No release is live on this server.", "Run on your laptop: vru deploy")
     rollout.start(compose, compose.view())
-    rollout.mend(compose)
+    rollout.repair_routes(compose)
     return OK

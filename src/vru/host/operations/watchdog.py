@@ -38,7 +38,7 @@ def heal(host: Host) -> int:
     if not _heal_containers(compose):
         code = ATTENTION
     try:
-        led = rollout.mend(compose)
+        led = rollout.repair_routes(compose)
     except HostError as error:
         terminal.say(f"nginx could not be led to the services: {error}")
         code, led = ATTENTION, []

@@ -151,7 +151,7 @@ def summary(changes: Mapping[str, Any] | None) -> str:
 
 
 def show(host: Host, *, as_json: bool) -> int:
-    """The verb ``releases``."""
+    """The command ``releases``."""
     known = listing(host)
     if as_json:
         terminal.say_json(known)

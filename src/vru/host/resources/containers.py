@@ -108,15 +108,15 @@ def nginx_changes(compose: Compose, actual: ContainerFacts) -> Iterator[Change]:
     """Mend what leads nginx to the services, and reload it when its files are newer than what it has loaded."""
     if not actual.nginx_loaded:
         return
-    if not routes.standing(actual.routes, actual.containers):
-        yield Change("nginx", "routes", "update", "which container serves", partial(_lead_nginx, compose))
+    if not routes.up_to_date(actual.routes, actual.containers):
+        yield Change("nginx", "routes", "update", "which container serves", partial(_switch_traffic, compose))
     elif actual.nginx_written and actual.nginx_written > actual.nginx_loaded:
         yield Change("nginx", "configuration", "reload", "after `nginx -t`", partial(_reload_nginx, compose))
 
 
-def _lead_nginx(compose: Compose, step: Step) -> None:
+def _switch_traffic(compose: Compose, step: Step) -> None:
     found = compose.existing()
-    rollout.lead(compose, found, routes.steady({one.service for one in found}, found))
+    rollout.switch_traffic(compose, found, routes.steady({one.service for one in found}, found))
 
 
 def _reload_nginx(compose: Compose, step: Step) -> None:

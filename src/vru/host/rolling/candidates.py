@@ -91,7 +91,7 @@ class _Seen:
 
 
 @dataclass
-class Newcomers:
+class Candidates:
     """Some new containers, by id, until they serve alone."""
 
     compose: Compose

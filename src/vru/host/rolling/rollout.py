@@ -19,7 +19,7 @@ from ..base.journal import Journal
 from ..docker import kept_logs
 from ..docker.compose import Compose, Container, Service, View
 from . import nginx, routes
-from .candidates import ENDPOINTS, FIRST_LIMIT_S, LIMIT_S, Newcomers
+from .candidates import ENDPOINTS, FIRST_LIMIT_S, LIMIT_S, Candidates
 from .routes import Route
 
 PHASE = "orchestration"
@@ -140,27 +140,27 @@ class _Roll:
         wanted = self._shifts(found)
         if not wanted and not self.besides and routes.read(self.host) == self._steady(found):
             return
-        newcomers = Newcomers(self.compose, ())
+        candidates = Candidates(self.compose, ())
         try:
             if any(shift.lacking or any(one.state != "running" for one in shift.new) for shift in wanted):
                 self._start(wanted, found)
                 found = self.compose.existing()
                 wanted = self._shifts(found)
-            newcomers.ids = [one.id for shift in wanted for one in shift.new]
-            if newcomers.ids or self.besides:
+            candidates.ids = [one.id for shift in wanted for one in shift.new]
+            if candidates.ids or self.besides:
                 limit_s = LIMIT_S if any(shift.old for shift in wanted) else FIRST_LIMIT_S
-                newcomers.await_ready(self.journal, PHASE, self.besides, limit_s)
+                candidates.await_ready(self.journal, PHASE, self.besides, limit_s)
             found = self.compose.existing()
             wanted = self._shifts(found)
             standby = self._standby(wanted, found) if self.watch_s else {}
             self._switch(found, standby)
             if standby:
-                self._watch(newcomers, wanted, found)
+                self._watch(candidates, wanted, found)
         except HostError as error:
             self._take_back(error)
             raise
         if standby:
-            lead(self.compose, found, self._steady(found))
+            switch_traffic(self.compose, found, self._steady(found))
         self._retire([one for shift in wanted for one in shift.old], found)
 
     # -- the facts --------------------------------------------------------------------------------------------------
@@ -210,12 +210,12 @@ class _Roll:
         wanted = {**self._steady(found), **standby}
         changed = [name for name, route in wanted.items() if before.get(name) != route]
         with self.journal.step(PHASE, "switch nginx", ", ".join(changed)) as step:
-            lead(self.compose, found, wanted)
+            switch_traffic(self.compose, found, wanted)
             step.count()
             step.detail = ", ".join(f"{name} to {' '.join(wanted[name].serving)}" for name in changed)
         self.switched_at = time.monotonic()
 
-    def _watch(self, newcomers: Newcomers, wanted: Sequence[Shift], found: Sequence[Container]) -> None:
+    def _watch(self, candidates: Candidates, wanted: Sequence[Shift], found: Sequence[Container]) -> None:
         names = ", ".join(shift.service.name for shift in wanted)
         log = _AnswersTwice(self.compose, nginx.running(found))
         with self.journal.step(PHASE, "watch the new release", f"{names} for {self.watch_s:g} s") as step:
@@ -223,7 +223,7 @@ class _Roll:
             while (passed := time.monotonic() - self.switched_at) < self.watch_s:
                 began = time.monotonic()
                 self.journal.check()
-                newcomers.watch_once(log.read())
+                candidates.watch_once(log.read())
                 if passed - told >= _TELL_S:
                     told = passed
                     step.log(f"watching the new release: {passed:.0f} of {self.watch_s:g} s")
@@ -265,7 +265,7 @@ class _Roll:
                     wanted = routes.steady(self.view.services, staying)
                     # A reload costs idle clients their connections: not where nothing was switched.
                     if self.switched_at or routes.read(self.host) != wanted:
-                        lead(self.compose, staying, wanted)
+                        switch_traffic(self.compose, staying, wanted)
                     self._stop([one for one in going if one.service == error.service], _BROKEN_S)
                     self._stop([one for one in going if one.service != error.service], DRAIN_S)
                 step.detail = ", ".join(f"{s.service.name} stays with {s.old[0].name}" for s in failed) or "nothing ran"
@@ -274,7 +274,7 @@ class _Roll:
                 error.fix = f"{error.fix} Taking it back failed as well: {second.message}"
 
 
-def lead(compose: Compose, found: Sequence[Container], wanted: routes.Routes) -> None:
+def switch_traffic(compose: Compose, found: Sequence[Container], wanted: routes.Routes) -> None:
     """Have nginx lead requests as wanted. A file that nginx refuses does not stay.
 
     Raises:
@@ -294,7 +294,7 @@ def lead(compose: Compose, found: Sequence[Container], wanted: routes.Routes) ->
     nginx.reload(compose, running)
 
 
-def mend(compose: Compose) -> list[str]:
+def repair_routes(compose: Compose) -> list[str]:
     """Lead nginx to containers that run, where it is led to some that do not: after a crash, or when somebody removed
     one by hand.
 
@@ -316,8 +316,8 @@ def mend(compose: Compose) -> list[str]:
         lost = set() if text == routes.render(known, addresses) else set(watched)
     if not lost or not nginx.running(found):
         return []
-    wanted = routes.mended(known, found)
-    lead(compose, found, wanted)
+    wanted = routes.repaired(known, found)
+    switch_traffic(compose, found, wanted)
     return sorted(name for name in lost if wanted.get(name) != known[name])
 
 

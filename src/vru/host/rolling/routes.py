@@ -83,14 +83,14 @@ def steady(services: Collection[str], containers: Iterable[Container]) -> dict[s
     return routes
 
 
-def standing(text: str, containers: Iterable[Container]) -> bool:
+def up_to_date(text: str, containers: Iterable[Container]) -> bool:
     """Whether a file's text leads every service that has containers to them, and says nothing else."""
     found = list(containers)
     wanted = steady({container.service for container in found}, found)
     return text == render(wanted, {})
 
 
-def mended(known: Routes, containers: Iterable[Container]) -> dict[str, Route]:
+def repaired(known: Routes, containers: Iterable[Container]) -> dict[str, Route]:
     """Routes that lead to containers that run, where some of those in ``known`` do not (any more).
 
     Of a change that was broken off, the containers that were to go are trusted more than those that were being watched.
