@@ -21,10 +21,14 @@ from vru.host.rolling import rollout
 class CommandsStandIn(Runner):
     """Notes the commands that would change containers."""
 
+    unit = "active"
+
     def __init__(self) -> None:
         self.commands: list[list[str]] = []
 
     def __call__(self, argv: Sequence[str], **others: Any) -> Done:
+        if argv[0] == "systemctl":
+            return Done(tuple(argv), 0, f"LoadState=loaded\nActiveState={self.unit}\n", "")
         if list(argv[:2]) != ["docker", "logs"]:
             self.commands.append(list(argv))
         return Done(tuple(argv), 0, "", "")
@@ -96,3 +100,10 @@ def test_after_three_times_in_an_hour_a_person_is_asked_for(heal) -> None:  # ty
     for _ in range(watchdog.HEALS_PER_HOUR):
         assert heal(killed)[0] == OK
     assert heal(killed) == (ATTENTION, [])
+
+
+def test_a_platform_that_was_stopped_as_a_whole_stays_stopped(heal) -> None:  # type: ignore[no-untyped-def]
+    heal.host.run.unit = "inactive"
+    assert heal(container("postgres", **DOWN), container("grafana", **DOWN)) == (OK, [])
+    heal.host.run.unit = "failed"
+    assert len(heal(container("postgres", **DOWN))[1]) == 1

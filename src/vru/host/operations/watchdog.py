@@ -17,6 +17,7 @@ from ..rolling import rollout
 from . import maintenance
 
 HEALS_PER_HOUR = 3
+_UNIT = "vru-platform.service"
 
 
 def heal(host: Host) -> int:
@@ -95,6 +96,13 @@ def _ill(compose: Compose) -> Iterator[tuple[Container, str, Sequence[str]]]:
             yield container, "is unhealthy", ("docker", "restart", "-t", "30")
         elif wanted is not None and container.state == "exited" and not container.settled:
             running = sum(one.service == container.service and one.state == "running" for one in found)
-            if container.digest == wanted.digest and running < wanted.replicas:
+            missing = container.digest == wanted.digest and running < wanted.replicas
+            if missing and not _stopped_on_purpose(compose):
                 why = "was killed for want of memory" if container.killed_for_memory else "does not run"
                 yield container, f"{why} (exit code {container.exit_code})", ("docker", "start")
+
+
+def _stopped_on_purpose(compose: Compose) -> bool:
+    """Whether somebody stopped the platform as a whole: ``systemctl stop vru-platform``."""
+    asked = compose.host.run(["systemctl", "show", "--property=LoadState,ActiveState", _UNIT], check=False)
+    return {"LoadState=loaded", "ActiveState=inactive"} <= set(asked.out.split())
