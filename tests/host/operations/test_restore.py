@@ -117,7 +117,7 @@ def test_a_backup_comes_back_and_what_it_replaces_is_kept_as_a_backup(saved: Pla
 
 def test_an_older_schema_is_migrated_beside_the_database_that_serves(saved: Platform) -> None:
     saved.query("UPDATE alembic_version SET version_num = '0003'")
-    write_json(saved.host.state / "migrated.json", {"image": "engine:1", "version": "0003", "earlier": []})
+    write_json(saved.host.state / "migrated.json", {"image": "engine:0", "version": "0003", "earlier": []})
     saved.head = "0003"
     migrate, running = saved.docker.migrate, []
 
@@ -129,7 +129,8 @@ def test_an_older_schema_is_migrated_beside_the_database_that_serves(saved: Plat
     saved.restore()
     assert running == [("vru_restore", set(ALL))]
     assert (saved.projects(), saved.revision()) == (["saved"], "0003")
-    assert read_json(saved.host.state / "migrated.json")["version"] == "0003"
+    record = {"image": "engine:1", "version": "0003", "earlier": []}
+    assert read_json(saved.host.state / "migrated.json") == record
 
 
 def test_a_newer_schema_is_refused_before_anything_is_stopped(saved: Platform) -> None:
