@@ -90,6 +90,22 @@ class _Seen:
     reason: str = ""
 
 
+def _finish(steps: Mapping[str, Step], waiting: Collection[str]) -> None:
+    """End the steps of services that are waited for no more."""
+    for name, step in steps.items():
+        if name not in waiting and step.state != "finished":
+            step.finish("done", "healthy")
+            step.state = "finished"
+
+
+def _break_off(steps: Mapping[str, Step], error: HostError) -> None:
+    """End the other steps: the one of the service that failed, and those that are not waited for any more."""
+    for name, step in steps.items():
+        if step.state != "finished":
+            failed = name == error.service
+            step.finish("failed" if failed else "skipped", error.message if failed else "not waited for")
+
+
 @dataclass
 class Candidates:
     """Some new containers, by id, until they serve alone."""
@@ -122,9 +138,7 @@ class Candidates:
                         steps[name] = journal.start(phase, f"service {name}")
                 waiting = self._not_ready(mine)
                 waiting.update({c.service: c for c in others if not c.settled})
-                for name in [name for name, step in steps.items() if name not in waiting and step.state != "finished"]:
-                    steps[name].finish("done", "healthy")
-                    steps[name].state = "finished"
+                _finish(steps, waiting)
                 if not waiting:
                     return
                 for name, container in waiting.items():
@@ -136,10 +150,7 @@ class Candidates:
                         steps[name].log(said)
                 time.sleep(_POLL_S)
         except HostError as error:
-            for name, step in steps.items():
-                if step.state != "finished":
-                    failed = name == error.service
-                    step.finish("failed" if failed else "skipped", error.message if failed else "not waited for")
+            _break_off(steps, error)
             raise
 
     def _state(self, container: Container) -> str:
