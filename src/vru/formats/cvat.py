@@ -41,7 +41,7 @@ _LABELS = {f"annotations/meta/{kind}/labels/label/name" for kind in ("task", "jo
 _CHUNK = 1 << 16
 # Each declared frame takes memory before any box is read: 4 hours at 30 frames a second.
 _MOST_FRAMES = 4 * 3600 * 30
-# CVAT's own files are 7 deep. Each event's path is joined, so without a limit nesting costs quadratic time.
+# Each event's path is joined, so without a limit nesting costs quadratic time.
 _DEEPEST = 32
 
 

@@ -1,6 +1,7 @@
 """Reading from a real PostgreSQL: over its Unix socket, and through psql where the socket does not let in."""
 
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +25,21 @@ def forward(source: socket.socket, target: socket.socket) -> None:
     target.shutdown(socket.SHUT_WR)
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose sockets have names short enough for the kernel, however long the test's own name is."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(params=["socket", "psql"])
 def database(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, short_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Database]:
     for name, value in (("PGHOST", postgres.host), ("PGPORT", str(postgres.port)), ("PGUSER", postgres.user)):
         monkeypatch.setenv(name, value)
     docker = DockerStandIn(PROGRAMS, platform(), "postgres", postgres.user)
-    place = tmp_path / "data/postgres-socket/.s.PGSQL.5432"
+    place = short_path / "data/postgres-socket/.s.PGSQL.5432"
     place.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place))
@@ -49,7 +57,7 @@ def database(
         server = threading.Thread(target=serve, daemon=True)
         if request.param == "socket":
             server.start()
-        yield Database(Compose(Host(tmp_path, docker)), docker.containers()[0], postgres.user, "postgres")
+        yield Database(Compose(Host(short_path, docker)), docker.containers()[0], postgres.user, "postgres")
         # Each way was really taken.
         assert bool(docker.commands) is (request.param == "psql")
 
