@@ -27,13 +27,14 @@ _COMMANDS = {
     "doctor": ("vru.deploy.commands.doctor:doctor", "Name what is wrong with laptop and server, with the fix."),
     "evaluate": ("vru.evaluation.cli.evaluate:evaluate", "Measure detections against ground truth, and judge them."),
     "compare": ("vru.evaluation.cli.compare:compare", "Say whether a new version of a model is worse."),
+    "explain": ("vru.evaluation.cli.explain:explain", "Say why average precision differs from tool to tool."),
     "truth": ("vru.evaluation.cli.truth:truth", "Say how good ground truth is: agreement, effect of label noise."),
     "evidence": ("vru.reports.cli:evidence", "Check the signed evidence of a validation run."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
 
 # Commands that need more than the base install: the extra, and what of it they import, later than their help.
-_EXTRAS = dict.fromkeys(("evaluate", "compare", "truth"), ("evaluation", ("numpy", "scipy", "defusedxml")))
+_EXTRAS = dict.fromkeys(("evaluate", "compare", "explain", "truth"), ("evaluation", ("numpy", "scipy", "defusedxml")))
 
 
 class _LazyGroup(click.Group):
