@@ -113,6 +113,17 @@ class TestWhatIsSaid:
         assert len(notes) == len(set(notes)) > 2
 
 
+def test_what_is_assumed_of_units_that_were_not_seen_can_be_said(tmp_path: Path) -> None:
+    names = [f"{n:012d}.jpg" for n in sorted(random.Random(2).sample(range(600_000), 80))]
+    truth = walking(names)
+    paths = dump(tmp_path / "t.json", truth), dump(tmp_path / "p.json", found_of(truth))
+    criteria = ("--criteria", dump(tmp_path / "c.yaml", CRITERIA))
+    assert figures(*paths, *criteria)["verdict"] == "INCONCLUSIVE"
+    said = figures(*paths, *criteria, "--unseen-truth", 1)
+    assert said["verdict"] == "PASS" and said["settings"]["unseen_truth"] == 1
+    assert any("at most 1 times the truth of the fullest one seen" in note for note in said["notes"])
+
+
 class TestForms:
     NAMES: tuple[str, ...] = tuple(f"f_{n:04d}.jpg" for n in range(60))
 

@@ -36,6 +36,8 @@ class Request:
     model: str | None
     truth_source: str | None
     smallest_n: int | None
+    unseen_truth: float | None
+    unseen_false_boxes: float | None
     markers: Path | None
     offset_ns: int | None
     offset_uncertainty_ms: float | None
@@ -72,6 +74,16 @@ class Request:
 @click.option("--model", help="What is under test: truth that it made itself is refused.")
 @click.option("--truth-source", metavar="SOURCE", help="Who made the truth: manual, synthetic or model:NAME.")
 @click.option("--smallest-n", type=click.IntRange(1), help="Units below which a slice decides nothing.  [default: 10]")
+@click.option(
+    "--unseen-truth",
+    type=click.FloatRange(1),
+    help="How many times the truth of the fullest unit one that was not seen may have.  [default: 2]",
+)
+@click.option(
+    "--unseen-false-boxes",
+    type=click.FloatRange(0),
+    help="How many false boxes a frame a unit that was not seen may have.  [default: 1]",
+)
 @reading_options
 @click.option("--markers", type=_FILE, help="Of a camera run: the markers that join the clocks.")
 @click.option("--offset-ns", type=click.IntRange(0), help="Instead: what the signals' clock shows at media time 0.")

@@ -63,10 +63,13 @@ def _measured(request: Request) -> _Run:
     criteria = read_criteria(request.criteria) if request.criteria else ()
     annotations = truth_of(request.truth, request.reading)
     protocol = protocol_of(request.protocol, annotations)
-    if request.score is not None:
-        protocol = replace(protocol, score_threshold=request.score)
-    if request.smallest_n is not None:
-        protocol = replace(protocol, smallest_n=request.smallest_n)
+    asked: dict[str, Any] = {
+        "score_threshold": request.score,
+        "smallest_n": request.smallest_n,
+        "unseen_truth": request.unseen_truth,
+        "unseen_false_boxes": request.unseen_false_boxes,
+    }
+    protocol = replace(protocol, **{name: value for name, value in asked.items() if value is not None})
     origin = provenance_of(annotations, request.model, request.truth_source)
     kinds = kinds_asked(request.slices, criteria, protocol)
     measure = _camera if protocol.task == "camera" else _boxes

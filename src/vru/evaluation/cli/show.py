@@ -42,7 +42,7 @@ def _slices(console: Console, figures: Figures) -> None:
     table = Table("slice", "metric", "value", "95 % interval", "n", title="Worst slice first", title_justify="left")
     for name in names:
         metric, estimate = headline(figures, name)
-        if estimate is None:
+        if estimate is None or estimate.value is None:
             continue
         mark = " (too few)" if too_few(estimate, name, figures.smallest_n) else ""
         table.add_row(*row(metric, estimate, name, mark))
