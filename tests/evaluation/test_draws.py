@@ -32,7 +32,11 @@ def test_the_others_share_the_rest_evenly() -> None:
 
 def test_they_are_the_same_for_a_seed_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     first = whole(Draws(7, 100, 3))
+    table = np.arange(14.0).reshape(7, 2)
+    at_once = Draws(7, 100, 3).sums(table)
     monkeypatch.setattr(module, "_BLOCK", 50)
+    monkeypatch.setattr(module, "_KEPT", 0)
+    assert all(np.array_equal(*pair) for pair in zip(at_once, Draws(7, 100, 3).sums(table), strict=True))
     again, other = whole(Draws(7, 100, 3)), whole(Draws(7, 100, 4))
     assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])

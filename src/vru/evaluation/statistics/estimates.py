@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from vru.evaluation.core.settings import UnseenUnit
-from vru.evaluation.core.tables import Floats, Ints
+from vru.evaluation.core.tables import Bools, Floats, Ints
 from vru.evaluation.statistics.draws import Draws, unseen_odds
 
 # A single unit does not show how much units differ.
@@ -161,12 +161,41 @@ class Quantile:
         return len(np.unique(self.unit))
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """Lower and upper bound; inf where even the slowest track seen sets none."""
+        """Lower and upper bound; inf where even the slowest track seen sets none.
+
+        The upper one is the time below which the quantile lies under all rows of weights but so many, the lower one
+        that below which it lies under so many: both are found by bisection over the times.
+        """
         if self.n < FEWEST:
             return -math.inf, math.inf
-        low = lower_quantile(self._replicates(self.earliest, 0.0), confidence)
-        high = -lower_quantile(-self._replicates(self.latest, math.inf), confidence)
+        place = math.floor((1 - confidence) * (self.draws.resamples + 1) + 1e-9)
+        if place < 1:
+            return 0.0, math.inf
+        tracks, weight = self.draws.sums(self._per_unit(np.ones(len(self.unit), dtype=np.bool_)))
+        more = weight * self.unseen
+        # Sums of weights are exact, their product with the share is not: rounding must not move it by one step.
+        wanted = self.quantile * (tracks[:, 0] + more) * (1 - 1e-12)
+        early = np.count_nonzero(more >= wanted) >= place
+        low = 0.0 if early else self._first(self.earliest, wanted - more, place)
+        high = self._first(self.latest, wanted, self.draws.resamples - place + 1)
         return max(low, 0.0), high
+
+    def _first(self, times: Floats, wanted: Floats, rows: int) -> float:
+        """The first of the times by which so many rows have the weight of tracks that is ``wanted``; inf if none."""
+        steps = np.unique(times[np.isfinite(times)])
+        below, above = -1, len(steps)
+        while above - below > 1:
+            middle = (below + above) // 2
+            reached = self.draws.sums(self._per_unit(times <= steps[middle]))[0][:, 0]
+            if np.count_nonzero(reached >= wanted) >= rows:
+                above = middle
+            else:
+                below = middle
+        return float(steps[above]) if above < len(steps) else math.inf
+
+    def _per_unit(self, which: Bools) -> Floats:
+        """How many of these tracks each unit has; units x 1."""
+        return np.bincount(self.unit[which], minlength=self.draws.count).astype(np.float64)[:, None]
 
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
         """Assumes that further units are like those seen; a question about the share of tracks within the threshold."""
@@ -184,23 +213,6 @@ class Quantile:
             )
         share = float(inside.sum() / tracks.sum()) if len(self.unit) else None
         return Resampled(share, self.n, replicates, self.units)
-
-    def _replicates(self, times: Floats, unseen: float) -> Floats:
-        """The quantile under each row of weights, the unit not seen having all its tracks at the time ``unseen``."""
-        order = np.argsort(times, kind="stable")
-        rising, unit = times[order], self.unit[order]
-        parts = []
-        for seen, weight in self.draws.blocks():
-            below = np.cumsum(seen[:, unit], axis=1)
-            more = weight * self.unseen
-            wanted = self.quantile * (below[:, -1] + more)
-            if not math.isinf(unseen):
-                wanted -= more
-            # Sums of weights are exact, their product with the share is not: rounding must not move it by one step.
-            place = (below < (wanted * (1 - 1e-12))[:, None]).sum(axis=1)
-            found = np.append(rising, np.inf)[place]
-            parts.append(found if math.isinf(unseen) else np.where(wanted <= 0, unseen, found))
-        return np.concatenate(parts) if parts else _NONE
 
 
 @dataclass(frozen=True, slots=True)
