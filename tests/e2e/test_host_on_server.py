@@ -212,6 +212,9 @@ def test_6c_a_killed_container_is_started_by_the_watchdog(driver):
     driver.server.run("docker kill vru-platform-postgres-1")
     said = driver.run("heal")
     assert "postgres does not run (exit code 137) and is started again" in said
+    # The watchdog starts it; reading its log again after the kill takes a moment.
+    ready = "docker exec vru-platform-postgres-1 pg_isready -q -U vru"
+    driver.server.run(f"for i in $(seq 60); do {ready} && exit 0; sleep 1; done; exit 1")
     assert driver.sql("SELECT count(*) FROM projects;") == "1234"
 
 
