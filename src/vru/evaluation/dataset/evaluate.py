@@ -165,14 +165,7 @@ def _coco(job: Job, outcomes: Outcomes) -> None:
     def of_row(seen: Floats, unseen: float) -> list[dict[str, float | None]]:
         weighted = seen[job.units.of_picture]
         parts = measure_after(outcomes, weighted, (None, *(lead * unseen for lead in leads)))
-        return [
-            {
-                f"{name}/{metric}": value
-                for name, summary in summaries(part).items()
-                for metric, value in summary.items()
-            }
-            for part in parts
-        ]
+        return [_flat(summaries(part)) for part in parts]
 
     count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), outcomes.outcome.size)
     if not count and job.resamples is None:

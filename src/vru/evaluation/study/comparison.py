@@ -54,11 +54,6 @@ class Difference:
         return self.after - self.before
 
     @property
-    def gain(self) -> float:
-        """The difference, positive where the new version is better."""
-        return -self.value if self.metric in _LESS_IS_BETTER else self.value
-
-    @property
     def error(self) -> float:
         """Standard error of the difference: the replicates' standard deviation, too small by a share of 1 / (2 n)."""
         return float(np.std(self.replicates.seen, ddof=1)) * math.sqrt((self.n + 1) / max(self.n - 1, 1))
@@ -68,7 +63,7 @@ class Difference:
         return Resampled(self.value, self.n, self.replicates, self.units).bounds(confidence)
 
     def gain_bounds(self, confidence: float) -> tuple[float, float]:
-        """The bounds of the gain."""
+        """The bounds of the gain: of the difference, positive where the new version is better."""
         low, high = self.bounds(confidence)
         return (-high, -low) if self.metric in _LESS_IS_BETTER else (low, high)
 
