@@ -1,6 +1,7 @@
 """The ML engine as it runs: a real server process, real requests."""
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from vru.ml_engine.hog import HogDetector, HogParameters
 from vru.ml_engine.repository import ModelRepository
 from vru.ml_engine.video import read_frames
 from vru.scenes import Scene
+from vru.service.opened import opened
 from vru.service.schemas import FrameDetections, StreamEnd
 
 DETECT = "/models/opencv-hog/1/detect"
@@ -134,14 +136,31 @@ async def test_image_that_is_none_or_damaged_or_too_large_is_refused(
         assert word in problem["detail"]
 
 
+async def test_a_video_that_is_written_to_while_it_is_read_is_an_error(
+    client: aiohttp.ClientSession, media_dir: Path
+) -> None:
+    changing = media_dir / "videos" / "changing.mp4"
+    shutil.copy(media_dir / VIDEO, changing)
+    request = {"path": "videos/changing.mp4", "first_frame": 0, "last_frame": 40, "score_threshold": 0.0}
+    async with client.post(DETECT_VIDEO, json=request) as response:
+        await response.content.readline()
+        with changing.open("ab") as file:
+            file.write(b"more")
+        *_, last = [line async for line in response.content]
+    assert "changing.mp4 was changed while it was read" in (StreamEnd.model_validate_json(last).error or "")
+
+
 async def test_video_gives_what_the_detector_gives_frame_by_frame(
     client: aiohttp.ClientSession, media_dir: Path, models_dir: Path
 ) -> None:
     frames, end = await _frames(client, first_frame=38, last_frame=43)
-    assert end == StreamEnd(frames=6, error=None)
-    parameters = ModelRepository(models_dir).get("opencv-hog").card.parameters
-    detector = HogDetector(HogParameters.model_validate(parameters))
-    for frame, picture in zip(frames, read_frames(media_dir / VIDEO, 38, 43), strict=True):
+    version = ModelRepository(models_dir).get("opencv-hog")
+    sha256 = hashlib.sha256((media_dir / VIDEO).read_bytes()).hexdigest()
+    assert end == StreamEnd(frames=6, video_sha256=sha256, model_sha256=version.sha256)
+    detector = HogDetector(HogParameters.model_validate(version.card.parameters))
+    with opened(media_dir / VIDEO) as file:
+        pictures = list(read_frames(file, 38, 43))
+    for frame, picture in zip(frames, pictures, strict=True):
         assert (frame.frame_index, frame.time_s) == (picture.frame_index, picture.time_s)
         found = detector.detect(picture.image)
         assert [(one.score, one.x, one.y, one.width, one.height) for one in frame.detections] == [

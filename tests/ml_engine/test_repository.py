@@ -78,7 +78,7 @@ def test_wrong_card_makes_its_version_unusable_and_nothing_else(
 def test_card_that_its_runtime_refuses_is_set_aside_with_the_reason(root: Path) -> None:
     _add_version(root, "2", runtime="magic")
     repository = ModelRepository(root)
-    engine = Engine(repository, concurrency=1, threads=1)
+    engine = Engine(repository, concurrency=1, threads=1, image=None)
     engine.close()
     with pytest.raises(UnprocessableError, match="there is no 'magic'"):
         repository.get("opencv-hog", "2")

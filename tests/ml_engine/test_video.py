@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from vru.ml_engine import video
-from vru.ml_engine.video import VideoPicture, frame_table, read_frames
+from vru.ml_engine.video import FrameTable, VideoPicture
 from vru.scenes import Scene, scene, write_video
 from vru.service.errors import UnprocessableError
+from vru.service.opened import OpenedFile, opened
 
 # Uneven on purpose: index / fps is nowhere the time.
 _UNEVEN = tuple(np.cumsum([0, *np.random.default_rng(5).integers(1, 20_000, 59)]).tolist())
@@ -25,6 +26,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         made[name] = folder / f"{name}.mp4"
         write_video(chosen, made[name], b_frames=b_frames, key_every=13)
     return made
+
+
+def read_frames(path: Path, first: int, last: int, stride: int = 1) -> list[VideoPicture]:
+    with opened(path) as file:
+        return list(video.read_frames(file, first, last, stride))
+
+
+def frame_table(path: Path) -> FrameTable:
+    with opened(path) as file:
+        return video.frame_table(file)
 
 
 def _whole(file: Path) -> list[VideoPicture]:
@@ -46,7 +57,7 @@ def _assert_same(read: list[VideoPicture], expected: list[VideoPicture]) -> None
 def test_any_range_equals_its_slice_of_the_whole(files: dict[str, Path], name: str) -> None:
     whole = _whole(files[name])
     assert len(whole) == 60
-    _assert_same(list(read_frames(files[name], 0, 59)), whole)
+    _assert_same(read_frames(files[name], 0, 59), whole)
     for first, last, stride in (
         (0, 0, 1),
         (59, 59, 1),
@@ -56,7 +67,7 @@ def test_any_range_equals_its_slice_of_the_whole(files: dict[str, Path], name: s
         (20, 59, 7),
         (3, 58, 55),
     ):
-        _assert_same(list(read_frames(files[name], first, last, stride)), whole[first : last + 1 : stride])
+        _assert_same(read_frames(files[name], first, last, stride), whole[first : last + 1 : stride])
 
 
 @pytest.mark.parametrize("name", ["plain", "b-frames", "uneven"])
@@ -74,7 +85,7 @@ def test_late_range_is_not_decoded_from_the_start(files: dict[str, Path], monkey
         return decode(file, table, wanted, seek_to)
 
     monkeypatch.setattr(video, "_decode", watched)
-    list(read_frames(files["b-frames"], 45, 47))
+    (read_frames(files["b-frames"], 45, 47))
     # Key frames are 0, 13, 26, 39 and 52: decoding begins at 39.
     assert seeks == [39 * 9000]
 
@@ -92,7 +103,7 @@ def test_other_containers_with_many_key_frames(files: dict[str, Path], tmp_path:
     whole = _whole(file)
     assert len(whole) == 60
     for first, last in ((0, 3), (13, 20), (25, 41), (38, 39), (59, 59)):
-        _assert_same(list(read_frames(file, first, last)), whole[first : last + 1])
+        _assert_same(read_frames(file, first, last), whole[first : last + 1])
 
 
 @pytest.mark.parametrize(("extension", "codec"), [(".mkv", "libx264"), (".ts", "libx264"), (".avi", "mpeg4")])
@@ -102,12 +113,12 @@ def test_other_containers_give_the_same_answer(
     file = make_video(tmp_path / f"video{extension}", frames=60, codec=codec)
     whole = _whole(file)
     for first, last in ((0, 59), (30, 40), (59, 59)):
-        _assert_same(list(read_frames(file, first, last)), whole[first : last + 1])
+        _assert_same(read_frames(file, first, last), whole[first : last + 1])
 
 
 def test_codec_whose_packets_are_not_its_frames(tmp_path: Path, make_video: Callable[..., Path]) -> None:
     file = make_video(tmp_path / "video.webm", frames=40, codec="libvpx-vp9")
-    _assert_same(list(read_frames(file, 21, 30)), _whole(file)[21:31])
+    _assert_same(read_frames(file, 21, 30), _whole(file)[21:31])
 
 
 def test_stream_that_cannot_be_entered_is_decoded_from_the_start(
@@ -117,14 +128,14 @@ def test_stream_that_cannot_be_entered_is_decoded_from_the_start(
     table = frame_table(files["b-frames"])
     decode = video._decode
 
-    def too_far(file: Path, table: video.FrameTable, wanted: range, seek_to: int | None):  # type: ignore[no-untyped-def]
+    def too_far(file: OpenedFile, table: video.FrameTable, wanted: range, seek_to: int | None):  # type: ignore[no-untyped-def]
         return decode(file, table, wanted, seek_to and table.pts[52])
 
     monkeypatch.setattr(video, "_decode", too_far)
     whole = _whole(files["b-frames"])
     for first in (14, 27, 44):
         assert table.pts[first] > table.entries[1]
-        _assert_same(list(read_frames(files["b-frames"], first, first + 3)), whole[first : first + 4])
+        _assert_same(read_frames(files["b-frames"], first, first + 3), whole[first : first + 4])
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 60), (60, 60), (5, 4), (-1, 3)])
@@ -150,7 +161,7 @@ def test_damaged_video_is_an_error_and_not_a_shorter_answer(tmp_path: Path, cros
         data[place] = 0
     file.write_bytes(data)
     with pytest.raises(UnprocessableError, match="damaged"):
-        list(read_frames(file, 0, 19))
+        read_frames(file, 0, 19)
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
@@ -163,7 +174,7 @@ def test_real_video_has_the_published_frames(real_data: Path) -> None:
     table = frame_table(real_data / "video.mp4")
     assert len(table.pts) == 1394
     assert [table.time_s(index) for index in range(1394)] == [index / 10 for index in range(1394)]
-    pictures = list(read_frames(real_data / "video.mp4", 1200, 1202))
+    pictures = read_frames(real_data / "video.mp4", 1200, 1202)
     with av.open(str(real_data / "video.mp4")) as container:
         expected = [f for index, f in enumerate(container.decode(video=0)) if 1200 <= index <= 1202]
     for picture, frame in zip(pictures, expected, strict=True):

@@ -77,7 +77,9 @@ def create_ml_engine(settings: MlEngineSettings | None = None) -> FastAPI:
     """
     settings = settings or MlEngineSettings()
     repository = ModelRepository(settings.models_dir)
-    engine = Engine(repository, concurrency=settings.ml_concurrency, threads=settings.ml_threads)
+    engine = Engine(
+        repository, concurrency=settings.ml_concurrency, threads=settings.ml_threads, image=settings.image or None
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -5,6 +5,8 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +22,7 @@ from vru.ml_engine.detectors import Detector, Found
 from vru.ml_engine.repository import ModelRepository, ModelVersion
 from vru.ml_engine.runtimes import load
 from vru.service.media import resolve
+from vru.service.opened import OpenedFile, opened
 from vru.service.schemas import DetectionBody, FrameDetections, StreamEnd, VideoDetectionRequest
 
 T = TypeVar("T")
@@ -55,10 +58,11 @@ def bodies(found: list[Found], frame_index: int, time_s: float, score_threshold:
 class Engine:
     """Every model of a repository, loaded, and the threads that run them."""
 
-    def __init__(self, repository: ModelRepository, *, concurrency: int, threads: int) -> None:
+    def __init__(self, repository: ModelRepository, *, concurrency: int, threads: int, image: str | None) -> None:
         """Load every model; one that cannot be loaded is set aside in the repository, with its reason.
 
-        ``concurrency`` frames are in inference at once; OpenCV uses ``threads`` threads for each.
+        ``concurrency`` frames are in inference at once; OpenCV uses ``threads`` threads for each. ``image`` names the
+        container image that this runs in.
         """
         # Process-wide; 1 means: no threads of its own, which is fastest where several frames run at once.
         cv2.setNumThreads(threads)
@@ -71,7 +75,7 @@ class Engine:
                 repository.set_aside(version, error)
         for wrong in repository.unusable():
             log.error("model is unusable", model=f"{wrong.name}/{wrong.version}", reason=wrong.reason)
-        self._concurrency = concurrency
+        self._concurrency, self._image = concurrency, image
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="inference")
 
     def close(self) -> None:
@@ -102,23 +106,28 @@ class Engine:
         # One thread a request decodes: a decoder may not be used by two at once, nor closed while it works.
         decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
         loop = asyncio.get_running_loop()
+        open_files = ExitStack()
 
-        def begin() -> Generator[video.VideoPicture, None, None]:
-            file = resolve(media_dir, request.path)
-            return video.read_frames(file, request.first_frame, request.last_frame, request.frame_stride)
+        def begin() -> tuple[OpenedFile, Generator[video.VideoPicture, None, None]]:
+            file = open_files.enter_context(opened(resolve(media_dir, request.path)))
+            # What is hashed is what is decoded: both read the file that is open, whatever its name leads to.
+            file.sha256()
+            pictures = video.read_frames(file, request.first_frame, request.last_frame, request.frame_stride)
+            open_files.callback(pictures.close)
+            return file, pictures
 
         try:
-            pictures = await loop.run_in_executor(decoder, begin)
+            file, pictures = await loop.run_in_executor(decoder, begin)
         except BaseException:
+            decoder.submit(open_files.close)
             decoder.shutdown(wait=False)
             raise
-        return self._lines(version, pictures, decoder, request.score_threshold)
+        return self._lines(version, _Source(file, pictures, decoder, open_files), request.score_threshold)
 
     async def _lines(
         self,
         version: ModelVersion,
-        pictures: Generator[video.VideoPicture, None, None],
-        decoder: ThreadPoolExecutor,
+        source: "_Source",
         score_threshold: float,
     ) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
@@ -129,7 +138,7 @@ class Engine:
                 # One frame more than can run is decoded ahead, so that no inference thread waits for a picture.
                 while not ended and len(waiting) <= self._concurrency:
                     try:
-                        picture = await loop.run_in_executor(decoder, next, pictures, None)
+                        picture = await loop.run_in_executor(source.decoder, next, source.pictures, None)
                     except VruError as reason:
                         error, picture = str(reason), None
                     if picture is None:
@@ -140,13 +149,37 @@ class Engine:
                     picture, future = waiting.popleft()
                     yield _line(picture, await future, score_threshold)
                     frames += 1
-            yield StreamEnd(frames=frames, error=error).model_dump_json().encode() + b"\n"
+            end = await loop.run_in_executor(source.decoder, self._end, version, source.file, frames, error)
+            yield end.model_dump_json().encode() + b"\n"
         finally:
             for _, future in waiting:
                 future.cancel()
-            decoder.submit(pictures.close)
-            decoder.shutdown(wait=False)
+            source.decoder.submit(source.open_files.close)
+            source.decoder.shutdown(wait=False)
             log.info("video detection ended", model=version.label, frames=frames, error=error, whole=ended)
+
+    def _end(self, version: ModelVersion, file: OpenedFile, frames: int, error: str | None) -> StreamEnd:
+        try:
+            file.check_unchanged()
+        except VruError as changed:
+            error = error or str(changed)
+        return StreamEnd(
+            frames=frames,
+            error=error,
+            video_sha256=file.sha256(),
+            model_sha256=version.sha256,
+            image=self._image,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A video that is being decoded, the thread that does it, and what to close afterwards."""
+
+    file: OpenedFile
+    pictures: Generator[video.VideoPicture, None, None]
+    decoder: ThreadPoolExecutor
+    open_files: ExitStack
 
 
 def _line(picture: video.VideoPicture, found: list[Found], score_threshold: float) -> bytes:

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
 
 import av
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from vru.domain import VruError
 from vru.service.errors import UnprocessableError
 from vru.service.media import open_video
+from vru.service.opened import OpenedFile
 
 # In these codecs each packet that is not marked as discarded shows one frame. In others (VP8, VP9, ...) a packet may
 # show none, so that only decoding tells which frames there are.
@@ -51,18 +51,13 @@ class VideoPicture:
     image: NDArray[np.uint8]
 
 
-def frame_table(file: Path) -> FrameTable:
+@lru_cache(maxsize=64)
+def frame_table(file: OpenedFile) -> FrameTable:
     """The table of a video's frames. Kept for the videos read last, as long as the file does not change.
 
     Raises:
         UnprocessableError: the file is no video, or its frames have no usable timestamps.
     """
-    status = file.stat()
-    return _frame_table(file, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _frame_table(file: Path, inode: int, size: int, modified_ns: int) -> FrameTable:
     with open_video(file) as container:
         stream = container.streams.video[0]
         time_base = stream.time_base
@@ -103,7 +98,7 @@ def _from_frames(container: InputContainer, stream: VideoStream) -> tuple[list[i
     return shown, {pts for pts in shown[:1] if pts is not None}
 
 
-def read_frames(file: Path, first: int, last: int, stride: int = 1) -> Generator[VideoPicture, None, None]:
+def read_frames(file: OpenedFile, first: int, last: int, stride: int = 1) -> Generator[VideoPicture, None, None]:
     """Frames ``first`` to ``last`` (both included), every ``stride``-th by index, as they are decoded.
 
     Raises:
@@ -117,7 +112,7 @@ def read_frames(file: Path, first: int, last: int, stride: int = 1) -> Generator
     return _read_frames(file, table, range(first, last + 1, stride))
 
 
-def _read_frames(file: Path, table: FrameTable, wanted: range) -> Generator[VideoPicture, None, None]:
+def _read_frames(file: OpenedFile, table: FrameTable, wanted: range) -> Generator[VideoPicture, None, None]:
     """As ``read_frames``; closing it closes the file."""
     entry = bisect_right(table.entries, table.pts[wanted[0]]) - 1
     reached = wanted.start
@@ -141,13 +136,15 @@ class _NotEnterable(Exception):
     """Decoding from a key frame did not give the first frame that was wanted."""
 
 
-def _damaged(file: Path, index: int, why: str) -> VruError:
+def _damaged(file: OpenedFile, index: int, why: str) -> VruError:
     return UnprocessableError(
         f"The video {file.name} is damaged: frame {index} cannot be decoded: {why}.", "Upload the video again."
     )
 
 
-def _decode(file: Path, table: FrameTable, wanted: range, seek_to: int | None) -> Generator[VideoPicture, None, None]:
+def _decode(
+    file: OpenedFile, table: FrameTable, wanted: range, seek_to: int | None
+) -> Generator[VideoPicture, None, None]:
     """The wanted frames in order, up to the first that is missing."""
     due = iter(wanted)
     index = next(due)

@@ -6,6 +6,7 @@ import av
 from av.container import InputContainer
 
 from vru.service.errors import NotFoundError, UnprocessableError
+from vru.service.opened import OpenedFile
 
 # FFmpeg's demuxers that may open a file. Others are not even tried: playlists would make a service read other files
 # and addresses, and FFmpeg takes any text for a video.
@@ -30,7 +31,7 @@ def resolve(media_dir: Path, path: str) -> Path:
     return file
 
 
-def open_video(file: Path) -> InputContainer:
+def open_video(file: Path | OpenedFile) -> InputContainer:
     """Open a video that has a picture. The caller closes it (it is a context manager).
 
     Raises:
@@ -39,7 +40,8 @@ def open_video(file: Path) -> InputContainer:
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
         # An absolute path: FFmpeg would take "concat:..." for a protocol.
-        container = av.open(str(file.resolve()), container_options=options, metadata_errors="ignore")
+        path = file.path if isinstance(file, OpenedFile) else file.resolve()
+        container = av.open(str(path), container_options=options, metadata_errors="ignore")
     except (av.FFmpegError, OSError) as error:
         raise UnprocessableError(f"The file {file.name} is not a video that can be read.", "Upload a video.") from error
     if not container.streams.video:

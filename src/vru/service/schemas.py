@@ -342,11 +342,17 @@ class FrameDetections(Schema):
 
 
 class StreamEnd(Schema):
-    """The last line of a stream of detections. ``error`` is set if detection stopped early."""
+    """The last line of a stream of detections. ``error`` is set if detection stopped early.
+
+    The digests are those of the files that the engine itself opened for it.
+    """
 
     end: Literal[True] = True
     frames: int
     error: str | None = None
+    video_sha256: str | None = None
+    model_sha256: str | None = None
+    image: str | None = Field(None, description="the image that the engine runs in; null outside of images")
 
 
 class CameraCreate(Schema):

@@ -30,6 +30,7 @@ class ServiceSettings(BaseSettings):
     bind_host: str = Field("127.0.0.1", description="address that the service listens on")
     log_level: str = "INFO"
     media_dir: Path = Path("/var/lib/vru/media")
+    image: str = Field("", description="the image that this runs in, with its content tag; named in evidence")
 
     api_gateway_port: int = 8000
     ml_engine_port: int = 8001

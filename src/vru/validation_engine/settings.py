@@ -11,7 +11,6 @@ class EngineSettings(ServiceSettings):
     """What the validation engine reads besides the settings that all services share."""
 
     evidence_dir: Path = Field(Path("/var/lib/vru/evidence"), description="where the key that signs evidence is")
-    image: str = Field("", description="the image that this runs in, with its content tag; named in evidence")
 
 
 class WorkerSettings(ServiceSettings):
