@@ -1,15 +1,15 @@
 """Evidence: what was signed is what is there, byte for byte."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
 import random
-import stat
 import subprocess
 import sys
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from vru.cli import main
 from vru.domain import VruError
 from vru.reports.container import ContainerError, checked_content, open_container, pack
-from vru.reports.evidence import DETECTIONS, MANIFEST, SIGNATURE, build, read_lines, verify
-from vru.reports.signing import fingerprint, public_pem, signing_key
+from vru.reports.evidence import DETECTIONS, MANIFEST, SEAL, SIGNATURE, build, manifest_of, read_lines, verify
+from vru.reports.ledger import LedgerError, Seal, check_in_ledger, read_ledger
+from vru.reports.signing import fingerprint, public_pem
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 FACTS = {"run": {"id": "1", "state": "completed", "verdict": "FAIL", "created_by": "a@b.example"}, "inputs": {}}
@@ -33,8 +34,15 @@ CONTENTS = {
 }
 
 
-def made(key: Ed25519PrivateKey = KEY, **more: bytes) -> bytes:
-    return b"".join(build(FACTS, CONTENTS | more, key))
+def sealed(manifest: bytes, position: int = 1, previous: str | None = None, run: str = "1") -> Seal:
+    digest = hashlib.sha256(manifest).hexdigest()
+    key = KEY.public_key().public_bytes_raw().hex()
+    return Seal(position, previous, run, digest, key, "2026-01-01T00:00:00+00:00").signed(KEY)
+
+
+def made(**more: bytes) -> bytes:
+    manifest = manifest_of(FACTS, CONTENTS | more)
+    return b"".join(build({**CONTENTS, **more, MANIFEST: manifest}, sealed(manifest)))
 
 
 @pytest.fixture
@@ -96,9 +104,17 @@ class TestVerify:
         other = contents | {"metrics.json": b'{"a": 2}\n'}
         assert "metrics.json is not what was signed" in refused(file, b"".join(pack(other)))
         forged = json.loads(contents[MANIFEST]) | {"run": {"verdict": "PASS"}}
-        assert "signature" in refused(file, b"".join(pack(contents | {MANIFEST: json.dumps(forged).encode()})))
+        assert "not the one that was sealed" in refused(
+            file, b"".join(pack(contents | {MANIFEST: json.dumps(forged).encode()}))
+        )
+        own = sealed(json.dumps(forged).encode()).document()
+        assert "signature of seal 1 is not its own" in refused(file, b"".join(pack(contents | {SEAL: own})))
         unsigned = {name: content for name, content in contents.items() if name != SIGNATURE}
-        assert "manifest.sig" in refused(file, b"".join(pack(unsigned)))
+        assert "seal.sig" in refused(file, b"".join(pack(unsigned)))
+        other_run = sealed(contents[MANIFEST], run="2")
+        signed = {SEAL: other_run.document(), SIGNATURE: bytes.fromhex(other_run.signature)}
+        assert "another run" in refused(file, b"".join(pack(contents | signed)))
+        assert "before evidence was sealed" in refused(file, b"".join(pack({MANIFEST: b"{}", "manifest.sig": b"x"})))
 
     @pytest.mark.parametrize("content", [b"", b"PK", b"{}", bytes(5000), b"PK\x05\x06" + bytes(18)])
     def test_other_files(self, file: Path, content: bytes) -> None:
@@ -119,7 +135,7 @@ class TestVerify:
             assert archive.testzip() is None
             archive.extractall(tmp_path)
         (tmp_path / "public-key.pem").write_bytes(public_pem(KEY.public_key()))
-        command = "openssl pkeyutl -verify -pubin -inkey public-key.pem -rawin -in manifest.json -sigfile manifest.sig"
+        command = "openssl pkeyutl -verify -pubin -inkey public-key.pem -rawin -in seal.json -sigfile seal.sig"
         ended = subprocess.run(command.split(), cwd=tmp_path, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
 
@@ -130,32 +146,55 @@ class TestVerify:
         assert found == contents
 
 
-class TestKey:
-    def test_made_once_and_for_its_owner_alone(self, tmp_path: Path) -> None:
-        folder = tmp_path / "evidence"
-        with ThreadPoolExecutor(8) as pool:
-            keys = list(pool.map(lambda _: fingerprint(signing_key(folder).public_key()), range(32)))
-        assert len(set(keys)) == 1
-        assert [path.name for path in folder.iterdir()] == ["signing-key.pem"]
-        assert stat.S_IMODE((folder / "signing-key.pem").stat().st_mode) == 0o600
+class TestLedger:
+    @pytest.fixture
+    def seals(self) -> list[Seal]:
+        seals: list[Seal] = []
+        for number in range(1, 6):
+            before = seals[-1].digest() if seals else None
+            seals.append(sealed(b"manifest %d" % number, number, before, str(number)))
+        return seals
 
-    def test_refused_if_others_may_read_it(self, tmp_path: Path) -> None:
-        signing_key(tmp_path)
-        (tmp_path / "signing-key.pem").chmod(0o644)
-        with pytest.raises(VruError, match="can be read by others"):
-            signing_key(tmp_path)
+    @pytest.fixture
+    def ledger(self, seals: list[Seal], tmp_path: Path) -> Path:
+        path = tmp_path / "ledger.jsonl"
+        path.write_bytes(b"".join(seal.line() for seal in seals))
+        return path
 
-    def test_refused_if_broken(self, tmp_path: Path) -> None:
-        (tmp_path / "signing-key.pem").write_bytes(b"nothing")
-        (tmp_path / "signing-key.pem").chmod(0o600)
-        with pytest.raises(VruError, match="is no private key"):
-            signing_key(tmp_path)
+    def test_it_is_read_as_it_was_written(self, seals: list[Seal], ledger: Path) -> None:
+        assert list(read_ledger(ledger)) == seals
+        assert [check_in_ledger(seal, ledger) for seal in seals] == [5] * 5
+
+    def test_a_seal_cannot_be_taken_out_put_in_or_changed(self, seals: list[Seal], ledger: Path) -> None:
+        lines = ledger.read_bytes().splitlines(keepends=True)
+        forged = replace(seals[2], run="9").signed(KEY).line()
+        for place, changed in (
+            (3, [*lines[:2], *lines[3:]]), (4, [*lines[:2], forged, *lines[3:]]), (4, [*lines[:3], *lines[2:]]),
+        ):  # fmt: skip
+            ledger.write_bytes(b"".join(changed))
+            with pytest.raises(LedgerError, match=f"line {place}: seal"):
+                check_in_ledger(seals[0], ledger)
+        ledger.write_bytes(b"".join([*lines[:4], replace(seals[4], run="9").line()]))
+        with pytest.raises(LedgerError, match="signature of seal 5 is not its own"):
+            check_in_ledger(seals[0], ledger)
+
+    def test_one_that_is_not_in_it(self, seals: list[Seal], ledger: Path) -> None:
+        with pytest.raises(LedgerError, match="has another seal at position 3"):
+            check_in_ledger(replace(seals[2], run="9").signed(KEY), ledger)
+        with pytest.raises(LedgerError, match="has 5 seals, and no seal 6"):
+            check_in_ledger(sealed(b"x", 6, seals[4].digest()), ledger)
+
+    @pytest.mark.parametrize("line", [b"", b"[]", b"{}", b'{"seal": {}, "signature": ""}', b"\xff", b"[" * 5000])
+    def test_what_is_no_seal_is_named_by_its_line(self, ledger: Path, line: bytes) -> None:
+        ledger.write_bytes(ledger.read_bytes() + line + b"\n")
+        with pytest.raises(LedgerError, match="line 6 is no seal"):
+            list(read_ledger(ledger))
 
 
 class TestCommand:
     def test_without_a_key_it_says_so(self, file: Path) -> None:
-        result = vru("verify", file)
-        assert result.exit_code == 0 and "NOT compared" in result.output
+        result = vru("verify", file, "--no-recompute")
+        assert result.exit_code == 3 and "NOT compared" in result.output
         assert fingerprint(KEY.public_key()) in result.output
 
     def test_with_a_key_as_fingerprint_or_file(self, file: Path, tmp_path: Path) -> None:
@@ -163,9 +202,23 @@ class TestCommand:
         (tmp_path / "key.pem").write_bytes(public_pem(KEY.public_key()))
         (tmp_path / "key.txt").write_text(mark + "\n")
         for given_key in (mark, mark[7:].upper(), tmp_path / "key.pem", tmp_path / "key.txt"):
-            result = vru("verify", file, "--key", given_key)
-            assert result.exit_code == 0 and "the key that you gave" in result.output, result.output
+            result = vru("verify", file, "--key", given_key, "--no-recompute")
+            assert result.exit_code == 3 and "the key that you gave" in result.output, result.output
             assert "NOT compared" not in result.output
+
+    def test_with_a_ledger(self, file: Path, tmp_path: Path) -> None:
+        ledger = tmp_path / "ledger.jsonl"
+        ledger.write_bytes(verify(file).seal.line())
+        result = vru("verify", file, "--ledger", ledger, "--no-recompute")
+        assert result.exit_code == 3 and "whole, 1 seals; this is seal 1" in result.output
+        ledger.write_bytes(sealed(b"another").line())
+        result = vru("verify", file, "--ledger", ledger, "--no-recompute")
+        assert result.exit_code == 1 and "has another seal at position 1" in result.output
+        assert vru("verify", file, "--ledger", tmp_path / "none").exit_code == 2
+
+    def test_what_cannot_be_computed_again_is_not_proved(self, file: Path) -> None:
+        result = vru("verify", file, "--key", fingerprint(KEY.public_key()))
+        assert result.exit_code == 1 and "It has no run.json" in result.output
 
     def test_changed_is_1_and_wrong_usage_is_2(self, file: Path) -> None:
         assert vru("verify", file, "--key", "nonsense").exit_code == 2
@@ -186,4 +239,5 @@ class TestCommand:
             f"from vru.cli import main; main(['evidence', 'verify', {os.fspath(file)!r}])"
         )
         ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr
+        assert ended.returncode == 3, ended.stderr
+        assert "NOT computed again" in ended.stderr and "pip install" in ended.stderr

@@ -118,8 +118,8 @@ def ml_engine(shared_ml_engine: MlEngine) -> MlEngine:
 
 
 @pytest.fixture
-def engine_settings(settings: ServiceSettings, ml_engine: MlEngine, tmp_path: Path) -> EngineSettings:
-    own = {"ml_engine_url": ml_engine.url, "evidence_dir": tmp_path / "evidence"}
+def engine_settings(settings: ServiceSettings, ml_engine: MlEngine, signer: "Signer", tmp_path: Path) -> EngineSettings:
+    own = {"ml_engine_url": ml_engine.url, "evidence_dir": tmp_path / "evidence", "signer_url": signer.url}
     return EngineSettings(**(settings.model_dump() | own))
 
 
@@ -162,9 +162,10 @@ class Stored:
         } | more
 
 
-async def store(db: Database, *, source: str = "synthetic", path: str = "videos/street.mp4") -> Stored:
+async def store(db: Database, media: Path, *, source: str = "synthetic", path: str = "videos/street.mp4") -> Stored:
     street = scene("crossing")
     truth: GroundTruth = ground_truth(street)
+    content = (media / path).read_bytes() if (media / path).exists() else b""
     ids = Stored()
     async with db.write() as session:
         criteria = [asdict(criterion) for criterion in DEFAULT_CRITERIA]
@@ -176,8 +177,8 @@ async def store(db: Database, *, source: str = "synthetic", path: str = "videos/
                 project_id=ids.project,
                 name="street.mp4",
                 path=path,
-                sha256=hashlib.sha256(b"").hexdigest(),
-                size_bytes=1,
+                sha256=hashlib.sha256(content).hexdigest(),
+                size_bytes=len(content),
                 codec="h264",
                 width=truth.width,
                 height=truth.height,
@@ -222,8 +223,43 @@ async def store(db: Database, *, source: str = "synthetic", path: str = "videos/
 
 
 @pytest.fixture
-async def stored(db: Database) -> Stored:
-    return await store(db)
+async def stored(db: Database, media: Path) -> Stored:
+    return await store(db, media)
+
+
+@dataclass
+class Signer:
+    """A signer, which is started when it is first needed."""
+
+    port: int
+    environment: dict[str, str]
+    folder: Path
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        if self.process is None:
+            with self.folder.with_suffix(".log").open("ab") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "vru.signer"], env=self.environment, cwd=REPOSITORY, stdout=log, stderr=log
+                )
+
+    def stop(self) -> None:
+        if self.process:
+            stop(self.process)
+            self.process = None
+
+
+@pytest.fixture
+def signer(environment: dict[str, str], tmp_path: Path) -> Iterator[Signer]:
+    port, folder = free_port(), tmp_path / "signer"
+    own = {"VRU_SIGNER_PORT": str(port), "VRU_SIGNER_DIR": str(folder), "VRU_BIND_HOST": "127.0.0.1"}
+    made = Signer(port, environment | own, folder)
+    yield made
+    made.stop()
 
 
 class Worker:
@@ -260,13 +296,19 @@ StartWorker = Callable[..., Worker]
 
 
 @pytest.fixture
-def start_worker(environment: dict[str, str], ml_engine: MlEngine, tmp_path: Path) -> Iterator[StartWorker]:
+def start_worker(
+    environment: dict[str, str], ml_engine: MlEngine, signer: Signer, media: Path, tmp_path: Path
+) -> Iterator[StartWorker]:
     """``start_worker(shard_frames=10, concurrency=1)`` starts a worker; all are killed at the test's end."""
     workers: list[Worker] = []
 
     def start(*, shard_frames: int = 10, concurrency: int = 1, **more: str) -> Worker:
+        signer.start()
         given = environment | {
             "VRU_ML_ENGINE_URL": ml_engine.url,
+            "VRU_SIGNER_URL": signer.url,
+            "VRU_EVIDENCE_DIR": str(tmp_path / "evidence"),
+            "VRU_MEDIA_DIR": str(media),
             "VRU_WORKER_METRICS_PORT": str(free_port()),
             "VRU_WORKER_CONCURRENCY": str(concurrency),
             "VRU_SHARD_FRAMES": str(shard_frames),
@@ -319,4 +361,4 @@ def rows(postgres: Postgres, database: str) -> Rows:
     return Rows(postgres.conninfo(database))
 
 
-__all__ = ["FRAMES", "MlEngine", "RedisServer", "Rows", "StartWorker", "Stored", "Worker", "answers", "store"]
+__all__ = ["FRAMES", "MlEngine", "RedisServer", "Rows", "Signer", "StartWorker", "Stored", "Worker", "answers", "store"]

@@ -11,36 +11,37 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from tests.evaluation.long_video import CLASSES, RATE, USERS, VISIBLE, pieces
 
-from vru.domain import GroundTruth, RunKind, RunState, Track
+from vru.domain import GroundTruth, RunKind, RunState, Track, Verdict
 from vru.evaluation import Roster
 from vru.service.database.tables import GroundTruthSet, Project, Run, Video
 from vru.service.schemas import RunMetrics, RunSettings
-from vru.validation_engine.packing import Clip, Folders, Inputs, write_evidence
+from vru.validation_engine.analysis import Analysis
+from vru.validation_engine.packing import Clip, Inputs, Processed, pack
 
 _ID, _AT = uuid.UUID(int=1), datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def completed(count: int) -> tuple[Run, Inputs]:
+def completed(count: int) -> tuple[Run, Inputs, Analysis]:
     """A run over a video of so many frames, as the database gives it."""
     metrics = RunMetrics(
         measurements=[], tracks=[], true_positives=0, false_positives=0, false_negatives=0, ground_truth_approved=True
     )
     run = Run(
         id=_ID, project_id=_ID, video_id=_ID, ground_truth_id=_ID, kind=RunKind.MODEL, model="m", model_version="1",
-        settings=RunSettings().model_dump(mode="json"), criteria=[], state=RunState.COMPLETED, frames_total=count,
-        frames_done=count, verdict="FAIL", verdict_reasons=[], metrics=metrics.model_dump(mode="json"), notes=[],
-        set_aside=[], created_by="a@b.example", created_at=_AT, started_at=_AT, finished_at=_AT, priority=0, revision=0,
+        settings=RunSettings().model_dump(mode="json"), criteria=[], state=RunState.ANALYSING, frames_total=count,
+        frames_done=count, set_aside=[], created_by="a@b.example", created_at=_AT, started_at=_AT, priority=0,
+        revision=0,
     )  # fmt: skip
     video = Video(
         name="long.mp4", sha256="0", size_bytes=1, codec="h264", width=640, height=480, frame_count=count,
         duration_s=count / RATE,
     )  # fmt: skip
     truth = GroundTruthSet(name="long", format="coco", sha256="0", source="manual", approved_by="nobody")
-    return run, Inputs(Project(name="long"), video, truth, None)
+    analysis = Analysis(metrics.model_dump(mode="json"), Verdict.FAIL, [], [])
+    return run, Inputs(Project(name="long"), video, truth), analysis
 
 
 async def _clips(count: int, at_once: int) -> AsyncIterator[Clip]:
@@ -56,19 +57,20 @@ def _cut(truth: GroundTruth, frames: range) -> list[Track]:
     return [Track(track.track_id, track.road_user, boxes) for track, boxes in cut if boxes]
 
 
-def packed(file: BinaryIO, count: int, folder: Path, at_once: int = 500) -> None:
-    """Write the evidence of so many frames, taken ``at_once``."""
-    run, inputs = completed(count)
+def packed(folder: Path, count: int, at_once: int = 500) -> str:
+    """Write the evidence of so many frames, taken ``at_once``; the digest of its manifest."""
+    run, inputs, analysis = completed(count)
     tracks = tuple((track, CLASSES[track % 2]) for track in range(-(-count // VISIBLE) * USERS))
     roster = Roster(tracks, "manual", "nobody")
     times = [frame / RATE for frame in range(count)]
     clips = _clips(count, at_once)
-    asyncio.run(write_evidence(file, run, inputs, roster, times, clips, Folders(folder, folder), ""))
+    processed = Processed("0", "0", [None], None)
+    return asyncio.run(pack(folder, run, inputs, processed, roster, times, clips, lambda: analysis, folder))
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as file:
-        packed(file, int(float(sys.argv[1]) * 60 * RATE), Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        packed(Path(folder), int(float(sys.argv[1]) * 60 * RATE))
     # Linux gives kilobytes.
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 

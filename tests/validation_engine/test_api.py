@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import uuid
+from pathlib import Path
 
 import httpx2
 import psycopg
@@ -58,9 +59,9 @@ async def test_what_does_not_exist_is_named(client: httpx2.AsyncClient, stored: 
 
 
 async def test_what_does_not_belong_together_is_refused(
-    client: httpx2.AsyncClient, stored: Stored, db: Database
+    client: httpx2.AsyncClient, stored: Stored, db: Database, media: Path
 ) -> None:
-    other = await store(db)
+    other = await store(db, media)
     response = await client.post("/runs", json=stored.body(video_id=str(other.video)))
     assert response.status_code == 422
     assert "does not belong to project" in response.json()["detail"]
@@ -90,8 +91,10 @@ async def test_without_the_ml_engine_no_run_is_made(
     assert rows.ask("SELECT count(*) FROM runs") == [(0,)]
 
 
-async def test_truth_made_by_the_model_under_test_is_refused(client: httpx2.AsyncClient, db: Database) -> None:
-    own = await store(db, source="model:opencv-hog/1")
+async def test_truth_made_by_the_model_under_test_is_refused(
+    client: httpx2.AsyncClient, db: Database, media: Path
+) -> None:
+    own = await store(db, media, source="model:opencv-hog/1")
     response = await client.post("/runs", json=own.body())
     assert response.status_code == 422
     assert "compared with itself" in response.json()["detail"]
@@ -107,9 +110,9 @@ async def test_a_criterion_on_nothing_is_refused(client: httpx2.AsyncClient, sto
 
 
 async def test_runs_are_listed_newest_first_and_by_project(
-    client: httpx2.AsyncClient, stored: Stored, db: Database
+    client: httpx2.AsyncClient, stored: Stored, db: Database, media: Path
 ) -> None:
-    other = await store(db)
+    other = await store(db, media)
     made = [await create(client, which) for which in (stored, stored, other)]
     everything = (await client.get("/runs")).json()
     assert everything["total"] == 3

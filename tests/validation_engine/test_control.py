@@ -44,9 +44,9 @@ async def client(settings: ServiceSettings, stand_in: str) -> AsyncIterator[http
 
 
 @pytest.fixture
-async def street(settings: ServiceSettings) -> Stored:
+async def street(settings: ServiceSettings, media: Path) -> Stored:
     db = Database(settings)
-    stored = await store(db)
+    stored = await store(db, media)
     await db.close()
     return stored
 

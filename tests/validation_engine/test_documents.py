@@ -72,11 +72,12 @@ async def test_reports_and_evidence_of_a_run(
     model = checked.manifest["inputs"]["model"]
     assert model["name"] == "opencv-hog" and len(model["sha256"]) == 64
     assert set(checked.manifest["inputs"]) == {"video", "ground_truth", "model"}
-    result = await asyncio.to_thread(
-        CliRunner().invoke, main, ["evidence", "recompute", str(first), "--key", str(tmp_path / "key.pem")]
-    )
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_bytes((await client.get("/evidence-ledger")).content)
+    asked = ["evidence", "verify", str(first), "--key", str(tmp_path / "key.pem"), "--ledger", str(ledger)]
+    result = await asyncio.to_thread(CliRunner().invoke, main, asked)
     assert result.exit_code == 0, result.output
-    assert "identical" in result.output
+    assert "identical" in result.output and "whole, 1 seals" in result.output
 
     # The same run again: the same metrics, byte for byte.
     second = await download(client, await finished(client, body), tmp_path / "second.zip")

@@ -94,9 +94,9 @@ def processes(environment: dict[str, str], tmp_path: Path) -> Iterator[Processes
 
 
 @pytest.fixture
-async def street(settings: ServiceSettings) -> Stored:
+async def street(settings: ServiceSettings, media: Path) -> Stored:
     db = Database(settings)
-    stored = await store(db)
+    stored = await store(db, media)
     await db.close()
     return stored
 

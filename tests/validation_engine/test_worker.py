@@ -176,9 +176,9 @@ async def test_a_cancelled_run_stops_soon_and_stores_nothing_more(
 
 
 async def test_a_missing_video_fails_the_run_and_is_named(
-    client: httpx2.AsyncClient, db: Database, start_worker: StartWorker, rows: Rows
+    client: httpx2.AsyncClient, db: Database, start_worker: StartWorker, rows: Rows, media: Path
 ) -> None:
-    run_id = await start_run(client, await store(db, path="videos/gone.mp4"))
+    run_id = await start_run(client, await store(db, media, path="videos/gone.mp4"))
     start_worker()
     await until(rows, run_id, "failed", seconds=40)
     run = await done(client, run_id)
@@ -194,7 +194,7 @@ async def test_a_damaged_part_of_a_video_is_set_aside(
     whole = (media / "videos" / "street.mp4").read_bytes()
     kept = len(whole) * 6 // 10
     (media / "videos" / "damaged.mp4").write_bytes(whole[:kept] + bytes(len(whole) - kept))
-    run_id = await start_run(client, await store(db, path="videos/damaged.mp4"), settings={"frame_stride": 10})
+    run_id = await start_run(client, await store(db, media, path="videos/damaged.mp4"), settings={"frame_stride": 10})
     start_worker(shard_frames=5)
     await until(rows, run_id, "completed", seconds=60)
     run = await done(client, run_id)

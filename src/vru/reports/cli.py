@@ -10,6 +10,7 @@ import click
 
 from vru.domain import VruError
 from vru.reports.evidence import Verified, verify
+from vru.reports.ledger import Seal, check_in_ledger
 from vru.reports.signing import trusted_fingerprint
 
 _FILE = click.Path(path_type=Path)
@@ -18,36 +19,36 @@ _key = click.option(
 )
 # Needs the platform's own evaluation, which lies above this room: named here, imported only when called.
 _RECOMPUTE = "vru.validation_engine.recompute"
+# Nothing that was checked is wrong, but not all was checked.
+_INCOMPLETE = 3
 
 
 @click.group()
 def evidence() -> None:
-    """Check the signed evidence of a validation run, without any server.
+    """Check the sealed evidence of a validation run, without any server.
 
-    Exit codes: 0 it is what was signed; 1 it is not; 2 wrong usage.
+    Exit codes: 0 it is what was sealed, by the key that you gave; 1 it is not; 2 wrong usage; 3 nothing is wrong with
+    it, but not all was checked: no --key was given, or it was not computed again.
     """
 
 
 @evidence.command("verify")
 @click.argument("file", type=_FILE)
 @_key
-def verify_command(file: Path, key: str | None) -> None:
-    """Check signature and every digest: one changed byte anywhere in FILE fails.
+@click.option("--ledger", type=_FILE, help="A ledger of seals (GET /evidence-ledger), in which its seal must be.")
+@click.option("--recompute/--no-recompute", default=True, show_default=True, help="Evaluate what is in it again.")
+def verify_command(file: Path, key: str | None, ledger: Path | None, recompute: bool) -> None:
+    """Check FILE: seal and every digest, its place in a ledger, and its figures and verdict, computed again.
 
-    Without --key this proves that nothing was changed since it was signed, but not who signed it.
+    One changed byte anywhere fails. Without --key it is not known who sealed it: exit code 3. To compute again needs
+    the extra validation-engine, in the version of the platform that made FILE.
     """
     checked = _checked(file, key)
-    manifest = checked.manifest
-    click.secho(f"{file}: whole and unchanged, {checked.files} files.", fg="green")
-    run = manifest.get("run", {})
-    click.echo(f"  run      {run.get('id')}, {run.get('state')}, verdict {run.get('verdict') or 'none'}")
-    click.echo(f"  by       {run.get('created_by')}, finished {run.get('finished_at')}")
-    for name, facts in manifest.get("inputs", {}).items():
-        label = " ".join(str(facts[part]) for part in ("name", "version") if facts.get(part))
-        click.echo(f"  {name.replace('_', ' '):<12} {label}  SHA-256 {facts.get('sha256') or 'not known'}")
-    if manifest.get("ground_truth_approved") is False:
-        click.secho("  The ground truth was not approved.", fg="yellow")
-    click.echo(f"  signed   {checked.key}")
+    _print_facts(file, checked)
+    whole = bool(checked.trusted)
+    if ledger is not None:
+        _look_up(checked.seal, ledger)
+    whole &= recompute and _recompute(file, required=False)
     if checked.trusted:
         click.echo("  This is the key that you gave.")
     else:
@@ -57,6 +58,37 @@ def verify_command(file: Path, key: str | None) -> None:
             fg="yellow",
             err=True,
         )
+    if not whole:
+        sys.exit(_INCOMPLETE)
+
+
+def _print_facts(file: Path, checked: Verified) -> None:
+    manifest, seal = checked.manifest, checked.seal
+    click.secho(f"{file}: whole and unchanged, {checked.files} files.", fg="green")
+    run = manifest.get("run", {})
+    click.echo(f"  run      {run.get('id')}, {run.get('state')}, verdict {run.get('verdict') or 'none'}")
+    click.echo(f"  by       {run.get('created_by')}, finished {run.get('finished_at')}")
+    for name, facts in manifest.get("inputs", {}).items():
+        label = " ".join(str(facts[part]) for part in ("name", "version") if facts.get(part))
+        click.echo(f"  {name.replace('_', ' '):<12} {label}  SHA-256 {facts.get('sha256') or 'not known'}")
+    opened = manifest.get("opened", {})
+    unknown = [name.removesuffix("_sha256") for name, digest in opened.items() if digest is None]
+    if unknown:
+        click.secho(f"  Nobody said which {' and '.join(unknown)} was opened.", fg="yellow")
+    if manifest.get("ground_truth_approved") is False:
+        click.secho("  The ground truth was not approved.", fg="yellow")
+    click.echo(f"  sealed   {seal.sealed_at}, seal {seal.position} of its ledger")
+    click.echo(f"  signed   {checked.key}")
+
+
+def _look_up(seal: Seal, ledger: Path) -> None:
+    try:
+        count = check_in_ledger(seal, ledger)
+    except OSError as error:
+        raise click.UsageError(f"{ledger} cannot be read: {error.strerror}.") from None
+    except VruError as error:
+        _fail(error)
+    click.echo(f"  ledger   whole, {count} seals; this is seal {seal.position}.")
 
 
 @evidence.command()
@@ -76,15 +108,24 @@ def recompute(file: Path, key: str | None) -> None:
     Needs the extra validation-engine, in the version of the platform that made FILE.
     """
     _checked(file, key)
+    _recompute(file, required=True)
+
+
+def _recompute(file: Path, *, required: bool) -> bool:
+    """Whether it could be computed again; what differs ends the program."""
     try:
         again: Any = importlib.import_module(_RECOMPUTE)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("vru"):
             raise
-        raise click.UsageError(
-            f"{error.name} is not installed: `vru evidence recompute` needs the extra 'validation-engine'.\n"
+        problem = (
+            f"{error.name} is not installed: computing again needs the extra 'validation-engine'.\n"
             "  Install it: pip install 'vru-platform[validation-engine]', or `make` in a checkout."
-        ) from None
+        )
+        if required:
+            raise click.UsageError(problem) from None
+        click.secho(f"  It was NOT computed again: {problem}", fg="yellow", err=True)
+        return False
     try:
         differences = again.differences(file)
     except VruError as error:
@@ -95,6 +136,7 @@ def recompute(file: Path, key: str | None) -> None:
             click.echo(f"  {line}", err=True)
         sys.exit(1)
     click.secho(f"{file}: computed again, every figure and the verdict are identical.", fg="green")
+    return True
 
 
 def _checked(file: Path, key: str | None) -> Verified:

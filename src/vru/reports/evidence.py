@@ -1,7 +1,8 @@
-"""Evidence: a run's inputs by digest, its detections, metrics, verdict and report, signed, in one file.
+"""Evidence: a run's inputs by digest, its detections, metrics, verdict and report, sealed, in one file.
 
-``manifest.json`` names every other file with its SHA-256; ``manifest.sig`` is the Ed25519 signature over it; the
-container (``vru.reports.container``) leaves no byte free. So one changed byte anywhere is found.
+``manifest.json`` names every other file with its SHA-256; ``seal.json`` names the manifest's, and its place in the
+ledger (``vru.reports.ledger``); ``seal.sig`` is the Ed25519 signature over the seal; the container
+(``vru.reports.container``) leaves no byte free. So one changed byte anywhere is found.
 """
 
 import gzip
@@ -14,19 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from vru.domain import VruError
+from vru.reports.canonical import canonical_json
 from vru.reports.container import ContainerError, Content, Member, checked_content, open_container, pack, pieces
-from vru.reports.signing import PUBLIC_FILE, fingerprint, is_signed, load_public, public_pem
+from vru.reports.ledger import LedgerError, Seal, check_seal, read_seal
+from vru.reports.signing import PUBLIC_FILE, fingerprint, public_pem
 
-FORMAT = "vru-evidence/1"
-MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+FORMAT = "vru-evidence/2"
+MANIFEST, SEAL, SIGNATURE = "manifest.json", "seal.json", "seal.sig"
 RUN, METRICS, VERDICT = "run.json", "metrics.json", "verdict.json"
 DETECTIONS, TRUTH, FRAMES, REPORT = "detections.jsonl.gz", "ground-truth.jsonl.gz", "frames.jsonl.gz", "report.html"
 # Of camera runs, which have no detections: the files as they were uploaded, and what was said about them.
 SIGNALS, MARKERS, RECORDING = "signals.gz", "markers.gz", "recording.json"
-_UNLISTED = {MANIFEST, SIGNATURE}
+_UNLISTED = {MANIFEST, SEAL, SIGNATURE, PUBLIC_FILE}
 # These are read whole; everything else is read in pieces.
 _LARGEST_WHOLE = 64 << 20
 # What a compressed file may become when someone asks for its content.
@@ -39,20 +40,16 @@ class EvidenceError(VruError):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verified evidence file says: its manifest, and the fingerprint of the key that signed it.
+    """What a verified evidence file says: its manifest, its seal, and the fingerprint of the key that signed it.
 
     ``trusted`` is whether that is the key that the reader expected; None if no key was given to compare with.
     """
 
     manifest: Mapping[str, Any]
+    seal: Seal
     key: str
     trusted: bool | None
     files: int
-
-
-def canonical_json(value: object) -> bytes:
-    """JSON with one way to write each value: sorted keys, ASCII, shortest floats; ends with a newline."""
-    return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
 def compressor(file: BinaryIO) -> gzip.GzipFile:
@@ -60,25 +57,20 @@ def compressor(file: BinaryIO) -> gzip.GzipFile:
     return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0)
 
 
-def build(facts: Mapping[str, Any], contents: Mapping[str, Content], key: Ed25519PrivateKey) -> Iterator[bytes]:
-    """The evidence file in pieces. ``facts`` go into the manifest; ``contents`` are the other files by name.
+def manifest_of(facts: Mapping[str, Any], contents: Mapping[str, Content]) -> bytes:
+    """The manifest of evidence with these ``contents``, by the names of its files. The same give the same bytes."""
+    files = {name: _listing(content) for name, content in contents.items()}
+    return canonical_json({**facts, "format": FORMAT, "files": files})
 
-    The same facts, contents and key give the same bytes: nothing in it depends on when it is made.
+
+def build(contents: Mapping[str, Content], seal: Seal) -> Iterator[bytes]:
+    """The evidence file in pieces: the ``contents``, of which the manifest is one, and their seal.
 
     Raises:
         ContainerError: it cannot be held in such a file.
     """
-    public = public_pem(key.public_key())
-    listed: dict[str, Content] = dict(contents) | {PUBLIC_FILE: public}
-    manifest = canonical_json(
-        {
-            **facts,
-            "format": FORMAT,
-            "key": fingerprint(key.public_key()),
-            "files": {name: _listing(content) for name, content in listed.items()},
-        }
-    )
-    return pack(listed | {MANIFEST: manifest, SIGNATURE: key.sign(manifest)})
+    signature = bytes.fromhex(seal.signature)
+    return pack({**contents, SEAL: seal.document(), SIGNATURE: signature, PUBLIC_FILE: public_pem(seal.key())})
 
 
 def _listing(content: Content) -> dict[str, Any]:
@@ -100,25 +92,30 @@ def verify(path: Path, trusted: str | None = None) -> Verified:
             return _verify(stream, trusted)
     except OSError as error:
         raise EvidenceError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
-    except ContainerError as error:
+    except (ContainerError, LedgerError) as error:
         raise EvidenceError(f"{path}: {error.message}", error.fix) from error
 
 
 def _verify(stream: BinaryIO, trusted: str | None) -> Verified:
     members = {member.name: member for member in open_container(stream)}
-    missing = {MANIFEST, SIGNATURE, PUBLIC_FILE} - members.keys()
+    missing = _UNLISTED - members.keys()
+    if "manifest.sig" in members:
+        raise EvidenceError(
+            "It was signed before evidence was sealed: this version cannot tell what was processed.",
+            "Check it with the version of vru-platform that made it.",
+        )
     if missing:
         raise EvidenceError(f"It has no {', '.join(sorted(missing))}: it is no evidence.", "Download it again.")
     content = _whole(stream, members[MANIFEST])
-    key = load_public(_whole(stream, members[PUBLIC_FILE]))
-    if not is_signed(key, _whole(stream, members[SIGNATURE]), content):
-        raise EvidenceError("The signature is not that of the manifest.", "It was changed: do not trust it.")
-    mark = fingerprint(key)
+    seal = _checked_seal(stream, members)
+    mark = fingerprint(seal.key())
     if trusted is not None and trusted != mark:
         raise EvidenceError(f"It was signed by another key: {mark}, not {trusted}.", "Do not trust it.")
+    if seal.manifest_sha256 != hashlib.sha256(content).hexdigest():
+        raise EvidenceError("Its manifest is not the one that was sealed.", "It was changed: do not trust it.")
     manifest = _manifest(content)
-    if manifest["key"] != mark:
-        raise EvidenceError(f"It names the key {manifest['key']}, but was signed by {mark}.", "Do not trust it.")
+    if seal.run != manifest["run"].get("id"):
+        raise EvidenceError("Its seal is that of another run.", "Do not trust it.")
     listed: Mapping[str, Any] = manifest["files"]
     strangers = sorted(members.keys() - listed.keys() - _UNLISTED)
     if strangers:
@@ -131,14 +128,22 @@ def _verify(stream: BinaryIO, trusted: str | None) -> Verified:
             digest.update(piece)
         if digest.hexdigest() != expected["sha256"]:
             raise EvidenceError(f"{name} is not what was signed: its SHA-256 differs.", "Do not trust it.")
-    return Verified(manifest, mark, None if trusted is None else True, len(members))
+    return Verified(manifest, seal, mark, None if trusted is None else True, len(members))
+
+
+def _checked_seal(stream: BinaryIO, members: Mapping[str, Member]) -> Seal:
+    seal = read_seal(_whole(stream, members[SEAL]), _whole(stream, members[SIGNATURE]).hex())
+    check_seal(seal)
+    if public_pem(seal.key()) != _whole(stream, members[PUBLIC_FILE]):
+        raise EvidenceError(f"{PUBLIC_FILE} is not the key that the seal names.", "Do not trust it.")
+    return seal
 
 
 def _manifest(content: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
         known = manifest["format"] == FORMAT
-        complete = isinstance(manifest["key"], str) and all(row["sha256"] for row in manifest["files"].values())
+        complete = isinstance(manifest["run"], dict) and all(row["sha256"] for row in manifest["files"].values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EvidenceError("Its manifest is not one that this version knows.", "Update vru-platform.") from error
     if not (known and complete):

@@ -355,6 +355,13 @@ class StreamEnd(Schema):
     image: str | None = Field(None, description="the image that the engine runs in; null outside of images")
 
 
+class SealBody(Schema):
+    """A seal as the signer gives it out: what it signed, and the signature in hexadecimal."""
+
+    document: str
+    signature: str
+
+
 class CameraCreate(Schema):
     """A camera: a picture source. ``kind`` decides what ``source`` means: a file's name, or a scene's."""
 

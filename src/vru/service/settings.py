@@ -37,11 +37,13 @@ class ServiceSettings(BaseSettings):
     camera_service_port: int = 8002
     validation_engine_port: int = 8003
     frontend_port: int = 3000
+    signer_port: int = 8005
     api_gateway_url: str = "http://api_gateway:8000"
     ml_engine_url: str = "http://ml_engine:8001"
     camera_service_url: str = "http://camera_service:8002"
     validation_engine_url: str = "http://validation_engine:8003"
     frontend_url: str = "http://frontend:3000"
+    signer_url: str = "http://signer:8005"
 
     database_host: str = "postgres"
     database_port: int = 5432

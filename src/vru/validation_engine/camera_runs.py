@@ -1,6 +1,7 @@
 """Runs of kind "camera": from a recording of signals and ground truth to metrics and verdict."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from vru.evaluation.camera.files import to_figures
 from vru.evaluation.camera.pairing import ANY
 from vru.evaluation.core.matching import CLASSES
 from vru.evaluation.verdict.results import judge_figures, measurement
-from vru.formats import digest, read_signals
+from vru.formats import read_signals
 from vru.service.database.tables import SignalRecording
+from vru.service.opened import opened
 from vru.service.schemas import (
     CameraRunMetrics,
     CameraRunSettings,
@@ -135,15 +137,22 @@ def read_recording(facts: RecordingFacts, signals: Path, markers: Path | None) -
     Raises:
         VruError: a file is not the one that was uploaded, or the clocks are not or cannot be joined.
     """
-    for path, expected in ((signals, facts.sha256), (markers, facts.markers_sha256)):
-        if path is not None and digest(path) != expected:
-            raise VruError(
-                f"A file of recording {facts.name} is not the one that was uploaded: its SHA-256 differs.",
-                "Restore it from a backup.",
-            )
-    found = read_signals(signals, name=facts.name)
+    with ExitStack() as stack:
+        files = [stack.enter_context(opened(path)) if path else None for path in (signals, markers)]
+        # What is hashed is what is read: both read the file that is open.
+        for file, expected in zip(files, (facts.sha256, facts.markers_sha256), strict=True):
+            if file and file.sha256() != expected:
+                raise VruError(
+                    f"A file of recording {facts.name} is not the one that was uploaded: its SHA-256 differs.",
+                    "Restore it from a backup.",
+                )
+        recorded, clock = ((file.path if file else None) for file in files)
+        found = read_signals(recorded or signals, name=facts.name)
+        clocks = _clocks(facts, clock)
+        for file in filter(None, files):
+            file.check_unchanged()
     table = SignalTable(np.array(found.time_ns, dtype=np.int64), np.array(found.road_user, dtype=np.int64))
-    return Recorded(table, _clocks(facts, markers), facts.poll_ms / 1000)
+    return Recorded(table, clocks, facts.poll_ms / 1000)
 
 
 def outline(track: Track, settings: CameraRunSettings) -> Track:

@@ -1,27 +1,28 @@
-"""From a stored run to its report and its evidence, and from evidence back to what it was computed from."""
+"""From a run that was analysed to the files of its evidence, and from evidence back to what it was computed from."""
 
 import asyncio
+import hashlib
 import json
 import shutil
-import tempfile
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from gzip import GzipFile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass
+from vru.domain import Box, Detection, GroundTruth, RunKind, RunState, Track, TruthBox, VruClass
 from vru.evaluation import Roster
 from vru.reports import FORMATS, Report, report_of_run
+from vru.reports.canonical import canonical_json
 from vru.reports.container import Content
 from vru.reports.documents import facts
 from vru.reports.evidence import (
     DETECTIONS,
     FRAMES,
+    MANIFEST,
     MARKERS,
     METRICS,
     RECORDING,
@@ -30,14 +31,14 @@ from vru.reports.evidence import (
     SIGNALS,
     TRUTH,
     VERDICT,
-    build,
-    canonical_json,
     compressor,
+    manifest_of,
+    read_json,
 )
 from vru.reports.model import Section
-from vru.reports.signing import signing_key
 from vru.service.database.tables import GroundTruthSet, Project, Run, SignalRecording, Video
-from vru.service.schemas import ModelBody, RunBody
+from vru.service.schemas import RunBody
+from vru.validation_engine.analysis import Analysis
 from vru.validation_engine.camera_runs import RecordingFacts, files_of
 
 _OF_VIDEO = ("name", "sha256", "size_bytes", "codec", "width", "height", "frame_count", "duration_s")
@@ -48,139 +49,177 @@ Clip = tuple[Iterable[Track], Iterable[Detection]]
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
-    """Where the media are, and where the key that signs is; there must be room for two copies of the evidence."""
-
-    media: Path
-    evidence: Path
-
-
-@dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run was made of, as it is stored.
-
-    ``model`` is None where its version is no longer in the repository, and in camera runs, which have a ``recording``.
-    """
+    """What a run was made of, as it is stored. Camera runs have a ``recording``."""
 
     project: Project
     video: Video
     truth: GroundTruthSet
-    model: ModelBody | None
     recording: SignalRecording | None = None
 
 
-def _named(run: Run, inputs: Inputs) -> dict[str, dict[str, Any]]:
-    """The inputs by name, with their digests."""
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What those who opened the files said that they opened: SHA-256 of the video and of the model's files, and the
+    images that they run in. None is what nobody said: an older release worked on the run, or no image was used.
+    """
+
+    video_sha256: str | None
+    model_sha256: str | None
+    ml_engine_images: Sequence[str | None]
+    worker_image: str | None
+
+    def facts(self, run: Run) -> dict[str, Any]:
+        """As the manifest says it."""
+        opened = {"video_sha256": self.video_sha256} | (
+            {"model_sha256": self.model_sha256} if run.kind == RunKind.MODEL else {}
+        )
+        engines = {"ml_engine": list(self.ml_engine_images)} if run.kind == RunKind.MODEL else {}
+        return {"opened": opened, "images": engines | {"validation_worker": self.worker_image}}
+
+
+def named_inputs(run: Run, inputs: Inputs) -> dict[str, dict[str, Any]]:
+    """The inputs by name, with the digests that the run was started with."""
     approved_at = inputs.truth.approved_at
+    video = {name: getattr(inputs.video, name) for name in _OF_VIDEO}
     named = {
-        "video": {name: getattr(inputs.video, name) for name in _OF_VIDEO},
+        "video": video | {"sha256": run.video_sha256 or inputs.video.sha256},
         "ground_truth": {name: getattr(inputs.truth, name) for name in _OF_TRUTH}
         | {"approved_at": approved_at.isoformat() if approved_at else None},
     }
     if inputs.recording:
         return named | {"signals": RecordingFacts.of(inputs.recording).model_dump()}
-    model = inputs.model.model_dump(mode="json") if inputs.model else {}
-    return named | {"model": model | {"name": run.model, "version": run.model_version, "sha256": run.model_sha256}}
+    model = {"name": run.model, "version": run.model_version, "sha256": run.model_sha256}
+    return named | {"model": (run.model_card or {}) | model}
 
 
-def report_of(run: Run, inputs: Inputs) -> Report:
-    """The report on a run that is over."""
-    body = RunBody.model_validate(run).model_dump(mode="json")
-    named = _named(run, inputs)
+def report_of(body: Mapping[str, Any], named: Mapping[str, Any], project: str) -> Report:
+    """The report on a run that is over: ``body`` is its ``RunBody`` as JSON, ``named`` are its inputs."""
+    truth = named["ground_truth"]
     sections = [
         Section("Video", facts(named["video"])),
-        Section("Ground truth", facts(named["ground_truth"] | {"approved_by": inputs.truth.approved_by or "nobody"})),
+        Section("Ground truth", facts({**truth, "approved_by": truth["approved_by"] or "nobody"})),
     ]
-    if inputs.recording:
-        under_test = inputs.recording.name
+    if "signals" in named:
+        under_test = named["signals"]["name"]
         sections.append(Section("Signals", facts(named["signals"])))
         if body["metrics"]:
             sections.append(Section("Timing: standard uncertainties", facts(body["metrics"]["clocks"])))
     else:
-        under_test = f"{run.model} {run.model_version}"
-        shown = {name: named["model"].get(name) for name in ("name", "version", "sha256", "source", "licence")}
+        model = named["model"]
+        under_test = f"{model['name']} {model['version']}"
+        shown = {name: model.get(name) for name in ("name", "version", "sha256", "source", "licence")}
         sections.append(Section("Model", facts(shown | {"sha256": shown["sha256"] or "not recorded"})))
-    title = f"{under_test} on {inputs.video.name}, {inputs.project.name}"
+    title = f"{under_test} on {named['video']['name']}, {project}"
     return report_of_run(body, title, sections)
 
 
-async def write_evidence(
-    file: BinaryIO,
+def sealed_report(path: Path) -> Report:
+    """The report on the run of a sealed file."""
+    made, verdict = read_json(path, MANIFEST), read_json(path, VERDICT)
+    outcome = {
+        "metrics": read_json(path, METRICS),
+        "verdict": verdict["verdict"],
+        "verdict_reasons": verdict["criteria"],
+    }
+    return report_of(read_json(path, RUN) | outcome, made["inputs"], made["run"]["project"])
+
+
+async def pack(
+    folder: Path,
     run: Run,
     inputs: Inputs,
+    processed: Processed,
     roster: Roster,
     frames: Sequence[float],
     clips: AsyncIterable[Clip],
-    folders: Folders,
-    image: str,
-) -> None:
-    """Write the signed evidence of a completed run. ``frames`` are the media seconds of each frame of the video,
-    ``clips`` what was stored of it in order of time; the same run gives the same bytes in clips of any length.
+    analyse: Callable[[], Analysis],
+    media: Path,
+) -> str:
+    """Write everything of a run's evidence but its seal into ``folder``; the SHA-256 of its manifest.
 
-    What it needs of memory does not grow with the detections and boxes; they wait in temporary files in
-    ``folders.evidence``, compressed.
+    ``frames`` are the media seconds of each frame of the video, ``clips`` what was stored of it in order of time;
+    ``analyse`` is called, on a thread, once all of them were taken. What this needs of memory does not grow with the
+    detections and boxes.
 
     Raises:
-        VruError: a file of the recording is missing, the key cannot be used, or the evidence would be too large.
+        VruError: a file of the recording is missing, or what ``analyse`` raises.
+        OSError: the folder cannot be written.
     """
-    key = await asyncio.to_thread(signing_key, folders.evidence)
     with ExitStack() as stack:
+        truth = stack.enter_context(_compressed(folder / TRUTH))
+        found = None if inputs.recording else stack.enter_context(_compressed(folder / DETECTIONS))
+        _write(truth, [_head(inputs, roster)])
+        async for tracks, detections in clips:
+            await asyncio.to_thread(_write, truth, _of_boxes(tracks))
+            if found:
+                await asyncio.to_thread(_write, found, map(_of_detection, detections))
 
-        def temporary() -> BinaryIO:
-            return cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile(dir=folders.evidence)))
-
-        streams = {name: temporary() for name in (TRUTH, FRAMES)}
-        found = streams[DETECTIONS] = temporary()
-        with compressor(streams[TRUTH]) as truth_lines, compressor(found) as lines:
-            _write(truth_lines, [_head(inputs, roster)])
-            async for tracks, detections in clips:
-                await asyncio.to_thread(_write, truth_lines, _of_boxes(tracks))
-                await asyncio.to_thread(_write, lines, map(_of_detection, detections))
-        measured: dict[str, Content] = {}
+    def finish() -> str:
+        with _compressed(folder / FRAMES) as times:
+            _write(times, frames)
         if inputs.recording:
-            del streams[DETECTIONS]
-            measured[RECORDING] = canonical_json(RecordingFacts.of(inputs.recording).model_dump())
-            for name, path in zip((SIGNALS, MARKERS), files_of(inputs.recording, folders.media), strict=True):
+            facts_of = RecordingFacts.of(inputs.recording).model_dump()
+            (folder / RECORDING).write_bytes(canonical_json(facts_of))
+            for name, path in zip((SIGNALS, MARKERS), files_of(inputs.recording, media), strict=True):
                 if path:
-                    streams[name] = temporary()
-                    await asyncio.to_thread(_copy, path, streams[name])
+                    with path.open("rb") as uploaded, _compressed(folder / name) as packed:
+                        shutil.copyfileobj(uploaded, packed)
+        return _finish(folder, run, analyse(), inputs, processed)
 
-        def finish() -> None:
-            with compressor(streams[FRAMES]) as times:
-                _write(times, frames)
-            file.writelines(_built(run, inputs, streams | measured, image, key))
-
-        await asyncio.to_thread(finish)
+    return await asyncio.to_thread(finish)
 
 
-def _built(
-    run: Run, inputs: Inputs, files: Mapping[str, Content], image: str, key: Ed25519PrivateKey
-) -> Iterator[bytes]:
-    body = RunBody.model_validate(run).model_dump(mode="json")
+def _finish(folder: Path, run: Run, analysis: Analysis, inputs: Inputs, processed: Processed) -> str:
+    outcome = {
+        "state": RunState.COMPLETED,
+        "metrics": analysis.metrics,
+        "verdict": analysis.verdict,
+        "verdict_reasons": analysis.reasons,
+        "notes": analysis.notes,
+        "finished_at": datetime.now(UTC),
+        "error": None,
+    }
+    stored = {name: getattr(run, name) for name in RunBody.model_fields}
+    body = RunBody.model_validate(stored | outcome).model_dump(mode="json")
+    named = named_inputs(run, inputs)
+    report = FORMATS["html"].render(report_of(body, named, inputs.project.name))
     metrics, verdict = body.pop("metrics"), {"verdict": body.pop("verdict"), "criteria": body.pop("verdict_reasons")}
-    contents = {
+    documents = {
         RUN: canonical_json(body),
         METRICS: canonical_json(metrics),
         VERDICT: canonical_json(verdict),
-        REPORT: FORMATS["html"].render(report_of(run, inputs)),
-        **files,
+        REPORT: report,
     }
+    for name, content in documents.items():
+        (folder / name).write_bytes(content)
     made = {
         "run": {name: body[name] for name in ("id", "kind", "state", "created_by", "created_at", "finished_at")}
         | {"verdict": verdict["verdict"], "project": inputs.project.name},
-        "inputs": _named(run, inputs),
+        "inputs": named,
         "settings": body["settings"],
         "criteria": body["criteria"],
         "ground_truth_approved": metrics["ground_truth_approved"],
-        # Without ``image`` it was made outside of the images, by ``vru local`` for example.
-        "platform": {"version": version("vru-platform"), "image": image or None},
+        "platform": {"version": version("vru-platform")},
+        **processed.facts(run),
     }
-    return build(made, contents, key)
+    with open_contents(folder) as contents:
+        manifest = manifest_of(made, contents)
+    (folder / MANIFEST).write_bytes(manifest)
+    return hashlib.sha256(manifest).hexdigest()
 
 
-def _copy(path: Path, file: BinaryIO) -> None:
-    with path.open("rb") as uploaded, compressor(file) as packed:
-        shutil.copyfileobj(uploaded, packed)
+@contextmanager
+def open_contents(folder: Path) -> Iterator[dict[str, Content]]:
+    """The files in a folder, open, by name."""
+    with ExitStack() as stack:
+        yield {path.name: stack.enter_context(path.open("rb")) for path in sorted(folder.iterdir())}
+
+
+@contextmanager
+def _compressed(path: Path) -> Iterator[GzipFile]:
+    with path.open("wb") as file, compressor(file) as packed:
+        yield packed
 
 
 def _write(file: GzipFile, rows: Iterable[object]) -> None:

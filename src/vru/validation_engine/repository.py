@@ -12,7 +12,16 @@ from vru.domain import Box, GroundTruth, RunState, ShardState, Track, TruthBox, 
 from vru.domain.boxes import Detection
 from vru.evaluation import Roster
 from vru.service.database.sessions import ReadSession, WriteSession
-from vru.service.database.tables import DetectionRow, GroundTruthSet, Project, Run, Shard, TruthBoxRow, Video
+from vru.service.database.tables import (
+    DetectionRow,
+    GroundTruthSet,
+    Project,
+    Run,
+    Shard,
+    SignalRecording,
+    TruthBoxRow,
+    Video,
+)
 from vru.service.queue import driver_connection
 from vru.service.schemas import DetectionBody, RunEvent
 
@@ -59,6 +68,11 @@ async def inputs(
         await session.get(Video, video_id),
         await session.get(GroundTruthSet, truth_id),
     )
+
+
+async def recording(session: ReadSession, run: Run) -> SignalRecording | None:
+    """The recording of signals that a camera run is made of."""
+    return await session.get(SignalRecording, run.signals_id) if run.signals_id else None
 
 
 async def detections(

@@ -19,6 +19,7 @@ from vru.service.queue import defer
 from vru.service.schemas import CameraRunCreate, CriterionBody, ModelBody, RunChange, RunCreate
 from vru.validation_engine import camera_runs, jobs, repository, workflow
 from vru.validation_engine.analysis import to_criterion
+from vru.validation_engine.completion import forget_prepared
 
 
 async def get_run(session: ReadSession, run_id: uuid.UUID) -> Run:
@@ -53,7 +54,9 @@ async def create_run(session: WriteSession, queue: App, body: RunCreate, model: 
         raise UnprocessableError(error.message, error.fix) from error
     frames = len(range(0, video.frame_count, body.settings.frame_stride))
     named = {"model": model.name, "model_version": model.version, "model_sha256": model.sha256}
-    return await _begin(session, queue, body, criteria, user, frames_total=frames, **named)
+    card = model.model_dump(mode="json")
+    more = {"frames_total": frames, "video_sha256": video.sha256, "model_card": card}
+    return await _begin(session, queue, body, criteria, user, **named, **more)
 
 
 async def create_camera_run(
@@ -82,7 +85,8 @@ async def create_camera_run(
         await asyncio.to_thread(camera_runs.clocks_of, recording, media_dir)
     except VruError as error:
         raise UnprocessableError(error.message, error.fix) from error
-    return await _begin(session, queue, body, criteria, user, signals_id=recording.id, frames_total=0)
+    more = {"signals_id": recording.id, "frames_total": 0, "video_sha256": video.sha256}
+    return await _begin(session, queue, body, criteria, user, **more)
 
 
 async def _inputs(session: ReadSession, body: RunCreate | CameraRunCreate) -> tuple[Project, Video, GroundTruthSet]:
@@ -208,6 +212,8 @@ async def retry_run(session: WriteSession, queue: App, run_id: uuid.UUID) -> Run
     if states:
         done = all(state == ShardState.DONE for state in states)
         state = RunState.ANALYSING if done else RunState.RUNNING
+        if not done:
+            await forget_prepared(session, run_id)
         await repository.enter(session, run_id, (RunState.QUEUED,), state=state)
     await workflow.defer_missing(queue, session, run_id)
     return await get_run(session, run_id)

@@ -6,16 +6,19 @@ from pydantic import Field
 
 from vru.service.settings import ServiceSettings
 
+_EVIDENCE = Path("/var/lib/vru/evidence")
+
 
 class EngineSettings(ServiceSettings):
     """What the validation engine reads besides the settings that all services share."""
 
-    evidence_dir: Path = Field(Path("/var/lib/vru/evidence"), description="where the key that signs evidence is")
+    evidence_dir: Path = Field(_EVIDENCE, description="where the sealed evidence of runs is")
 
 
 class WorkerSettings(ServiceSettings):
     """What a worker reads besides the settings that all services share."""
 
+    evidence_dir: Path = Field(_EVIDENCE, description="where the evidence of runs is written")
     worker_metrics_port: int = Field(9100, description="where the worker answers /health, /ready and /metrics")
     worker_concurrency: int = Field(2, ge=1, le=64, description="jobs that one worker does at a time")
     worker_grace_s: float = Field(20.0, ge=0, description="how long a worker that is told to stop may go on")

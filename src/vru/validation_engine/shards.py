@@ -30,12 +30,14 @@ class RefusedError(VruError):
 @dataclass(frozen=True, slots=True)
 class ShardSpec:
     """Everything that decides a shard's result: the frames ``first_frame``, ``first_frame + frame_stride``, ... up to
-    ``last_frame`` of one video, through one version of one model.
+    ``last_frame`` of one video, through one version of one model. The digests are those that the run was started with.
     """
 
     model: str
     model_version: str
+    model_sha256: str | None
     video_path: str
+    video_sha256: str
     first_frame: int
     last_frame: int
     frame_stride: int
@@ -49,10 +51,13 @@ class ShardSpec:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """The detections of all frames of a shard."""
+    """The detections of all frames of a shard, and what the ML engine opened for them."""
 
     detections: list[DetectionBody]
     frames: int
+    video_sha256: str
+    model_sha256: str
+    engine_image: str | None
 
 
 def plan(frame_count: int, frame_stride: int, shard_frames: int) -> list[tuple[int, int]]:
@@ -75,7 +80,7 @@ async def execute(
 
     Raises:
         EngineUnavailableError: the ML engine cannot be reached, or says that it is not ready.
-        RefusedError: it refuses: no such model or video.
+        RefusedError: it refuses: no such model or video; or it opened another video or model than the run's.
         ShardError: detection failed or was cut short, or the answer is not that of these frames.
     """
     request = VideoDetectionRequest(
@@ -123,7 +128,7 @@ async def _collect(
             if line.startswith(b'{"end"'):
                 end = StreamEnd.model_validate_json(line)
                 _check_end(end, done, len(expected))
-                return ShardResult(detections, done)
+                return _result(spec, end, detections)
             frame = FrameDetections.model_validate_json(line)
         except ValidationError as error:
             raise ShardError(f"The ML engine's answer has a line that is not understood: {line[:200]!r}.") from error
@@ -157,3 +162,21 @@ def _check_end(end: StreamEnd, done: int, expected: int) -> None:
         raise ShardError(f"The ML engine stopped after {done} of {expected} frames: {end.error}")
     if end.frames != done or done != expected:
         raise ShardError(f"The ML engine says that it sent {end.frames} frames; {done} came, {expected} were due.")
+
+
+def _result(spec: ShardSpec, end: StreamEnd, detections: list[DetectionBody]) -> ShardResult:
+    if end.video_sha256 is None or end.model_sha256 is None:
+        raise EngineUnavailableError("The ML engine is older than this worker: it does not say which files it opened.")
+    if end.video_sha256 != spec.video_sha256:
+        raise RefusedError(
+            f"The video {spec.video_path} in the media store is not the one that was uploaded: its SHA-256 is "
+            f"{end.video_sha256}, not {spec.video_sha256}.",
+            "Restore it from a backup, or upload it again and start a new run.",
+        )
+    if spec.model_sha256 not in (None, end.model_sha256):
+        raise RefusedError(
+            f"The files of model {spec.model}/{spec.model_version} changed since the run was started: their SHA-256 is "
+            f"{end.model_sha256}, not {spec.model_sha256}.",
+            "Give the changed model a version of its own, and start a new run.",
+        )
+    return ShardResult(detections, end.frames, end.video_sha256, end.model_sha256, end.image)

@@ -17,14 +17,13 @@ from redis.asyncio import Redis
 from sqlalchemy import func
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from vru.domain import GroundTruth, RunKind, RunState, ShardState, VruError
-from vru.evaluation import Frames
+from vru.domain import RunKind, RunState, ShardState, VruError
 from vru.service.database.sessions import Database, ReadSession
-from vru.service.database.tables import GroundTruthSet, Run, Shard, SignalRecording, Video
+from vru.service.database.tables import Run, Shard, Video
 from vru.service.queue import defer
-from vru.service.schemas import CameraRunSettings, CriterionBody, RunEvent, RunSettings, SetAsideClip
-from vru.validation_engine import camera_runs, events, jobs, metrics, repository, workflow
-from vru.validation_engine.analysis import Analysing, Analysis
+from vru.service.schemas import RunEvent, RunSettings, SetAsideClip
+from vru.validation_engine import events, jobs, metrics, repository, workflow
+from vru.validation_engine.completion import complete
 from vru.validation_engine.settings import WorkerSettings
 from vru.validation_engine.shards import (
     EngineUnavailableError,
@@ -178,7 +177,9 @@ class Steps:
         return ShardSpec(
             model=run.model,
             model_version=run.model_version,
+            model_sha256=run.model_sha256,
             video_path=video.path,
+            video_sha256=run.video_sha256 or video.sha256,
             first_frame=shard.first_frame,
             last_frame=shard.last_frame,
             frame_stride=settings.frame_stride,
@@ -224,7 +225,12 @@ class Steps:
         """One transaction behind the fence: either all of it happens, and once, or nothing."""
         async with self.database.write() as session:
             done = {"state": ShardState.DONE, "finished_at": func.now(), "error": None}
-            if not await repository.fenced(session, shard.id, shard.token, **done):
+            processed = {
+                "video_sha256": result.video_sha256,
+                "model_sha256": result.model_sha256,
+                "engine_image": result.engine_image,
+            }
+            if not await repository.fenced(session, shard.id, shard.token, **done, **processed):
                 metrics.shards.labels("outdated").inc()
                 raise _Outdated
             await repository.store_detections(session, run_id, shard.id, result.detections)
@@ -260,71 +266,7 @@ class Steps:
                 await workflow.defer_shard(self.queue, session, shard, suspect=True, delay_s=delay_s)
 
     async def _analyse(self, run_id: uuid.UUID) -> None:
-        async with self.database.read() as session:
-            run = await repository.find_run(session, run_id)
-            if run is None or run.state != RunState.ANALYSING:
-                raise _Outdated
-            video = await session.get(Video, run.video_id)
-            stored = await session.get(GroundTruthSet, run.ground_truth_id)
-            if video is None or stored is None:
-                raise VruError("The run's video or ground truth is gone.")
-            recording = await session.get(SignalRecording, run.signals_id) if run.signals_id else None
-        began = time.monotonic()
-        if run.kind == RunKind.CAMERA:
-            if recording is None:
-                raise VruError("The run's recording of signals is gone.")
-            analysis = await self._of_signals(run, stored, video, recording)
-        else:
-            analysis = await self._of_detections(run, stored, video)
-        metrics.analysis_seconds.observe(time.monotonic() - began)
-        async with self.database.write() as session:
-            if not await repository.enter(
-                session,
-                run_id,
-                (RunState.ANALYSING,),
-                state=RunState.COMPLETED,
-                metrics=analysis.metrics,
-                verdict=analysis.verdict,
-                verdict_reasons=analysis.reasons,
-                notes=analysis.notes,
-                finished_at=func.now(),
-            ):
-                raise _Outdated
-        log.info("run completed", verdict=analysis.verdict)
-
-    async def _of_detections(self, run: Run, stored: GroundTruthSet, video: Video) -> Analysis:
-        settings = RunSettings.model_validate(run.settings)
-        set_aside = [SetAsideClip.model_validate(clip) for clip in run.set_aside]
-        async with self.database.read() as session:
-            roster = await repository.roster(session, stored)
-            frames = Frames.every(settings.frame_stride, await repository.frame_times(session, video.id))
-        analysing = Analysing(roster, frames, settings, _criteria(run), run.model or "", set_aside)
-        # A clip's truth and detections are in memory at a time. Nothing changes them any more: the clips need no
-        # transaction in common, which would stay open for minutes.
-        step = self.settings.shard_frames * settings.frame_stride
-        for first in range(0, video.frame_count, step):
-            last = first + step - 1
-            async with self.database.read() as session:
-                truth = await repository.ground_truth(session, stored, video, first, last)
-                detections = await repository.detected(session, run.id, first, last)
-            await asyncio.to_thread(analysing.add, truth, detections)
-        return await asyncio.to_thread(analysing.result)
-
-    async def _of_signals(self, run: Run, stored: GroundTruthSet, video: Video, recording: SignalRecording) -> Analysis:
-        settings = CameraRunSettings.model_validate(run.settings)
-        facts = camera_runs.RecordingFacts.of(recording)
-        async with self.database.read() as session:
-            times = await repository.frame_times(session, video.id)
-            whole = repository.tracks(session, stored, 0, video.frame_count - 1)
-            tracks = tuple([camera_runs.outline(track, settings) async for track in whole])
-        truth = GroundTruth(video.width, video.height, video.frame_count, tracks, stored.source, stored.approved_by)
-
-        def work() -> Analysis:
-            recorded = camera_runs.read_recording(facts, *camera_runs.files_of(recording, self.settings.media_dir))
-            return camera_runs.analyse_signals(truth, recorded, times, settings, _criteria(run))
-
-        return await asyncio.to_thread(work)
-
-
-def _criteria(run: Run) -> list[CriterionBody]:
-    return [CriterionBody.model_validate(criterion) for criterion in run.criteria]
+        verdict = await complete(run_id, self.settings, self.database, self.http)
+        if verdict is None:
+            raise _Outdated
+        log.info("run completed", verdict=verdict)

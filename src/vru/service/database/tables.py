@@ -175,8 +175,11 @@ class Run(Table):
     signals_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("signal_recordings.id", ondelete="RESTRICT"))
     model: Mapped[str | None]
     model_version: Mapped[str | None]
-    # Digest of the version's files when the run was started.
+    # Digests of the version's files and of the video when the run was started: nothing else may be processed for it.
     model_sha256: Mapped[str | None]
+    video_sha256: Mapped[str | None]
+    # What the model's card said then.
+    model_card: Mapped[dict[str, Any] | None]
     # score_threshold, iou_threshold, frame_stride, ... : everything that decides the outcome.
     settings: Mapped[dict[str, Any]]
     criteria: Mapped[list[dict[str, Any]]]
@@ -235,8 +238,30 @@ class Shard(Table):
     deaths: Mapped[int] = mapped_column(default=0)
     waits: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
+    # What the ML engine said that it opened, and in which image it runs.
+    video_sha256: Mapped[str | None]
+    model_sha256: Mapped[str | None]
+    engine_image: Mapped[str | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class Seal(Table):
+    """That a run's evidence is signed. It outlives its run: the next seal carries its hash.
+
+    A worker prepares it with the digest of the manifest; the signer reads that and nothing else. With a ``document``
+    the row does not change any more.
+    """
+
+    __tablename__ = "seals"
+    run_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    manifest_sha256: Mapped[str]
+    prepared_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # Place in the ledger, from 1.
+    position: Mapped[int | None] = mapped_column(unique=True)
+    # What was signed, as it was signed, and the signature in hexadecimal.
+    document: Mapped[str | None]
+    signature: Mapped[str | None]
 
 
 class DetectionRow(Table):
