@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 NEEDED: Mapping[str, frozenset[str]] = {
     "VRU_DATABASE_PASSWORD": frozenset(
-        {"postgres", "migrate", "api_gateway", "validation_engine", "validation_worker"}
+        {"postgres", "migrate", "api_gateway", "validation_engine", "validation_worker", "signer"}
     ),
     "VRU_REDIS_PASSWORD": frozenset({"api_gateway", "validation_engine", "validation_worker"}),
     "VRU_SECRET_KEY": frozenset({"api_gateway"}),

@@ -209,6 +209,8 @@ def test_services_reach_each_other_through_nginx_and_may_finish_what_they_began(
         service = config["services"][name]
         urls = {key: value for key, value in service["environment"].items() if key.endswith("_URL")}
         ports = {**INTERNAL_PORTS, "api_gateway": 8000}
+        signer = urls.pop("VRU_SIGNER_URL", None)
+        assert (signer == "http://signer:8005") is (name in ("validation_engine", "validation_worker"))
         assert urls == {f"VRU_{other.upper()}_URL": f"http://nginx:{port}" for other, port in ports.items()}
         assert service["stop_grace_period"] == f"{rollout.DRAIN_S // 60}m{rollout.DRAIN_S % 60}s"
     assert DRAIN_S < rollout.DRAIN_S

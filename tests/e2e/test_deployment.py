@@ -23,6 +23,7 @@ SERVICES = {
     "camera_service",
     "validation_engine",
     "validation_worker",
+    "signer",
     "frontend",
     "nginx",
     "prometheus",

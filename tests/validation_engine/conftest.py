@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -223,7 +224,9 @@ async def store(db: Database, media: Path, *, source: str = "synthetic", path: s
 
 
 @pytest.fixture
-async def stored(db: Database, media: Path) -> Stored:
+async def stored(db: Database, settings: ServiceSettings, media: Path) -> Stored:
+    # Workers of camera runs open it in a media store of their own.
+    shutil.copy(media / "videos" / "street.mp4", settings.media_dir / "videos")
     return await store(db, media)
 
 
@@ -297,7 +300,7 @@ StartWorker = Callable[..., Worker]
 
 @pytest.fixture
 def start_worker(
-    environment: dict[str, str], ml_engine: MlEngine, signer: Signer, media: Path, tmp_path: Path
+    environment: dict[str, str], ml_engine: MlEngine, signer: Signer, tmp_path: Path
 ) -> Iterator[StartWorker]:
     """``start_worker(shard_frames=10, concurrency=1)`` starts a worker; all are killed at the test's end."""
     workers: list[Worker] = []
@@ -308,7 +311,6 @@ def start_worker(
             "VRU_ML_ENGINE_URL": ml_engine.url,
             "VRU_SIGNER_URL": signer.url,
             "VRU_EVIDENCE_DIR": str(tmp_path / "evidence"),
-            "VRU_MEDIA_DIR": str(media),
             "VRU_WORKER_METRICS_PORT": str(free_port()),
             "VRU_WORKER_CONCURRENCY": str(concurrency),
             "VRU_SHARD_FRAMES": str(shard_frames),

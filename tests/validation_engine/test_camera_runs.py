@@ -219,6 +219,20 @@ async def test_reports_and_evidence(
     assert result.exit_code == 0 and "identical" in result.output, result.output
 
 
+async def test_a_video_that_is_not_the_one_that_was_shown(
+    client: httpx2.AsyncClient,
+    settings: ServiceSettings,
+    stored: Stored,
+    recording: Recording,
+    start_worker: StartWorker,
+) -> None:
+    (settings.media_dir / "videos" / "street.mp4").write_bytes(b"another")
+    start_worker()
+    run = await over(client, (await start(client, body(stored, recording)))["id"])
+    assert run["state"] == "failed"
+    assert "The video street.mp4 in the media store is not the one that was uploaded" in run["error"]
+
+
 def _stands_at(rows: Rows, run_id: str, states: tuple[str, ...]) -> bool:
     return rows.state(run_id) in states
 

@@ -68,6 +68,7 @@ SCRAPED_SERVICES: Mapping[str, int] = {
     "ml_engine": 8001,
     "camera_service": 8002,
     "validation_engine": 8003,
+    "signer": 8005,
     "frontend": 3000,
 }
 # Where services reach each other at nginx. (The gateway is reached where everybody reaches it, at 8000.)
@@ -254,7 +255,9 @@ def directories() -> tuple[Directory, ...]:
         Directory("data/media", 10001, 10001, "0755"),
         Directory("data/media/videos", 10001, 10001, "0755"),
         Directory("data/camera", 10001, 10001, "0700"),
+        # The signing key and its ledger; then what was sealed.
         Directory("data/evidence", 10001, 10001, "0700"),
+        Directory("data/sealed", 10001, 10001, "0700"),
         # Written by the host program, read by nginx.
         Directory("data/routes", 0, 0, "0755"),
         Directory("backups", 0, 0, "0700"),

@@ -63,6 +63,7 @@ LIMITED: Mapping[str, tuple[str, str, int]] = {
     "camera_service": ("2", "2g", 192),
     "validation_engine": ("1", "1g", 192),
     "validation_worker": ("2", "2g", 384),
+    "signer": ("0.5", "256m", 128),
     "redis": ("1", "320m", 64),
     "nginx": ("1", "256m", 64),
     "prometheus": ("1", "512m", 128),
@@ -71,7 +72,7 @@ LIMITED: Mapping[str, tuple[str, str, int]] = {
     "exporter": ("0.25", "96m", 32),
 }
 
-# Services whose image is built here. The worker and the migrations run in the validation engine's image.
+# Services whose image is built here. The worker, the signer and the migrations run in the validation engine's image.
 BUILT = ("api_gateway", "ml_engine", "camera_service", "validation_engine", "frontend")
 
 # Services that mount generated configs and restart when these change.
@@ -310,11 +311,13 @@ GROUPS: tuple[Group, ...] = (
             _container("VRU_CAMERA_SERVICE_PORT", "8002", "where the camera service listens"),
             _container("VRU_VALIDATION_ENGINE_PORT", "8003", "where the validation engine listens"),
             _container("VRU_FRONTEND_PORT", "3000", "where the frontend listens"),
+            _container("VRU_SIGNER_PORT", "8005", "where the signer listens"),
             _container("VRU_API_GATEWAY_URL", "http://nginx:8000", "how services reach the API gateway"),
             _container("VRU_ML_ENGINE_URL", "http://nginx:8001", "how services reach the ML engine"),
             _container("VRU_CAMERA_SERVICE_URL", "http://nginx:8002", "how services reach the camera service"),
             _container("VRU_VALIDATION_ENGINE_URL", "http://nginx:8003", "how they reach the validation engine"),
             _container("VRU_FRONTEND_URL", "http://nginx:8004", "how services reach the frontend"),
+            _container("VRU_SIGNER_URL", "http://signer:8005", "how workers reach the signer"),
             _container("VRU_WORKER_METRICS_PORT", "9100", "where a worker answers with its metrics"),
             _container(
                 "VRU_CONFIG_FILE", "/etc/vru/SERVICE_config.yaml", "generated settings file; variables go before it"
@@ -322,7 +325,8 @@ GROUPS: tuple[Group, ...] = (
             _container("VRU_MEDIA_ACCEL", "true", "whether nginx hands out the videos"),
             _container("VRU_MEDIA_DIR", "/var/lib/vru/media", "where the media store is mounted"),
             _container("VRU_CAMERA_STATE_DIR", "/var/lib/vru/camera", "where the camera service remembers its cameras"),
-            _container("VRU_EVIDENCE_DIR", "/var/lib/vru/evidence", "where the key that signs evidence is kept"),
+            _container("VRU_EVIDENCE_DIR", "/var/lib/vru/evidence", "where the sealed evidence of runs is kept"),
+            _container("VRU_SIGNER_DIR", "/var/lib/vru/signer", "where the signing key and its ledger are kept"),
             _container("VRU_IMAGE", "", "the image with its content tag, as evidence names it"),
             _container("VRU_MODELS_DIR", "/app/models", "where the model repository is mounted"),
             _container("VRU_DATABASE_HOST", "postgres", "where PostgreSQL answers"),

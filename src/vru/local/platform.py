@@ -37,6 +37,7 @@ _SERVICES: Mapping[str, _Service] = {
     "ml_engine": _Service("vru.ml_engine", 1),
     "camera_service": _Service("vru.camera_service", 1),
     "validation_engine": _Service("vru.validation_engine", 1),
+    "signer": _Service("vru.signer", 1),
     "validation_worker": _Service("vru.validation_engine.worker", 2, "/metrics"),
     "api_gateway": _Service("vru.gateway", 3),
     "frontend": _Service("vru.frontend", 4),
@@ -64,7 +65,8 @@ class Platform:
             "VRU_MEDIA_DIR": str(self.layout.media),
             "VRU_MODELS_DIR": str(self.models),
             "VRU_CAMERA_STATE_DIR": str(self.layout.root / "camera"),
-            "VRU_EVIDENCE_DIR": str(self.layout.root / "evidence"),
+            "VRU_EVIDENCE_DIR": str(self.layout.root / "sealed"),
+            "VRU_SIGNER_DIR": str(self.layout.root / "evidence"),
             "VRU_DATABASE_HOST": HOST,
             "VRU_DATABASE_PORT": str(ports["postgres"]),
             "VRU_DATABASE_NAME": postgres.DATABASE,
@@ -82,13 +84,13 @@ class Platform:
             "VRU_WORKER_METRICS_PORT": str(ports["validation_worker"]),
             "PYTHONUNBUFFERED": "1",
         }
-        for name in ("api_gateway", "ml_engine", "camera_service", "validation_engine", "frontend"):
+        for name in ("api_gateway", "ml_engine", "camera_service", "validation_engine", "frontend", "signer"):
             own[f"VRU_{name.upper()}_PORT"] = str(ports[name])
             own[f"VRU_{name.upper()}_URL"] = self.url(name)
         return {**os.environ, **own}
 
     def services(self) -> list[ProcessSpec]:
-        """The five services and a worker."""
+        """The five services, a worker and the signer."""
         environment = self.environment()
         return [
             ProcessSpec(

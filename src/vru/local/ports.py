@@ -20,6 +20,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "validation_worker": 19100,
     "postgres": 15432,
     "redis": 16379,
+    "signer": 18005,
 }
 
 

@@ -1,5 +1,7 @@
 """Which backups are kept: the code that deletes them."""
 
+import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,35 @@ def test_what_is_no_whole_backup_is_left_alone(host: Host) -> None:
     backup.forget(host)
     there = {path.name for path in host.backups.iterdir()}
     assert there == {*NAMES[3:], ".partial-20250101T000000Z", "mine", "20250101T000000Z"}
+
+
+def test_key_ledger_and_sealed_evidence_are_put_back_where_they_are_missing(host: Host, tmp_path: Path) -> None:
+    made = {
+        "evidence/signing-key.pem": 0o600, "evidence/ledger.jsonl": 0o600, "sealed/1.evidence.zip": 0o444,
+        "sealed/.new-half": 0o600, "sealed/unsealed/2/manifest.json": 0o600,
+    }  # fmt: skip
+    for name, mode in made.items():
+        path = host.root / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        path.chmod(mode)
+    make(host, NAMES[0])
+    saved = backup.existing(host)[0]
+    backup._archive(host, saved.path / backup.EVIDENCE, backup._EVIDENCE_FOLDERS)
+    assert backup.restore_evidence(host, saved) == []
+
+    ledger = host.root / "data" / "evidence" / "ledger.jsonl"
+    ledger.write_text("longer since")
+    (host.root / "data" / "evidence" / "signing-key.pem").unlink()
+    shutil.rmtree(host.root / "data" / "sealed")
+    assert backup.restore_evidence(host, saved) == ["evidence/signing-key.pem", "sealed/1.evidence.zip"]
+    assert ledger.read_text() == "longer since"
+    for name in ("evidence/signing-key.pem", "sealed/1.evidence.zip"):
+        path = host.root / "data" / name
+        assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (name, made[name])
+    assert not (host.root / "data" / "sealed" / ".new-half").exists()
+
+
+def test_a_backup_of_an_older_release_has_no_evidence(host: Host) -> None:
+    make(host, NAMES[0])
+    assert backup.restore_evidence(host, backup.existing(host)[0]) == []

@@ -14,12 +14,12 @@ import shutil
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 from ..base import terminal
 from ..base.disk import CHUNK, human_size, read_json, sha256_of, sync_directory, write_atomic, write_json
@@ -32,6 +32,9 @@ from .postgres import COUNT_ROWS, Database, parse_counts, show_counts
 DUMP = "database.dump"
 CONFIGURATION = "configuration.tar.gz"
 MEDIA = "media.tar"
+# The signing key with its ledger, and the sealed evidence: what nobody can make again.
+EVIDENCE = "evidence.tar"
+_EVIDENCE_FOLDERS = ("evidence", "sealed")
 KEEP = 14
 _NAME = re.compile(r"\d{8}T\d{6}Z(-before-restore)?")
 _MARK = "-- counted --"
@@ -118,7 +121,8 @@ def create(host: Host, *, media: bool = False, suffix: str = "", say: bool = Tru
             f"There is no database {database.name!r} to back up.", "Bring it back: vru-platform restore latest"
         )
     host.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check_space(host, database.size() + (_tree_size(host.root / "data" / "media") if media else 0))
+    folders = (*_EVIDENCE_FOLDERS, *(("media",) if media else ()))
+    _check_space(host, database.size() + sum(_tree_size(host.root / "data" / folder) for folder in folders))
     name = _free_name(host, suffix)
     for left in host.backups.glob(".partial-*"):
         shutil.rmtree(left)
@@ -132,8 +136,10 @@ def create(host: Host, *, media: bool = False, suffix: str = "", say: bool = Tru
             )
         _read_back(database, partial / DUMP)
         _configuration(host, partial / CONFIGURATION)
+        # After the database: the ledger then holds every seal that the database knows, and perhaps newer ones.
+        _archive(host, partial / EVIDENCE, _EVIDENCE_FOLDERS)
         if media:
-            _media(host, partial / MEDIA)
+            _archive(host, partial / MEDIA, ("media",))
         files = sorted(path.name for path in partial.iterdir())
         sizes = {file: (partial / file).stat().st_size for file in files}
         digests = {file: sha256_of(partial / file) for file in files}
@@ -362,6 +368,35 @@ def _configuration(host: Host, path: Path) -> None:
                 archive.add(host.root / name, arcname=name)
 
 
-def _media(host: Host, path: Path) -> None:
+def _archive(host: Host, path: Path, folders: Sequence[str]) -> None:
     with _write(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
-        archive.add(host.root / "data" / "media", arcname="media")
+        for folder in folders:
+            if (host.root / "data" / folder).exists():
+                archive.add(host.root / "data" / folder, arcname=folder, filter=_finished)
+
+
+def _finished(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """What is being written has a name that begins with a dot, or waits in a folder for its seal."""
+    name = member.name.rpartition("/")[2]
+    return None if name.startswith(".") or name == "unsealed" else member
+
+
+def restore_evidence(host: Host, chosen: Backup) -> list[str]:
+    """Put back what of key, ledger and sealed evidence is missing; their names. What is there stays as it is: a ledger
+    only grows, and a key that is there is the one that signs.
+    """
+    path = chosen.path / EVIDENCE
+    if not path.exists():
+        return []
+    made = []
+    with tarfile.open(path) as archive:
+        for member in archive:
+            folder, _, name = member.name.partition("/")
+            if not (member.isfile() and folder in _EVIDENCE_FOLDERS and name and "/" not in name):
+                continue
+            place, content = host.root / "data" / folder / name, archive.extractfile(member)
+            if os.path.lexists(place) or content is None:
+                continue
+            write_atomic(place, cast(BinaryIO, content), member.mode & 0o777, member.uid, member.gid)
+            made.append(member.name)
+    return made

@@ -19,6 +19,7 @@ PORTS: Mapping[str, int] = {
     "camera_service": 8002,
     "validation_engine": 8003,
     "validation_worker": 9100,
+    "signer": 8005,
     "frontend": 3000,
     "nginx": 8080,
     "postgres": 5432,

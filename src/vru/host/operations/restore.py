@@ -51,6 +51,9 @@ def run(host: Host, name: str, *, as_json: bool) -> int:
         _recover(database)
         rows = _fill(database, chosen)
         record = _migrate(compose, manifest, replace(database, name=_NEW), chosen, say)
+        put_back = backup.restore_evidence(host, chosen)
+        if put_back:
+            say(f"put back {len(put_back)} files of evidence, {put_back[0]} first")
         _replace(compose, database, chosen, say)
         migration.remember(host, record)
         _drop(database, _OLD)

@@ -46,6 +46,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "validation_engine": Endpoint(8003, "/ready"),
     "frontend": Endpoint(3000, "/health"),
     "validation_worker": Endpoint(9100, "/ready"),
+    "signer": Endpoint(8005, "/ready"),
 }
 
 
