@@ -103,6 +103,7 @@ def test_body_query_and_user_arrive_and_credentials_do_not(api):
         ("GET", "/runs/{id}/report.tracks.csv", "/runs/{id}/report.tracks.csv"),
         ("GET", "/runs/{id}/evidence", "/runs/{id}/evidence"),
         ("GET", "/evidence-key", "/evidence-key"),
+        ("GET", "/evidence-ledger", "/evidence-ledger"),
         ("GET", "/cameras", "/cameras"),
         ("POST", "/cameras", "/cameras"),
         ("GET", "/cameras/{id}", "/cameras/{id}"),

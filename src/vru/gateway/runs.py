@@ -15,7 +15,7 @@ from vru.service.proxy import forward
 from vru.service.schemas import CameraRunCreate, DetectionBody, RunBody, RunChange, RunCreate, Schema
 
 router = APIRouter(prefix="/runs", tags=["runs"])
-keys = APIRouter(prefix="/evidence-key", tags=["runs"])
+keys = APIRouter(tags=["runs"])
 
 
 class RunList(Schema):
@@ -152,7 +152,7 @@ async def get_report(
 
 @router.get(
     "/{run_id}/evidence",
-    summary="Get a run's signed evidence",
+    summary="Get a run's sealed evidence",
     response_class=StreamingResponse,
     responses={
         200: {"description": "The evidence as a file", "content": {"application/zip": {}}},
@@ -160,7 +160,10 @@ async def get_report(
     },
 )
 async def get_evidence(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
-    """Digests of all inputs, detections, metrics, verdict and report, signed. `vru evidence verify` checks it."""
+    """Digests of all inputs, detections, metrics, verdict and report, sealed when the run completed.
+
+    `vru evidence verify` checks it.
+    """
     return await _forward(request, gateway, user, f"/runs/{run_id}/evidence")
 
 
@@ -183,7 +186,7 @@ async def get_detections(
 
 
 @keys.get(
-    "",
+    "/evidence-key",
     summary="Get the public key that signs evidence",
     response_class=StreamingResponse,
     responses={
@@ -194,3 +197,20 @@ async def get_detections(
 async def get_evidence_key(request: Request, user: CurrentUser, gateway: Gateway) -> Response:
     """Publish its fingerprint (the header ``X-VRU-Key-Fingerprint``) where those who check evidence will look."""
     return await _forward(request, gateway, user, "/evidence-key")
+
+
+@keys.get(
+    "/evidence-ledger",
+    summary="Get every seal that was given out",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "JSON lines, the oldest seal first", "content": {"application/x-ndjson": {}}},
+        **problems(401, 503),
+    },
+)
+async def get_evidence_ledger(request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """Each seal carries the hash of the one before: none can be taken out or put in.
+
+    `vru evidence verify --ledger FILE` looks evidence up in it.
+    """
+    return await _forward(request, gateway, user, "/evidence-ledger")

@@ -3597,6 +3597,33 @@ export type GetEvidenceKeyResponses = {
     200: unknown;
 };
 
+export type GetEvidenceLedgerData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/evidence-ledger';
+};
+
+export type GetEvidenceLedgerErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type GetEvidenceLedgerError = GetEvidenceLedgerErrors[keyof GetEvidenceLedgerErrors];
+
+export type GetEvidenceLedgerResponses = {
+    /**
+     * JSON lines, the oldest seal first
+     */
+    200: unknown;
+};
+
 export type GetPlatformHealthData = {
     body?: never;
     path?: never;

@@ -141,7 +141,7 @@ const REPORTS = [
   ["xml", "JUnit XML"],
 ] as const;
 
-/** The report as files, and the signed evidence. */
+/** The report as files, and the sealed evidence. */
 function Downloads({ run }: { run: Run }) {
   const link = "text-accent underline-offset-2 hover:underline";
   return (
@@ -157,7 +157,7 @@ function Downloads({ run }: { run: Run }) {
         {run.state === "completed" && (
           <li>
             <a className={link} href={evidenceUrl(run.id)} download>
-              Signed evidence
+              Sealed evidence
             </a>
           </li>
         )}
