@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 from tests.conftest import Postgres, free_port, stop
-from tests.validation_engine.conftest import REPOSITORY, Rows, Worker, answers
+from tests.validation_engine.conftest import REPOSITORY, Rows, Signer, Worker, answers
 
 from vru.domain import DEFAULT_CRITERIA
 
@@ -72,14 +72,20 @@ def queue_run(conninfo: str, frames: int) -> uuid.UUID:
 def working(environment: dict[str, str], engine: str, count: int, folder: Path, **more: str) -> Iterator[list[Worker]]:
     """Running workers, one clip at a time each."""
     workers = []
+    signer = Signer.beside(environment, folder)
+    signer.start()
     try:
         for number in range(count):
-            given = environment | {
-                "VRU_ML_ENGINE_URL": engine,
-                "VRU_WORKER_METRICS_PORT": str(free_port()),
-                "VRU_WORKER_CONCURRENCY": "1",
-                **more,
-            }
+            given = (
+                environment
+                | signer.of_workers()
+                | {
+                    "VRU_ML_ENGINE_URL": engine,
+                    "VRU_WORKER_METRICS_PORT": str(free_port()),
+                    "VRU_WORKER_CONCURRENCY": "1",
+                    **more,
+                }
+            )
             workers.append(Worker(given, folder / f"worker-{count}-{number}.log"))
         for worker in workers:
             answers(worker.url("/ready"))
@@ -87,6 +93,7 @@ def working(environment: dict[str, str], engine: str, count: int, folder: Path, 
     finally:
         for worker in workers:
             worker.kill()
+        signer.stop()
 
 
 def until_over(rows: Rows, run_id: uuid.UUID) -> None:

@@ -41,8 +41,8 @@ def boxes(frame: int, frame_rate: float, count: int) -> list[dict[str, object]]:
     ]
 
 
-def application(frame_s: float, frame_rate: float, count: int, damaged: set[int]) -> web.Application:
-    """The service. Detection fails at the frames that are ``damaged``."""
+def application(frame_s: float, frame_rate: float, count: int, damaged: set[int], video_sha256: str) -> web.Application:
+    """The service. Detection fails at the frames that are ``damaged``; it says that it opened ``video_sha256``."""
 
     async def version(_: web.Request) -> web.Response:
         return web.json_response(VERSION)
@@ -56,6 +56,7 @@ def application(frame_s: float, frame_rate: float, count: int, damaged: set[int]
         await response.prepare(request)
         frames = range(asked["first_frame"], asked["last_frame"] + 1, asked["frame_stride"])
         end: dict[str, object] = {"end": True, "frames": len(frames), "error": None}
+        end |= {"video_sha256": video_sha256, "model_sha256": VERSION["sha256"]}
         for done, frame in enumerate(frames):
             if frame in damaged:
                 end |= {"frames": done, "error": f"frame {frame} is damaged"}
@@ -87,8 +88,9 @@ def main() -> None:
     parser.add_argument("--frame-rate", type=float, default=10.0)
     parser.add_argument("--boxes", type=int, default=5, help="detections in each frame")
     parser.add_argument("--damaged", type=int, nargs="*", default=[], help="frames at which detection fails")
+    parser.add_argument("--video-sha256", default="0", help="of the video that it says it opened")
     given = parser.parse_args()
-    app = application(given.frame_s, given.frame_rate, given.boxes, set(given.damaged))
+    app = application(given.frame_s, given.frame_rate, given.boxes, set(given.damaged), given.video_sha256)
     web.run_app(app, host="127.0.0.1", port=given.port, print=None, access_log=None)
 
 

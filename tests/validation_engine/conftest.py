@@ -255,14 +255,29 @@ class Signer:
             stop(self.process)
             self.process = None
 
+    def of_workers(self) -> dict[str, str]:
+        """What a worker is told about it and about the evidence's folder."""
+        return {"VRU_SIGNER_URL": self.url, "VRU_EVIDENCE_DIR": str(self.folder.with_name("evidence"))}
+
+    @classmethod
+    def beside(cls, environment: dict[str, str], folder: Path) -> "Signer":
+        """A signer with its key in ``folder``/signer, not started yet."""
+        port = free_port()
+        own = {"VRU_SIGNER_PORT": str(port), "VRU_SIGNER_DIR": str(folder / "signer"), "VRU_BIND_HOST": "127.0.0.1"}
+        return cls(port, environment | own, folder / "signer")
+
 
 @pytest.fixture
 def signer(environment: dict[str, str], tmp_path: Path) -> Iterator[Signer]:
-    port, folder = free_port(), tmp_path / "signer"
-    own = {"VRU_SIGNER_PORT": str(port), "VRU_SIGNER_DIR": str(folder), "VRU_BIND_HOST": "127.0.0.1"}
-    made = Signer(port, environment | own, folder)
+    made = Signer.beside(environment, tmp_path)
     yield made
     made.stop()
+
+
+@pytest.fixture
+def video_sha256(media: Path) -> str:
+    """The digest of the street's video."""
+    return hashlib.sha256((media / "videos" / "street.mp4").read_bytes()).hexdigest()
 
 
 class Worker:
@@ -309,8 +324,7 @@ def start_worker(
         signer.start()
         given = environment | {
             "VRU_ML_ENGINE_URL": ml_engine.url,
-            "VRU_SIGNER_URL": signer.url,
-            "VRU_EVIDENCE_DIR": str(tmp_path / "evidence"),
+            **signer.of_workers(),
             "VRU_WORKER_METRICS_PORT": str(free_port()),
             "VRU_WORKER_CONCURRENCY": str(concurrency),
             "VRU_SHARD_FRAMES": str(shard_frames),

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.conftest import free_port, stop
-from tests.validation_engine.conftest import FRAMES, REPOSITORY, Rows, Stored, Worker, answers, store
+from tests.validation_engine.conftest import FRAMES, REPOSITORY, Rows, Signer, Stored, Worker, answers, store
 
 from vru.service.database.sessions import Database
 from vru.service.schemas import RunBody
@@ -20,12 +20,13 @@ DAMAGED = 33  # lies in clip 3 of ten frames each
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Iterator[str]:
+def stand_in(tmp_path: Path, video_sha256: str) -> Iterator[str]:
     """The URL of a stand-in for the ML engine that fails at one frame."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.validation.stand_in", str(port), "--frame-s", "0.02"]
     with (tmp_path / "stand_in.log").open("wb") as log:
-        process = subprocess.Popen([*command, "--damaged", str(DAMAGED)], cwd=REPOSITORY, stdout=log, stderr=log)
+        command += ["--damaged", str(DAMAGED), "--video-sha256", video_sha256]
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
     answers(f"http://127.0.0.1:{port}/ready")
     yield f"http://127.0.0.1:{port}"
     stop(process)
@@ -52,19 +53,24 @@ async def street(settings: ServiceSettings, media: Path) -> Stored:
 
 
 @pytest.fixture
-def start_worker(environment: dict[str, str], stand_in: str, tmp_path: Path):
+def start_worker(environment: dict[str, str], stand_in: str, signer: Signer, tmp_path: Path):
     workers: list[Worker] = []
 
     def start(**more: str) -> Worker:
-        given = environment | {
-            "VRU_ML_ENGINE_URL": stand_in,
-            "VRU_WORKER_METRICS_PORT": str(free_port()),
-            "VRU_WORKER_CONCURRENCY": "1",
-            "VRU_SHARD_FRAMES": "10",
-            "VRU_HEARTBEAT_S": "0.3",
-            "VRU_STALLED_AFTER_S": "1.5",
-            **more,
-        }
+        signer.start()
+        given = (
+            environment
+            | signer.of_workers()
+            | {
+                "VRU_ML_ENGINE_URL": stand_in,
+                "VRU_WORKER_METRICS_PORT": str(free_port()),
+                "VRU_WORKER_CONCURRENCY": "1",
+                "VRU_SHARD_FRAMES": "10",
+                "VRU_HEARTBEAT_S": "0.3",
+                "VRU_STALLED_AFTER_S": "1.5",
+                **more,
+            }
+        )
         workers.append(Worker(given, tmp_path / f"worker-{len(workers)}.log"))
         return workers[-1]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.conftest import free_port, stop
-from tests.validation_engine.conftest import FRAMES, REPOSITORY, Rows, Stored, Worker, answers, store
+from tests.validation_engine.conftest import FRAMES, REPOSITORY, Rows, Signer, Stored, Worker, answers, store
 
 from vru.service.database.sessions import Database
 from vru.service.settings import ServiceSettings
@@ -28,23 +28,29 @@ SEED = 20
 class Processes:
     """The stand-in, the validation engine and the workers; whatever is still there in the end is killed."""
 
-    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+    def __init__(self, environment: dict[str, str], signer: Signer, video_sha256: str, folder: Path) -> None:
         self.folder = folder
         self.workers: list[Worker] = []
         self.asleep: dict[int, float] = {}
         self.stand_in_port, self.engine_port = free_port(), free_port()
-        self.environment = environment | {
-            "VRU_ML_ENGINE_URL": f"http://127.0.0.1:{self.stand_in_port}",
-            "VRU_VALIDATION_ENGINE_PORT": str(self.engine_port),
-            "VRU_BIND_HOST": "127.0.0.1",
-            "VRU_WORKER_CONCURRENCY": "2",
-            "VRU_SHARD_FRAMES": "10",
-            "VRU_HEARTBEAT_S": "0.3",
-            "VRU_STALLED_AFTER_S": str(STALLED_S),
-            # A worker that is killed from outside looks like one that its clip has killed.
-            "VRU_CLIP_TRIES": "1000",
-        }
-        self.stand_in = self._run("benchmarks.validation.stand_in", str(self.stand_in_port), "--frame-s", "0.06")
+        signer.start()
+        self.environment = (
+            environment
+            | signer.of_workers()
+            | {
+                "VRU_ML_ENGINE_URL": f"http://127.0.0.1:{self.stand_in_port}",
+                "VRU_VALIDATION_ENGINE_PORT": str(self.engine_port),
+                "VRU_BIND_HOST": "127.0.0.1",
+                "VRU_WORKER_CONCURRENCY": "2",
+                "VRU_SHARD_FRAMES": "10",
+                "VRU_HEARTBEAT_S": "0.3",
+                "VRU_STALLED_AFTER_S": str(STALLED_S),
+                # A worker that is killed from outside looks like one that its clip has killed.
+                "VRU_CLIP_TRIES": "1000",
+            }
+        )
+        options = ("--frame-s", "0.06", "--video-sha256", video_sha256)
+        self.stand_in = self._run("benchmarks.validation.stand_in", str(self.stand_in_port), *options)
         answers(f"http://127.0.0.1:{self.stand_in_port}/ready")
         self.engine = self._run("vru.validation_engine")
 
@@ -87,8 +93,8 @@ class Processes:
 
 
 @pytest.fixture
-def processes(environment: dict[str, str], tmp_path: Path) -> Iterator[Processes]:
-    running = Processes(environment, tmp_path)
+def processes(environment: dict[str, str], signer: Signer, video_sha256: str, tmp_path: Path) -> Iterator[Processes]:
+    running = Processes(environment, signer, video_sha256, tmp_path)
     yield running
     running.end()
 

@@ -1,6 +1,3 @@
-import hashlib
-from pathlib import Path
-
 import aiohttp
 import pytest
 from hypothesis import given
@@ -18,11 +15,6 @@ from vru.validation_engine.shards import (
 )
 
 SHA256 = "0" * 64
-
-
-@pytest.fixture
-def sha256(media: Path) -> str:
-    return hashlib.sha256((media / "videos" / "street.mp4").read_bytes()).hexdigest()
 
 
 def spec(**changes) -> ShardSpec:
@@ -52,16 +44,16 @@ def test_the_shards_hold_each_evaluated_frame_once(count: int, stride: int, size
     assert all(1 <= len(range(first, last + 1, stride)) <= size for first, last in parts)
 
 
-async def test_it_gets_the_detections_of_exactly_its_frames(ml_engine: MlEngine, sha256: str) -> None:
+async def test_it_gets_the_detections_of_exactly_its_frames(ml_engine: MlEngine, video_sha256: str) -> None:
     seen = []
 
     async def progress(frames: int) -> None:
         seen.append(frames)
 
     async with aiohttp.ClientSession() as session:
-        result = await execute(spec(video_sha256=sha256), session, ml_engine.url, progress)
-        again = await execute(spec(video_sha256=sha256), session, ml_engine.url)
-    assert result.video_sha256 == sha256 and len(result.model_sha256) == 64
+        result = await execute(spec(video_sha256=video_sha256), session, ml_engine.url, progress)
+        again = await execute(spec(video_sha256=video_sha256), session, ml_engine.url)
+    assert result.video_sha256 == video_sha256 and len(result.model_sha256) == 64
     assert result.frames == 3
     assert seen == [1, 2, 3]
     assert {detection.frame_index for detection in result.detections} <= {10, 14, 18}
@@ -79,8 +71,8 @@ async def test_what_the_ml_engine_refuses_is_named(ml_engine: MlEngine, changes:
 
 
 @pytest.mark.parametrize("file", ["video", "model"])
-async def test_another_file_than_the_run_s_is_refused(ml_engine: MlEngine, sha256: str, file: str) -> None:
-    expected = {"video_sha256": sha256} | {f"{file}_sha256": "1" * 64}
+async def test_another_file_than_the_run_s_is_refused(ml_engine: MlEngine, video_sha256: str, file: str) -> None:
+    expected = {"video_sha256": video_sha256} | {f"{file}_sha256": "1" * 64}
     async with aiohttp.ClientSession() as session:
         with pytest.raises(RefusedError, match=f"not {'1' * 64}"):
             await execute(spec(**expected), session, ml_engine.url)
