@@ -43,7 +43,7 @@ def test_upload_and_read_back(api, video):
     assert kept.read_bytes() == SIGNALS
 
 
-def test_markers_join_the_clocks_once(api, video):
+def test_markers_join_the_clocks_anew_until_a_run_was_made(api, video, settings):
     recording = upload(api, video).json()
     path = f"/signals/{recording['id']}/markers"
     joined = api.client.post(path, content=MARKERS)
@@ -52,12 +52,20 @@ def test_markers_join_the_clocks_once(api, video):
     assert joined.json()["markers_sha256"] == hashlib.sha256(MARKERS).hexdigest()
     assert api.client.get(f"/signals/{recording['id']}").json() == joined.json()
     files = api.stored_files()
-    again = api.client.post(path, content=MARKERS)
-    assert again.status_code == 409 and "joined with the video's already" in again.json()["detail"]
+    more = MARKERS + b"9.0,12000000000\n"
+    again = api.client.post(path, content=more)
+    assert again.status_code == 200 and again.json()["marker_count"] == 6, again.text
+    assert len(api.stored_files()) == len(files), "the markers before are gone"
     given = upload(api, video, **OFFSET).json()
     assert (given["offset_ns"], given["offset_uncertainty_ms"]) == (3_000_000_000, 2.5)
-    assert api.client.post(f"/signals/{given['id']}/markers", content=MARKERS).status_code == 409
-    assert set(files) < set(api.stored_files()) and len(api.stored_files()) == len(files) + 1
+    joined = api.client.post(f"/signals/{given['id']}/markers", content=MARKERS).json()
+    assert (joined["marker_count"], joined["offset_ns"], joined["offset_uncertainty_ms"]) == (5, None, None)
+
+    add_run(settings, video, recording)
+    files = api.stored_files()
+    refused = api.client.post(path, content=MARKERS)
+    assert refused.status_code == 409 and "Runs were made with recording signals.csv" in refused.json()["detail"]
+    assert api.stored_files() == files
 
 
 @pytest.mark.parametrize(
@@ -93,6 +101,10 @@ def test_what_is_wrong_stores_nothing(start_gateway, connect, settings, make_vid
         (b"media_s,time_ns\nnan,5\n", "m.csv, line 2: media_s"),
         (b"time_ns,kind\n5,udp\n", "m.csv, line 1 has no media_s"),
         (b"media_s,time_ns\n1,5\n", "m.csv: clocks are joined by at least 5 markers; it has 1"),
+        (
+            b"media_s,time_ns\n" + b"".join(b"%d,%d\n" % (n, n * 2_000_000_000) for n in range(6)),
+            "the clocks run apart by -500000 ppm",
+        ),
     ],
 )
 def test_wrong_markers_change_nothing(api, video, content, reason):
@@ -149,8 +161,7 @@ def test_deleting_takes_the_files_along(api, video, settings, whole):
     assert count(settings) == 0
 
 
-def test_a_recording_that_a_run_was_made_with_stays(api, video, settings):
-    recording = upload(api, video, **OFFSET).json()
+def add_run(settings, video, recording):
     with psycopg.connect(settings.database_conninfo) as connection:
         truth, run = uuid.uuid4(), uuid.uuid4()
         connection.execute(
@@ -164,6 +175,11 @@ def test_a_recording_that_a_run_was_made_with_stays(api, video, settings):
             "VALUES (%s, %s, 'camera', %s, %s, %s, '{}', '[]', 'completed', 0, 0, 0, 0, 0, 'me')",
             (run, video["project_id"], video["id"], truth, recording["id"]),
         )
+
+
+def test_a_recording_that_a_run_was_made_with_stays(api, video, settings):
+    recording = upload(api, video, **OFFSET).json()
+    add_run(settings, video, recording)
     answer = api.client.delete(f"/signals/{recording['id']}")
     assert answer.status_code == 409 and "part of their evidence" in answer.json()["detail"]
     assert len(api.stored_files()) == 2

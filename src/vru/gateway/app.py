@@ -2,19 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+from starlette.exceptions import HTTPException
 
 from vru.domain import VruError
 from vru.gateway import cameras, health, models, runs
 from vru.gateway.auth import endpoints as auth
+from vru.gateway.auth.current import require_session
 from vru.gateway.auth.sessions import SessionStore
 from vru.gateway.auth.users import ensure_admin
 from vru.gateway.docs import add_docs
@@ -27,6 +30,7 @@ from vru.gateway.signals import endpoints as signals
 from vru.gateway.videos import endpoints as videos
 from vru.gateway.videos.store import MediaStore
 from vru.service.app import create_app
+from vru.service.errors import UnauthorizedError, http_error, is_broken_json, validation_error, vru_error
 from vru.service.requests import REQUEST_ID_HEADER
 
 PREFIX = "/api/v1"
@@ -72,6 +76,24 @@ async def _begin(opened: Resources) -> None:
             return
 
 
+def _authenticate_first(app: FastAPI) -> None:
+    """Tell nobody who is not logged in what is wrong with a body: it is parsed before a route asks who sends it."""
+
+    def after(handle: Callable[[Request, Exception], Response]) -> Callable[[Request, Exception], Awaitable[Response]]:
+        async def answer(request: Request, error: Exception) -> Response:
+            if is_broken_json(error) and request.url.path != f"{PREFIX}/auth/login":
+                try:
+                    await require_session(request)
+                except UnauthorizedError as nobody:
+                    return vru_error(request, nobody)
+            return handle(request, error)
+
+        return answer
+
+    app.add_exception_handler(HTTPException, after(http_error))
+    app.add_exception_handler(RequestValidationError, after(validation_error))
+
+
 def create_gateway(settings: GatewaySettings) -> FastAPI:
     """The gateway, ready for ``vru.service.app.serve``."""
 
@@ -94,13 +116,16 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
     async def check_redis() -> None:
         await health.ping_redis(resources())
 
+    async def check_media() -> None:
+        await asyncio.to_thread(MediaStore(settings.media_dir).check)
+
     app = create_app(
         title="VRU Platform API",
         service="api_gateway",
         description=_DESCRIPTION,
         settings=settings,
         lifespan=lifespan,
-        checks={"database": check_database, "redis": check_redis},
+        checks={"database": check_database, "redis": check_redis, "media": check_media},
         health=False,
         docs_url=None,
         redoc_url=None,
@@ -123,6 +148,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
     api.include_router(runs.keys)
     app.include_router(api)
     app.include_router(health.router)
+    _authenticate_first(app)
     add_docs(app)
     describe(app)
     if settings.cors_origin_list:

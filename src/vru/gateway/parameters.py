@@ -4,7 +4,7 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from vru.service.errors import PROBLEM_JSON
 
@@ -14,12 +14,13 @@ MAX_INTEGER = 2**31 - 1  # PostgreSQL's
 def _clean(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain the character NUL")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain half of a surrogate pair")
     return text
 
 
-# PostgreSQL stores no NUL.
+# PostgreSQL stores no NUL, and UTF-8 has no halves of surrogate pairs.
 CleanText = Annotated[str, AfterValidator(_clean)]
-Name = Annotated[CleanText, Field(min_length=1, max_length=200)]
 
 Limit = Annotated[int, Query(ge=1, le=500, description="at most so many items")]
 Offset = Annotated[int, Query(ge=0, le=MAX_INTEGER, description="skip so many items")]

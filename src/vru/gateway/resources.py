@@ -1,6 +1,6 @@
 """What the gateway keeps open while it runs, and how endpoints get at it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +13,42 @@ from vru.gateway.auth.rate_limit import LoginLimiter
 from vru.gateway.settings import GatewaySettings
 from vru.service import cache
 from vru.service.database.sessions import Database
+from vru.service.errors import TooBusyError
 from vru.service.http import create_session
+
+# Streams end with their runs.
+_RETRY_S = 10
+
+
+@dataclass
+class EventStreams:
+    """Connections for streams that last for minutes, apart from those that every request needs; ``most`` at once."""
+
+    http: aiohttp.ClientSession
+    most: int
+    open: int = 0
+
+    def enter(self) -> Callable[[], None]:
+        """Count one more stream in. Call what this returns at its end; a second call does nothing.
+
+        Raises:
+            TooBusyError: there are as many as may be.
+        """
+        if self.open >= self.most:
+            raise TooBusyError(
+                f"{self.most} runs are being followed already, which is as many as may be.",
+                "Close other pages, or ask for the run itself now and then: GET /api/v1/runs/{run_id}.",
+                retry_after_s=_RETRY_S,
+            )
+        self.open += 1
+        ended = False
+
+        def leave() -> None:
+            nonlocal ended
+            self.open -= not ended
+            ended = True
+
+        return leave
 
 
 @dataclass
@@ -24,6 +59,7 @@ class Resources:
     database: Database
     redis: Redis
     http: aiohttp.ClientSession
+    streams: EventStreams
     login_limiter: LoginLimiter
 
 
@@ -31,11 +67,13 @@ class Resources:
 async def open_resources(app: FastAPI, settings: GatewaySettings) -> AsyncIterator[Resources]:
     """Open everything, put it into ``app.state``, and close it at the end."""
     database, redis, http = Database(settings), cache.connect(settings), create_session()
+    streams = EventStreams(create_session(connections=settings.max_event_streams), settings.max_event_streams)
     app.state.database = database
-    app.state.resources = Resources(settings, database, redis, http, LoginLimiter(redis))
+    app.state.resources = Resources(settings, database, redis, http, streams, LoginLimiter(redis))
     try:
         yield app.state.resources
     finally:
+        await streams.http.close()
         await http.close()
         await redis.aclose()
         await database.close()

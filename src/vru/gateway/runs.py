@@ -1,7 +1,9 @@
 """Validation runs: the gateway checks who asks, the validation engine does the rest."""
 
 import uuid
-from typing import Annotated, Literal
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
@@ -126,8 +128,32 @@ async def change_run(run_id: Identity, request: Request, user: CurrentUser, gate
     },
 )
 async def follow_run(run_id: Identity, request: Request, user: CurrentUser, gateway: Gateway) -> Response:
-    """The current state comes first; the stream ends after a final state."""
-    return await _forward(request, gateway, user, f"/runs/{run_id}/events")
+    """The current state comes first; the stream ends after a final state. 503 while too many are followed."""
+    leave = gateway.streams.enter()
+    try:
+        answer = await forward(
+            request,
+            gateway.streams.http,
+            gateway.settings.validation_engine_url,
+            f"/runs/{run_id}/events",
+            service="validation_engine",
+            headers={"X-VRU-User": user.email},
+        )
+    except BaseException:
+        leave()
+        raise
+    answer.body_iterator = _counted(answer.body_iterator, leave)
+    # A client that is gone before the first byte never begins the iterator.
+    weakref.finalize(answer, leave)
+    return answer
+
+
+async def _counted(chunks: AsyncIterable[Any], leave: Callable[[], None]) -> AsyncIterator[Any]:
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        leave()
 
 
 @router.get(

@@ -13,6 +13,7 @@ class GatewaySettings(ServiceSettings):
     admin_password: SecretStr = Field(min_length=8, max_length=256)
     session_hours: float = Field(12.0, gt=0, le=24 * 30, description="until a login expires")
 
+    max_event_streams: int = Field(200, ge=1, description="runs that may be followed at once, over all users")
     cors_origins: str = Field("", description="origins of other sites' pages that may call the API, comma-separated")
     max_upload_mb: int = Field(500, gt=0, description="largest video, in units of 1,000,000 bytes")
     max_ground_truth_mb: int = Field(64, gt=0, description="largest annotation file, in units of 1,000,000 bytes")

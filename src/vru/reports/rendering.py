@@ -111,7 +111,12 @@ def _csv(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
 
 
 def _cell(value: object) -> object:
-    """A text that a spreadsheet would take for a formula gets an apostrophe (OWASP, CSV injection)."""
+    """A number as a person writes it: 1100, and not 1100.0000000000002, the nearest that the arithmetic could reach.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe (OWASP, CSV injection).
+    """
+    if isinstance(value, float):
+        return f"{value:.12g}"
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 

@@ -11,18 +11,21 @@ async def _forward_request_id(request: ClientRequest, handler: ClientHandlerType
     return await handler(request)
 
 
-def create_session(*, read_timeout_s: float = 60.0, total_timeout_s: float | None = None) -> aiohttp.ClientSession:
+def create_session(
+    *, read_timeout_s: float = 60.0, total_timeout_s: float | None = None, connections: int = 100
+) -> aiohttp.ClientSession:
     """A session that carries the current request's id along. Call it in a running event loop; close it at the end.
 
     Args:
         read_timeout_s: the longest silence, in seconds. An event stream must send something more often.
         total_timeout_s: the longest a whole exchange may take; None for streams and uploads.
+        connections: the most at once to one service; who comes later waits.
     """
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=total_timeout_s, sock_connect=5.0, sock_read=read_timeout_s),
         # A connection for each exchange: one that is kept could be closed by the other side, which was just replaced,
         # at the very moment when the next request is sent on it.
-        connector=aiohttp.TCPConnector(limit=200, limit_per_host=100, force_close=True),
+        connector=aiohttp.TCPConnector(limit=2 * connections, limit_per_host=connections, force_close=True),
         middlewares=(_forward_request_id,),
         cookie_jar=aiohttp.DummyCookieJar(),
     )

@@ -4,9 +4,12 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from vru.domain import Comparator, RunKind, RunState, Severity, Verdict, VruClass
+from vru.domain import Comparator, Criterion, RunKind, RunState, Severity, Verdict, VruClass, VruError
+from vru.domain.metrics import check_decidable
+from vru.domain.texts import check_name
+from vru.evaluation.core.slices import check_slices
 
 
 class Schema(BaseModel):
@@ -28,6 +31,18 @@ class Problem(BaseModel):
     fix: str | None = None
     instance: str | None = None
     request_id: str | None = None
+
+
+def _name(text: str) -> str:
+    try:
+        check_name(text)
+    except VruError as error:
+        raise ValueError(error.message.rstrip(".")) from error
+    return text
+
+
+# What people call something.
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name)]
 
 
 class CriterionBody(Schema):
@@ -54,6 +69,21 @@ class MeasurementBody(Schema):
     slice: str = "all"
 
 
+def _decidable(body: CriterionBody) -> CriterionBody:
+    try:
+        check_slices([body.slice])
+        check_decidable(Criterion(**body.model_dump()))
+    except VruError as error:
+        raise ValueError(f"{error.message} {error.fix}".rstrip(". ")) from error
+    return body
+
+
+# What is stored may be older than what is asked of new criteria.
+NewCriterion = Annotated[CriterionBody, AfterValidator(_decidable)]
+# JSON's true is no number.
+Whole = Annotated[int, Field(strict=True)]
+
+
 class CriterionResultBody(Schema):
     """How one criterion came out, and why."""
 
@@ -64,16 +94,34 @@ class CriterionResultBody(Schema):
     more_needed: int | None = None
 
 
+_SEED = "of the resampling behind the confidence intervals"
+# PostgreSQL's and many programs' largest.
+_LARGEST_SEED = 2**63 - 1
+
+
 class RunSettings(Schema):
     """Everything that decides the outcome of a model run, besides its inputs."""
 
     score_threshold: float = Field(0.5, description="detections below this confidence do not count")
     iou_threshold: float = Field(0.5, gt=0, le=1, description="overlap from which a detection matches a truth box")
     frame_stride: int = Field(1, ge=1, le=1000, description="every n-th frame is evaluated")
-    seed: int = Field(0, description="of the resampling behind the confidence intervals")
+    seed: int = Field(0, description=_SEED)
 
 
-Priority = Annotated[int, Field(ge=-100, le=100, description="clips of runs with a higher one are done first")]
+class NewRunSettings(RunSettings):
+    """The settings of a new run; those that are stored may be older than these limits."""
+
+    score_threshold: float = Field(
+        0.5, ge=0, le=1, strict=True, description="detections below this confidence do not count"
+    )
+    iou_threshold: float = Field(
+        0.5, gt=0, lt=1, strict=True, description="overlap from which a detection matches a truth box"
+    )
+    frame_stride: Whole = Field(1, ge=1, le=1000, description="every n-th frame is evaluated")
+    seed: Whole = Field(0, ge=0, le=_LARGEST_SEED, description=_SEED)
+
+
+Priority = Annotated[Whole, Field(ge=-100, le=100, description="clips of runs with a higher one are done first")]
 
 
 class CameraRunSettings(Schema):
@@ -92,14 +140,14 @@ class CameraRunSettings(Schema):
         "visible", description="windows begin with the first box, or with the first of reasonable height"
     )
     reasonable_height: float = Field(50.0, gt=0, description="pixels from which a box is of reasonable height")
-    seed: int = Field(0, ge=0, description="of the resampling behind the confidence intervals")
+    seed: Whole = Field(0, ge=0, le=_LARGEST_SEED, description=_SEED)
 
 
 class _RunRequest(Schema):
     project_id: uuid.UUID
     video_id: uuid.UUID
     ground_truth_id: uuid.UUID
-    criteria: list[CriterionBody] | None = None
+    criteria: list[NewCriterion] | None = Field(None, max_length=200)
     priority: Priority = 0
 
 
@@ -108,7 +156,7 @@ class RunCreate(_RunRequest):
 
     model: str
     model_version: str | None = Field(None, description="the newest, if not given")
-    settings: RunSettings = Field(default_factory=lambda: RunSettings())
+    settings: NewRunSettings = Field(default_factory=lambda: NewRunSettings())
     kind: Literal[RunKind.MODEL] = RunKind.MODEL
 
 
@@ -365,7 +413,7 @@ class SealBody(Schema):
 class CameraCreate(Schema):
     """A camera: a picture source. ``kind`` decides what ``source`` means: a file's name, or a scene's."""
 
-    name: str = Field(min_length=1, max_length=100)
+    name: Name = Field(max_length=100)
     kind: Literal["file", "virtual"]
     source: str = Field(description="file: path below the media directory; virtual: name of a synthetic scene")
     loop: bool = True

@@ -4,18 +4,25 @@ clocks = join_clocks(marker_media_s, marker_time_ns)
 evaluation = evaluate_camera(SignalTable.of(signals), RoadUsers.of(truth), frame_times, clocks)
 """
 
-from vru.evaluation.camera.clocks import Clocks, given_offset, join_clocks
-from vru.evaluation.camera.run import (
-    CAMERA_METRICS,
-    CameraEvaluation,
-    CameraSettings,
-    RoadUsers,
-    SignalMatches,
-    SignalOutcome,
-    SignalTable,
-    evaluate_camera,
-    match_signals,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vru.evaluation.camera.clocks import Clocks, given_offset, join_clocks
+    from vru.evaluation.camera.run import (
+        CAMERA_METRICS,
+        CameraEvaluation,
+        CameraSettings,
+        RoadUsers,
+        SignalMatches,
+        SignalOutcome,
+        SignalTable,
+        evaluate_camera,
+        match_signals,
+    )
+
+# Imported when they are first used: who only joins clocks does not need all of it.
+_CLOCKS = ("Clocks", "given_offset", "join_clocks")
 
 __all__ = [
     "CAMERA_METRICS",
@@ -31,3 +38,9 @@ __all__ = [
     "join_clocks",
     "match_signals",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{'clocks' if name in _CLOCKS else 'run'}"), name)

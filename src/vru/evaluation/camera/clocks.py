@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from vru.domain import FEWEST_MARKERS, VruError
 
@@ -61,6 +60,8 @@ class Clocks:
         """The factor from standard to expanded uncertainty, two-sided: Student's, or 2 without degrees of freedom
         (GUM 6.3.3).
         """
+        from scipy import special  # joining clocks needs no more than numpy
+
         return float(special.stdtrit(self.freedom, (1 + confidence) / 2)) if math.isfinite(self.freedom) else 2.0
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vru.domain.metrics import CAMERA_METRICS, MODEL_METRICS
 from vru.evaluation.core.frames import Frames
 from vru.evaluation.core.matching import CLASSES
 from vru.evaluation.core.settings import EvaluationSettings, UnseenUnit
@@ -22,39 +23,9 @@ from vru.evaluation.video.visibility import TrackTiming, timing_figures
 # Resamples from which the spread of the average precision is read.
 _SPREAD_ROWS = 200
 
-# Every metric's name and unit.
-METRICS: Mapping[str, str] = {
-    "precision": "",
-    "recall": "",
-    "f1": "",
-    "ap50": "",
-    "track_recall": "",
-    "latency_median_ms": "ms",
-    "latency_p95_ms": "ms",
-    "latency_resolution_ms": "ms",
-    "latency_reasonable_median_ms": "ms",
-    "latency_reasonable_p95_ms": "ms",
-    "longest_gap_median_ms": "ms",
-    "longest_gap_p95_ms": "ms",
-    "reacquisition_median_ms": "ms",
-    "reacquisition_p95_ms": "ms",
-    "false_alarms_per_minute": "1/min",
-    "tracks_not_evaluated": "tracks",
-}
-
-# Further metrics of camera runs, and theirs.
-CAMERA_UNITS: Mapping[str, str] = {
-    "latency_jitter_ms": "ms",
-    "latency_drift_ppm": "ppm",
-    "latency_uncertainty_ms": "ms",
-    "false_alarm_signals": "signals",
-    "early_signals": "signals",
-    "duplicate_signals": "signals",
-    "ambiguous_detections": "tracks",
-    "offset_ms": "ms",
-    "offset_drift_ppm": "ppm",
-    "offset_jitter_ms": "ms",
-}
+# Every metric's name and unit, and those of further metrics of camera runs.
+METRICS: Mapping[str, str] = {name: metric.unit for name, metric in MODEL_METRICS.items()}
+CAMERA_UNITS: Mapping[str, str] = {name: metric.unit for name, metric in CAMERA_METRICS.items()}
 
 # Those of tracking that are counted.
 TRACKING_UNITS: Mapping[str, str] = {"id_switches": "switches", "fragmentations": "gaps"}

@@ -8,7 +8,7 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 
 from vru.gateway.auth.schemas import UserBody
 from vru.gateway.auth.sessions import SessionStore
-from vru.gateway.resources import Gateway
+from vru.gateway.resources import Gateway, Resources
 from vru.service.errors import UnauthorizedError
 
 COOKIE = "vru_session"
@@ -32,8 +32,17 @@ def session_store(gateway: Gateway) -> SessionStore:
 Sessions = Annotated[SessionStore, Depends(session_store)]
 
 
+async def require_session(request: Request) -> None:
+    """Do nothing if somebody is logged in: for what is asked before a route's own parameters are.
+
+    Raises:
+        UnauthorizedError: nobody is.
+    """
+    gateway: Resources = request.app.state.resources
+    await _current_session(session_store(gateway), await _bearer(request), await _cookie(request))
+
+
 async def _current_session(
-    request: Request,
     sessions: Sessions,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     cookie: Annotated[str | None, Depends(_cookie)],

@@ -9,11 +9,12 @@ from vru.gateway.auth.current import CurrentUser
 from vru.gateway.ground_truths import service
 from vru.gateway.ground_truths.reader import read_ground_truth
 from vru.gateway.ground_truths.schemas import GroundTruthBody, GroundTruthList, TruthBoxBody, TruthBoxList
-from vru.gateway.parameters import CleanText, FrameIndex, Identity, Limit, Name, Offset, problems
+from vru.gateway.parameters import CleanText, FrameIndex, Identity, Limit, Offset, problems
 from vru.gateway.resources import Gateway
 from vru.gateway.uploads import UNLIMITED, announced_size, raw_body
 from vru.gateway.videos.store import MEGABYTE, MediaStore
 from vru.service.database.sessions import Reading, Writing
+from vru.service.schemas import Name
 
 router = APIRouter(tags=["ground truth"])
 # A parsed file takes a multiple of its size: one at a time bounds the memory.

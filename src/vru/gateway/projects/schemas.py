@@ -8,15 +8,15 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from vru.domain import DEFAULT_CRITERIA
-from vru.gateway.parameters import CleanText, Name
-from vru.service.schemas import CriterionBody, Schema
+from vru.gateway.parameters import CleanText
+from vru.service.schemas import CriterionBody, Name, NewCriterion, Schema
 
 ProjectState = Literal["draft", "active", "testing", "analysis", "completed", "archived"]
-ShortText = Annotated[CleanText, Field(max_length=200)]
+ShortText = Annotated[Name, Field(max_length=200)] | Literal[""]
 LongText = Annotated[CleanText, Field(max_length=10_000)]
 Resolution = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$", examples=["1920x1080"])]
-FrameRate = Annotated[float, Field(gt=0, le=1000, description="frames a second")]
-Criteria = Annotated[list[CriterionBody], Field(min_length=1, max_length=200)]
+FrameRate = Annotated[float, Field(strict=True, gt=0, le=1000, description="frames a second")]
+Criteria = Annotated[list[NewCriterion], Field(min_length=1, max_length=200)]
 
 _EXAMPLE: JsonDict = {
     "name": "Front camera, type A",

@@ -9,10 +9,11 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request, status
 
+from vru.domain import VruError
+from vru.evaluation.camera.clocks import join_clocks
 from vru.formats import MarkerRecording, SignalRecording, read_markers, read_signals
-from vru.formats.annotations import FormatError
 from vru.gateway.auth.current import CurrentUser
-from vru.gateway.parameters import Identity, Limit, Name, Offset, problems
+from vru.gateway.parameters import Identity, Limit, Offset, problems
 from vru.gateway.resources import Gateway
 from vru.gateway.signals import service
 from vru.gateway.signals.schemas import SignalsBody, SignalsList
@@ -21,6 +22,7 @@ from vru.gateway.videos.service import find_video
 from vru.gateway.videos.store import MEGABYTE, MediaStore, Received
 from vru.service.database.sessions import Reading
 from vru.service.errors import UnprocessableError
+from vru.service.schemas import Name
 
 router = APIRouter(tags=["signals"])
 _Parsed = TypeVar("_Parsed")
@@ -116,13 +118,15 @@ def _signals(received: Received, name: str, videos: set[str]) -> SignalRecording
 
 
 def _markers(received: Received, name: str) -> MarkerRecording:
-    return _parsed(partial(read_markers, received.path, name=name))
+    markers = _parsed(partial(read_markers, received.path, name=name))
+    _parsed(partial(join_clocks, markers.media_s, markers.time_ns))
+    return markers
 
 
 def _parsed(read: Callable[[], _Parsed]) -> _Parsed:
     try:
         return read()
-    except FormatError as error:
+    except VruError as error:
         raise UnprocessableError(error.message, error.fix) from error
 
 
@@ -146,9 +150,12 @@ async def upload_markers(
     gateway: Gateway,
     name: Annotated[Name, Query(description="what messages call it", examples=["markers.csv"])] = "markers",
 ) -> SignalsBody:
-    """They join the signals' clock with the video's. Refused if it is joined already: runs may rest on that."""
+    """They join the signals' clock with the video's, in the place of what did before.
+
+    Refused if they do not fit to one line, or once a run was made with the recording.
+    """
     async with gateway.database.read() as reading:
-        service.check_not_joined(await service.find_recording(reading, signals_id))
+        await service.check_not_used(reading, await service.find_recording(reading, signals_id))
     store = MediaStore(gateway.settings.media_dir)
     async with (
         store.receive(
@@ -162,10 +169,13 @@ async def upload_markers(
         path = store.keep(received, f"{uuid.uuid4()}.markers", store.signals)
         try:
             async with gateway.database.write() as writing:
-                joined = await service.store_markers(writing, signals_id, path=path, received=received, markers=markers)
+                stored = await service.store_markers(writing, signals_id, path=path, received=received, markers=markers)
         except BaseException:
             store.delete(path)
             raise
+    joined, before = stored
+    if before:
+        store.delete(before)
     return SignalsBody.model_validate(joined)
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
 from vru.formats import MarkerRecording, SignalRecording
@@ -85,38 +85,46 @@ async def store_recording(
     return stored
 
 
-def check_not_joined(recording: tables.SignalRecording) -> None:
-    """Do nothing if the recording's clock is not joined with the video's yet.
+async def check_not_used(session: ReadSession, recording: tables.SignalRecording) -> None:
+    """Do nothing if no run was made with the recording: until then its clock may be joined anew.
 
     Raises:
-        ConflictError: it is: runs may have been made with it as it is.
+        ConflictError: one was.
     """
-    if recording.markers_path is not None or recording.offset_ns is not None:
+    if await session.scalar(select(_used(recording.id))):
         raise ConflictError(
-            f"The clock of recording {recording.name} is joined with the video's already.",
+            f"Runs were made with recording {recording.name} as its clock is joined with the video's.",
             "Upload the recording a second time to join it in another way.",
         )
 
 
+def _used(signals_id: uuid.UUID) -> ColumnElement[bool]:
+    return exists().where(tables.Run.signals_id == signals_id)
+
+
 async def store_markers(
     session: WriteSession, signals_id: uuid.UUID, *, path: str, received: Received, markers: MarkerRecording
-) -> tables.SignalRecording:
-    """Join a recording's clock with the video's by markers. It is done once.
+) -> tuple[tables.SignalRecording, str | None]:
+    """Join a recording's clock with the video's by markers, in the place of what joined it before.
+
+    Returns the recording, and the path of the markers' file that is not needed any more.
 
     Raises:
         NotFoundError: there is no such recording.
-        ConflictError: its clock is joined already.
+        ConflictError: a run was made with it.
     """
-    joined: tables.SignalRecording | None = await session.scalar(
-        update(_ROW)
-        .where(_ROW.id == signals_id, _ROW.markers_path.is_(None), _ROW.offset_ns.is_(None))
-        .values(markers_path=path, markers_sha256=received.sha256, marker_count=len(markers.time_ns))
-        .returning(_ROW)
-    )
-    if joined is None:
-        check_not_joined(await find_recording(session, signals_id))
-        raise ConflictError("The recording was changed meanwhile.", "Try again.")
-    return joined
+    # Locked: a run that is made at the same moment waits, or is seen here.
+    recording = await session.scalar(select(_ROW).where(_ROW.id == signals_id).with_for_update())
+    if recording is None:
+        recording = await find_recording(session, signals_id)
+    await check_not_used(session, recording)
+    before = recording.markers_path
+    recording.markers_path, recording.markers_sha256 = path, received.sha256
+    recording.marker_count = len(markers.time_ns)
+    recording.offset_ns = recording.offset_uncertainty_ms = None
+    await session.flush()
+    await session.refresh(recording)
+    return recording, before
 
 
 async def delete_recording(session: WriteSession, signals_id: uuid.UUID) -> list[str]:

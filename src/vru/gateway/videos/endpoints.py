@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.responses import FileResponse
 
 from vru.gateway.auth.current import CurrentUser
-from vru.gateway.parameters import Identity, Limit, Name, Offset, problems
+from vru.gateway.parameters import Identity, Limit, Offset, problems
 from vru.gateway.projects.service import find_project
+from vru.gateway.ranges import check_range
 from vru.gateway.resources import Gateway
 from vru.gateway.uploads import UNLIMITED, announced_size, raw_body
 from vru.gateway.videos import service
@@ -19,6 +20,7 @@ from vru.gateway.videos.probe import probe
 from vru.gateway.videos.schemas import FrameTimes, VideoBody, VideoList
 from vru.gateway.videos.store import MEGABYTE, MediaStore
 from vru.service.database.sessions import Reading
+from vru.service.schemas import Name
 
 router = APIRouter(tags=["videos"])
 # Decoding takes whole cores: more at once would only starve everything else.
@@ -105,7 +107,7 @@ async def delete_video(video_id: Identity, _: CurrentUser, gateway: Gateway) -> 
     response_class=FileResponse,
     responses={200: {"content": {"video/*": {}}}, 206: {"description": "A part"}, **problems(401, 404, 416)},
 )
-async def get_video_file(video_id: Identity, _: CurrentUser, gateway: Gateway) -> Response:
+async def get_video_file(video_id: Identity, request: Request, _: CurrentUser, gateway: Gateway) -> Response:
     """Parts of it on request (``Range``), so that a player can jump."""
     # No session is held while the file is sent: that may take minutes.
     async with gateway.database.read() as session:
@@ -120,6 +122,7 @@ async def get_video_file(video_id: Identity, _: CurrentUser, gateway: Gateway) -
     if gateway.settings.media_accel:
         headers["X-Accel-Redirect"] = f"/_media/{quote(video.path)}"
         return Response(media_type=media_type, headers=headers)
+    check_range(request, path.stat().st_size)
     return FileResponse(path, media_type=media_type, headers=headers)
 
 

@@ -123,7 +123,8 @@ def _read(container: InputContainer) -> VideoFacts:
     if not (math.isfinite(duration) and duration > 0):
         raise UnprocessableError("The video has no duration.", "A still picture is not enough: at least two frames.")
     return VideoFacts(
-        codec=stream.codec_context.name,
+        # The codec's own name, and not that of the decoder that reads it (av1, not libdav1d).
+        codec=stream.codec_context.codec.canonical_name,
         extension=_extension(container),
         width=size[0],
         height=size[1],

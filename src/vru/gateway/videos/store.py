@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -55,6 +56,18 @@ class MediaStore:
                 removed += 1
         return removed
 
+    def check(self) -> None:
+        """Do nothing if an upload can be received.
+
+        Raises:
+            InsufficientStorageError: it cannot; says why.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.incoming) as file:
+                file.write(bytes(_BLOCK))
+        except OSError as error:
+            raise _no_room(error) from error
+
     @asynccontextmanager
     async def receive(
         self, chunks: AsyncIterator[bytes], *, limit_bytes: int, announced_bytes: int | None
@@ -69,7 +82,7 @@ class MediaStore:
         Raises:
             TooLargeError: it is, or says it is, larger.
             UnprocessableError: it is empty.
-            InsufficientStorageError: the disk is full.
+            InsufficientStorageError: the disk is full, or the folder cannot be written.
         """
         if announced_bytes is not None and announced_bytes > limit_bytes:
             raise _too_large(limit_bytes)
@@ -77,13 +90,10 @@ class MediaStore:
         try:
             yield await self._write(path, chunks, limit_bytes)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise InsufficientStorageError(
-                "The server's disk is full.", "Delete videos that are not needed, or enlarge the disk."
-            ) from error
+            raise _no_room(error) from error
         finally:
-            path.unlink(missing_ok=True)
+            if path.exists():
+                path.unlink()
 
     async def _write(self, path: Path, chunks: AsyncIterator[bytes], limit_bytes: int) -> Received:
         digest = hashlib.sha256()
@@ -134,6 +144,20 @@ class MediaStore:
             path = (self.root / relative).resolve()
             if path.is_relative_to(self.root.resolve()):
                 path.unlink(missing_ok=True)
+
+
+def _no_room(error: OSError) -> Exception:
+    """The error for a disk that takes no upload; any other error of the system as it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InsufficientStorageError(
+            "The server's disk is full.", "Delete videos that are not needed, or enlarge the disk."
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIO):
+        return InsufficientStorageError(
+            f"The server's media folder cannot be written: {error.strerror}.",
+            "Have the administrator look at the folder's owner and mode, and at its disk.",
+        )
+    return error
 
 
 def _too_large(limit_bytes: int) -> TooLargeError:
