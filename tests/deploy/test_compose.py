@@ -51,7 +51,7 @@ def test_every_interpolation_is_required_by_name() -> None:
 
 def test_an_empty_variable_stops_it_by_name(example: Environment, compose_config: ComposeConfig) -> None:
     text = env_text(example)
-    for name in ("VRU_REDIS_PASSWORD", "VRU_API_GATEWAY_TAG", "VRU_REDIS_CONFIG_DIGEST"):
+    for name in ("VRU_API_GATEWAY_REDIS_PASSWORD", "VRU_API_GATEWAY_TAG", "VRU_REDIS_CONFIG_DIGEST"):
         for broken in (re.sub(rf"^{name}=.*$", f"{name}=''", text, flags=re.M), re.sub(rf"(?m)^{name}=.*\n", "", text)):
             code, _, errors = compose_config(broken)
             assert code != 0
@@ -155,8 +155,9 @@ def test_who_reads_configs_mounts_them_and_carries_their_digest(config: dict[str
 
 def test_secrets_are_only_where_they_are_needed(config: dict[str, Any], example: Environment) -> None:
     assert set(NEEDED) == {variable.name for variable in VARIABLES.values() if variable.secret}
+    values = {**example.values, **example.service_secrets}
     for secret, services in NEEDED.items():
-        having = {name for name, service in config["services"].items() if example[secret] in json.dumps(service)}
+        having = {name for name, service in config["services"].items() if values[secret] in json.dumps(service)}
         assert having == services, secret
     for service in config["services"].values():
         argv = json.dumps([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])

@@ -18,6 +18,7 @@ import httpx2
 import psycopg
 import pytest
 import yaml
+from tests.callers import Calling
 from tests.conftest import Postgres, RedisServer, free_port, stop
 
 from vru.domain import DEFAULT_CRITERIA, GroundTruth
@@ -119,7 +120,7 @@ def ml_engine(shared_ml_engine: MlEngine) -> MlEngine:
 
 @pytest.fixture
 def engine_settings(settings: ServiceSettings, ml_engine: MlEngine, tmp_path: Path) -> EngineSettings:
-    own = {"ml_engine_url": ml_engine.url, "evidence_dir": tmp_path / "evidence"}
+    own = {"redis_user": "validation_engine", "ml_engine_url": ml_engine.url, "evidence_dir": tmp_path / "evidence"}
     return EngineSettings(**(settings.model_dump() | own))
 
 
@@ -138,8 +139,8 @@ async def client(engine_settings: EngineSettings) -> AsyncIterator[httpx2.AsyncC
         app.router.lifespan_context(app),
         httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app),
-            base_url="http://validation",
-            headers={"X-VRU-User": "engineer@example.org"},
+            base_url="http://localhost",
+            auth=Calling("validation_engine"),
         ) as client,
     ):
         yield client
@@ -266,6 +267,7 @@ def start_worker(environment: dict[str, str], ml_engine: MlEngine, tmp_path: Pat
 
     def start(*, shard_frames: int = 10, concurrency: int = 1, **more: str) -> Worker:
         given = environment | {
+            "VRU_REDIS_USER": "validation_worker",
             "VRU_ML_ENGINE_URL": ml_engine.url,
             "VRU_WORKER_METRICS_PORT": str(free_port()),
             "VRU_WORKER_CONCURRENCY": str(concurrency),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.callers import Calling
 from tests.conftest import free_port, stop
 from tests.validation_engine.conftest import FRAMES, REPOSITORY, Rows, Stored, Worker, answers, store
 
@@ -35,10 +36,11 @@ def stand_in(tmp_path: Path) -> Iterator[str]:
 async def client(settings: ServiceSettings, stand_in: str) -> AsyncIterator[httpx2.AsyncClient]:
     app = create_validation_engine(settings.model_copy(update={"ml_engine_url": stand_in}))
     transport = httpx2.ASGITransport(app=app)
-    headers = {"X-VRU-User": "engineer@example.org"}
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=transport, base_url="http://validation", headers=headers) as client,
+        httpx2.AsyncClient(
+            transport=transport, base_url="http://localhost", auth=Calling("validation_engine")
+        ) as client,
     ):
         yield client
 

@@ -102,6 +102,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
         lifespan=lifespan,
         checks={"database": check_database, "redis": check_redis},
         health=False,
+        public=True,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,

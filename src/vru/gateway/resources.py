@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from vru.gateway.auth.rate_limit import LoginLimiter
 from vru.gateway.settings import GatewaySettings
 from vru.service import cache
+from vru.service.assertions import Signer
 from vru.service.database.sessions import Database
 from vru.service.http import create_session
 
@@ -25,6 +26,7 @@ class Resources:
     redis: Redis
     http: aiohttp.ClientSession
     login_limiter: LoginLimiter
+    signer: Signer
 
 
 @asynccontextmanager
@@ -32,7 +34,8 @@ async def open_resources(app: FastAPI, settings: GatewaySettings) -> AsyncIterat
     """Open everything, put it into ``app.state``, and close it at the end."""
     database, redis, http = Database(settings), cache.connect(settings), create_session()
     app.state.database = database
-    app.state.resources = Resources(settings, database, redis, http, LoginLimiter(redis))
+    signer = Signer.of(settings, "api_gateway", ("ml_engine", "camera_service", "validation_engine"))
+    app.state.resources = Resources(settings, database, redis, http, LoginLimiter(redis), signer)
     try:
         yield app.state.resources
     finally:

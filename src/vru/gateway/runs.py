@@ -38,7 +38,7 @@ async def _forward(request: Request, gateway: Resources, user: UserBody, path: s
         gateway.settings.validation_engine_url,
         path,
         service="validation_engine",
-        headers={"X-VRU-User": user.email},
+        headers=gateway.signer.headers("validation_engine", user.email),
     )
 
 
