@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 NEEDED: Mapping[str, frozenset[str]] = {
-    "VRU_DATABASE_PASSWORD": frozenset(
-        {"postgres", "migrate", "api_gateway", "validation_engine", "validation_worker"}
-    ),
+    "VRU_DATABASE_PASSWORD": frozenset({"postgres", "migrate"}),
+    "VRU_API_GATEWAY_DATABASE_PASSWORD": frozenset({"migrate", "api_gateway"}),
+    "VRU_VALIDATION_ENGINE_DATABASE_PASSWORD": frozenset({"migrate", "validation_engine"}),
+    "VRU_VALIDATION_WORKER_DATABASE_PASSWORD": frozenset({"migrate", "validation_worker"}),
     "VRU_REDIS_PASSWORD": frozenset(),
     "VRU_SECRET_KEY": frozenset({"api_gateway"}),
     "VRU_ADMIN_PASSWORD": frozenset({"api_gateway"}),

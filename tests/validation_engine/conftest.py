@@ -120,13 +120,15 @@ def ml_engine(shared_ml_engine: MlEngine) -> MlEngine:
 
 @pytest.fixture
 def engine_settings(settings: ServiceSettings, ml_engine: MlEngine, tmp_path: Path) -> EngineSettings:
-    own = {"redis_user": "validation_engine", "ml_engine_url": ml_engine.url, "evidence_dir": tmp_path / "evidence"}
-    return EngineSettings(**(settings.model_dump() | own))
+    users = {"database_user": "vru_validation_engine", "redis_user": "validation_engine"}
+    own = {"ml_engine_url": ml_engine.url, "evidence_dir": tmp_path / "evidence"}
+    return EngineSettings(**(settings.model_dump() | users | own))
 
 
 @pytest.fixture
-async def db(engine_settings: EngineSettings) -> AsyncIterator[Database]:
-    database = Database(engine_settings)
+async def db(settings: ServiceSettings) -> AsyncIterator[Database]:
+    """As the database's owner: what is stored here the gateway stores in production."""
+    database = Database(settings)
     yield database
     await database.close()
 
@@ -267,6 +269,7 @@ def start_worker(environment: dict[str, str], ml_engine: MlEngine, tmp_path: Pat
 
     def start(*, shard_frames: int = 10, concurrency: int = 1, **more: str) -> Worker:
         given = environment | {
+            "VRU_DATABASE_USER": "vru_validation_worker",
             "VRU_REDIS_USER": "validation_worker",
             "VRU_ML_ENGINE_URL": ml_engine.url,
             "VRU_WORKER_METRICS_PORT": str(free_port()),

@@ -34,7 +34,9 @@ def stand_in(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def client(settings: ServiceSettings, stand_in: str) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_validation_engine(settings.model_copy(update={"ml_engine_url": stand_in}))
+    app = create_validation_engine(
+        settings.model_copy(update={"ml_engine_url": stand_in, "database_user": "vru_validation_engine"})
+    )
     transport = httpx2.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
@@ -59,6 +61,7 @@ def start_worker(environment: dict[str, str], stand_in: str, tmp_path: Path):
 
     def start(**more: str) -> Worker:
         given = environment | {
+            "VRU_DATABASE_USER": "vru_validation_worker",
             "VRU_ML_ENGINE_URL": stand_in,
             "VRU_WORKER_METRICS_PORT": str(free_port()),
             "VRU_WORKER_CONCURRENCY": "1",

@@ -168,7 +168,7 @@ class Environment:
     @property
     def service_secrets(self) -> dict[str, str]:
         """The secrets of the services among themselves, by variable name."""
-        return service_secrets(self["VRU_SECRET_KEY"], self["VRU_REDIS_PASSWORD"])
+        return service_secrets(self["VRU_SECRET_KEY"], self["VRU_REDIS_PASSWORD"], self["VRU_DATABASE_PASSWORD"])
 
     @property
     def watch_s(self) -> float:

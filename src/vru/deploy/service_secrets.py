@@ -23,14 +23,17 @@ REDIS_USERS: Mapping[str, str] = {
     "+latency|latest +latency|histogram +slowlog|len +dbsize",
     "probe": "resetkeys resetchannels -@all +ping",
 }
-REDIS_SERVICES = ("api_gateway", "validation_engine", "validation_worker")
+# Those that use Redis and the database. In PostgreSQL the role is called vru_SERVICE.
+REDIS_SERVICES = DATABASE_SERVICES = ("api_gateway", "validation_engine", "validation_worker")
 
 
-def service_secrets(secret_key: str, redis_password: str) -> dict[str, str]:
+def service_secrets(secret_key: str, redis_password: str, database_password: str) -> dict[str, str]:
     """Every such secret, by the name of its variable."""
     made = {f"VRU_{name.upper()}_SECRET": _derive(secret_key, f"calls to {name}") for name in CALLED}
     for name in REDIS_SERVICES:
         made[f"VRU_{name.upper()}_REDIS_PASSWORD"] = _derive(redis_password, f"{name} at Redis")
+    for name in DATABASE_SERVICES:
+        made[f"VRU_{name.upper()}_DATABASE_PASSWORD"] = _derive(database_password, f"{name} at PostgreSQL")
     return made
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vru.deploy import values
-from vru.deploy.service_secrets import CALLED, REDIS_SERVICES
+from vru.deploy.service_secrets import CALLED, DATABASE_SERVICES, REDIS_SERVICES
 
 END_MARKER = "# end of .env.production"
 
@@ -134,6 +134,13 @@ def _generated() -> Iterator[Variable]:
             secret=True,
             scope=Scope.GENERATED,
         )
+    for service in DATABASE_SERVICES:
+        yield Variable(
+            f"VRU_{service.upper()}_DATABASE_PASSWORD",
+            f"the {label(service)}'s in the database; made from VRU_DATABASE_PASSWORD",
+            secret=True,
+            scope=Scope.GENERATED,
+        )
     for name, port in PUBLISHED.items():
         yield Variable(name, f"VRU_PUBLISH_ADDRESS and {port} as Compose reads them", scope=Scope.GENERATED)
     for service in BUILT:
@@ -174,7 +181,7 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "Secrets and accounts (vru init generates the passwords)",
         (
-            _secret("VRU_DATABASE_PASSWORD", "password of the database user"),
+            _secret("VRU_DATABASE_PASSWORD", "password of the database's owner; the services' are made from it"),
             _secret("VRU_REDIS_PASSWORD", "password of Redis's user app; those of the services are made from it"),
             _secret(
                 "VRU_SECRET_KEY", "key under which session tokens are kept; changing it logs everyone out", values.key

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from vru.deploy.service_secrets import CALLED, REDIS_SERVICES, service_secrets
+from vru.deploy.service_secrets import CALLED, DATABASE_SERVICES, REDIS_SERVICES, service_secrets
 from vru.domain import VruError
 from vru.local import postgres, redis_server
 from vru.local.layout import Layout, Secrets, load_secrets, write_private
@@ -82,8 +82,6 @@ class Platform:
             "VRU_DATABASE_HOST": HOST,
             "VRU_DATABASE_PORT": str(ports["postgres"]),
             "VRU_DATABASE_NAME": postgres.DATABASE,
-            "VRU_DATABASE_USER": postgres.USER,
-            "VRU_DATABASE_PASSWORD": self.secrets.database_password,
             "VRU_REDIS_HOST": HOST,
             "VRU_REDIS_PORT": str(ports["redis"]),
             "VRU_ADMIN_EMAIL": ADMIN_EMAIL,
@@ -99,13 +97,19 @@ class Platform:
 
     def service_secrets(self) -> dict[str, str]:
         """The secrets of the services among themselves, by variable name."""
-        return service_secrets(self.secrets.secret_key, self.secrets.redis_password)
+        return service_secrets(self.secrets.secret_key, self.secrets.redis_password, self.secrets.database_password)
 
     def _secrets_of(self, service: str) -> dict[str, str]:
         made = self.service_secrets()
         own = {f"VRU_{name.upper()}_SECRET": made[f"VRU_{name.upper()}_SECRET"] for name in _SIGNS_FOR.get(service, ())}
         if service in REDIS_SERVICES:
             own |= {"VRU_REDIS_USER": service, "VRU_REDIS_PASSWORD": made[f"VRU_{service.upper()}_REDIS_PASSWORD"]}
+        if service in DATABASE_SERVICES:
+            password = made[f"VRU_{service.upper()}_DATABASE_PASSWORD"]
+            own |= {"VRU_DATABASE_USER": f"vru_{service}", "VRU_DATABASE_PASSWORD": password}
+        if service == "migrations":
+            own |= {"VRU_DATABASE_USER": postgres.USER, "VRU_DATABASE_PASSWORD": self.secrets.database_password}
+            own |= {name: value for name, value in made.items() if name.endswith("_DATABASE_PASSWORD")}
         if service == "api_gateway":
             own |= {"VRU_SECRET_KEY": self.secrets.secret_key, "VRU_ADMIN_PASSWORD": self.secrets.admin_password}
         return own

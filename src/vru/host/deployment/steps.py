@@ -169,8 +169,7 @@ class Executor:
         containers.up(self.compose, [change for change in pending if change.name in stateful], step)
         health.wait(self.compose, stateful)
         found = containers.facts(self.host, self.compose)
-        password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
-        for change in role.changes(role.facts(self.compose, found.containers), password):
+        for change in role.changes(role.facts(self.compose, found.containers), self.host.environment()):
             if change.apply is not None:
                 change.apply(step)
         in_place = [change for change in pending if change.name not in (*stateful, *rollout.SERVICES)]
@@ -283,8 +282,7 @@ class Executor:
             self._up(pending, "start stores")
         self._wait(stateful, pending)
         found = containers.facts(self.host, self.compose)
-        password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
-        for change in role.changes(role.facts(self.compose, found.containers), password):
+        for change in role.changes(role.facts(self.compose, found.containers), self.host.environment()):
             self._apply(ORCHESTRATION, "database password", [change])
         # An earlier release finds a schema that only grew since: it runs no migrations, and none is undone.
         if self.manifest.migrate and not self.rollback:
