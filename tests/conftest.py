@@ -22,7 +22,9 @@ import psycopg
 import pytest
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql
+from tests.callers import SECRETS
 
+from vru.deploy.service_secrets import REDIS_USERS
 from vru.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 # A busy machine is no failure of what is tested; the tests' own time limit holds.
 hypothesis_settings.register_profile("vru", deadline=None)
 hypothesis_settings.load_profile("vru")
+
+
+# Every service that a test starts, in this process or as one of its own, has these.
+os.environ.update({f"VRU_{name.upper()}_SECRET": secret for name, secret in SECRETS.items()})
 
 
 def free_port() -> int:
@@ -151,7 +157,8 @@ def migrated_template(postgres: Postgres) -> str:
 
 @dataclass
 class RedisServer:
-    """A running Redis server with production's access rules: ``app`` may touch only keys that begin with ``vru:``."""
+    """A running Redis server with production's users. The services' all have one password here; ``app`` may do what
+    any of them may."""
 
     port: int
     host: str = "127.0.0.1"
@@ -178,7 +185,8 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         f'bind 127.0.0.1\nport {running.port}\nsave ""\nappendonly no\ndir {folder}\n'
         "user default off\n"
         f"user {running.user} on >{running.password} resetchannels ~vru:* &vru:* +@all -@admin -@dangerous\n"
-        "user admin on >admin-password ~* &* +@all\n"
+        + "".join(f"user {name} on >{running.password} {rights}\n" for name, rights in REDIS_USERS.items())
+        + "user admin on >admin-password ~* &* +@all\n"
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

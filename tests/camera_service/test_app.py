@@ -15,6 +15,7 @@ import cv2
 import httpx2
 import numpy as np
 import pytest
+from tests.callers import Calling
 from tests.conftest import free_port, stop
 
 
@@ -25,7 +26,9 @@ class Service:
         self.media, self.state, self.log = folder / "media", folder / "state", folder / "log"
         (self.media / "videos").mkdir(parents=True)
         self.port = free_port()
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        self.client = httpx2.Client(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=30, auth=Calling("camera_service")
+        )
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -51,7 +51,7 @@ def test_every_interpolation_is_required_by_name() -> None:
 
 def test_an_empty_variable_stops_it_by_name(example: Environment, compose_config: ComposeConfig) -> None:
     text = env_text(example)
-    for name in ("VRU_REDIS_PASSWORD", "VRU_API_GATEWAY_TAG", "VRU_REDIS_CONFIG_DIGEST"):
+    for name in ("VRU_API_GATEWAY_REDIS_PASSWORD", "VRU_API_GATEWAY_TAG", "VRU_REDIS_CONFIG_DIGEST"):
         for broken in (re.sub(rf"^{name}=.*$", f"{name}=''", text, flags=re.M), re.sub(rf"(?m)^{name}=.*\n", "", text)):
             code, _, errors = compose_config(broken)
             assert code != 0
@@ -155,8 +155,9 @@ def test_who_reads_configs_mounts_them_and_carries_their_digest(config: dict[str
 
 def test_secrets_are_only_where_they_are_needed(config: dict[str, Any], example: Environment) -> None:
     assert set(NEEDED) == {variable.name for variable in VARIABLES.values() if variable.secret}
+    values = {**example.values, **example.service_secrets}
     for secret, services in NEEDED.items():
-        having = {name for name, service in config["services"].items() if example[secret] in json.dumps(service)}
+        having = {name for name, service in config["services"].items() if values[secret] in json.dumps(service)}
         assert having == services, secret
     for service in config["services"].values():
         argv = json.dumps([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
@@ -169,11 +170,42 @@ def test_only_who_needs_it_has_a_way_out(config: dict[str, Any]) -> None:
     out = {
         name
         for name, service in config["services"].items()
-        if {"edge", "outbound"} & set(service.get("networks") or {})
+        if {"edge", "outbound", "alerting"} & set(service.get("networks") or {})
     }
     assert out == {"nginx", "camera_service", "alertmanager"}
     stores = {name for name, service in config["services"].items() if "stores" in (service.get("networks") or {})}
-    assert not {"nginx", "frontend", "ml_engine", "camera_service", "prometheus", "grafana"} & stores
+    users = {"api_gateway", "validation_engine", "validation_worker", "migrate"}
+    assert stores == users | {"postgres", "redis", "redis_exporter"}
+
+
+SERVICES = {"api_gateway", "ml_engine", "camera_service", "validation_engine", "validation_worker", "frontend"}
+
+
+def test_only_who_needs_whom_shares_a_network(config: dict[str, Any]) -> None:
+    """Nothing that a service could be made to ask stands in its networks but the door, and who watches it."""
+    networks = {name: set(service.get("networks") or {}) for name, service in config["services"].items()}
+    seen = {other for name in SERVICES for other in networks if other != name and networks[name] & networks[other]}
+    unseen = {"alertmanager", "node_exporter", "postgres_exporter"}
+    assert not unseen & seen
+    assert config["networks"]["monitoring"]["internal"] is True
+    watched = {name for name, found in networks.items() if "monitoring" in found}
+    assert watched == unseen | {"prometheus", "redis_exporter", "nginx_exporter", "blackbox_exporter"}
+    for name in ("nginx_exporter", "blackbox_exporter", "prometheus"):
+        assert networks[name] & networks["nginx"], f"{name} does not reach nginx"
+    for name in EXPORTERS:
+        assert networks["prometheus"] & networks[name], f"Prometheus does not reach {name}"
+    for name in SERVICES:
+        assert networks["prometheus"] & networks[name] and networks["nginx"] & networks[name], name
+
+
+def test_only_the_gateway_writes_media(config: dict[str, Any]) -> None:
+    writers = {
+        name
+        for name, service in config["services"].items()
+        for volume in service.get("volumes", [])
+        if volume["source"].endswith("/data/media") and not volume.get("read_only")
+    }
+    assert writers == {"api_gateway"}
 
 
 def test_images_are_the_built_ones_and_the_pulled_ones(config: dict[str, Any], example: Environment) -> None:

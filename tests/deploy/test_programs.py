@@ -134,6 +134,18 @@ def test_redis_takes_the_config_and_each_user_may_do_only_its_own(
     assert "NOPERM" in redis("app", password, "flushall")[1]
     assert "NOPERM" in redis("app", password, "config", "get", "*")[1]
     assert "WRONGPASS" in redis("app", "wrong", "get", "vru:x")[1]
+    gateway, worker = (
+        example.service_secrets[f"VRU_{name}_REDIS_PASSWORD"] for name in ("API_GATEWAY", "VALIDATION_WORKER")
+    )
+    assert redis("api_gateway", gateway, "set", "vru:session:x", "1")[0] == 0
+    assert redis("validation_worker", worker, "hset", "vru:run:x:frames", "1", "1")[0] == 0
+    assert "NOPERM" in redis("validation_worker", worker, "get", "vru:session:x")[1]
+    assert "WRONGPASS" in redis("validation_worker", gateway, "ping")[1]
+    for freeze in (["client", "pause", "1000"], ["client", "kill", "type", "normal"], ["slowlog", "get"]):
+        for user, secret in (("exporter", "any"), ("api_gateway", gateway), ("validation_worker", worker)):
+            assert "NOPERM" in redis(user, secret, *freeze)[1], (user, freeze)
+    for figures in (["info"], ["latency", "latest"], ["latency", "histogram"], ["slowlog", "len"], ["dbsize"]):
+        assert redis("exporter", "any", *figures)[0] == 0, figures
     assert redis("exporter", password, "info", "memory")[0] == 0
     assert "NOPERM" in redis("exporter", password, "get", "vru:x")[1]
     assert "NOPERM" in redis("probe", "x", "get", "vru:x")[1]

@@ -88,7 +88,7 @@ for root in given["roots"]:
 
 def secrets_of(laptop: Laptop) -> dict[str, str]:
     environment = laptop.environment
-    return {name: environment[name] for name in NEEDED}
+    return {name: {**environment.values, **environment.service_secrets}[name] for name in NEEDED}
 
 
 def search(

@@ -66,7 +66,7 @@ def upstream() -> Iterator[str]:
 
 def _client(built: Path, gateway: str = "http://127.0.0.1:9") -> TestClient:
     settings = FrontendSettings(frontend_static_dir=str(built), api_gateway_url=gateway)
-    return TestClient(create_frontend(settings))
+    return TestClient(create_frontend(settings), base_url="http://localhost")
 
 
 def test_it_does_not_start_without_the_page(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ def gateway_settings(settings) -> Callable[..., GatewaySettings]:
 
     def make(**changes: Any) -> GatewaySettings:
         values = settings.model_dump() | {
+            "database_user": "vru_api_gateway",
+            "redis_user": "api_gateway",
             "secret_key": "k" * 40,
             "admin_email": EMAIL,
             "admin_password": PASSWORD,

@@ -24,8 +24,8 @@ class TestHealth:
         async def broken() -> None:
             raise RuntimeError("no queue")
 
-        well = serve_app(create_app(title="Well", settings=settings))
-        unwell = serve_app(create_app(title="Unwell", settings=settings, checks={"queue": broken}))
+        well = serve_app(create_app(title="Well", settings=settings, public=True))
+        unwell = serve_app(create_app(title="Unwell", settings=settings, public=True, checks={"queue": broken}))
         return well, unwell
 
     def test_all_well(self, start_gateway, others):

@@ -148,7 +148,7 @@ def test_aborted_upload_leaves_nothing(api, settings):
     url = api.client.base_url
     with socket.create_connection((url.host, url.port)) as connection:
         head = (
-            f"POST /api/v1/projects/{project_id}/videos?name=v.mp4 HTTP/1.1\r\nHost: x\r\n"
+            f"POST /api/v1/projects/{project_id}/videos?name=v.mp4 HTTP/1.1\r\nHost: localhost\r\n"
             f"Authorization: Bearer {api.token}\r\nContent-Length: 3000000\r\n\r\n"
         )
         connection.sendall(head.encode() + bytes(1_500_000))

@@ -1,8 +1,10 @@
 """The real PostgreSQL and Redis, as `vru local` starts them."""
 
+import hashlib
 import os
 import signal
 import stat
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -10,6 +12,8 @@ import pytest
 import redis as redis_client
 from tests.conftest import free_port
 
+from vru.deploy import configuration, environment
+from vru.deploy.service_secrets import REDIS_SERVICES, REDIS_USERS
 from vru.domain import VruError
 from vru.local import postgres, redis_server
 from vru.local.layout import Layout
@@ -69,7 +73,7 @@ def test_postgres_asks_for_the_password_and_listens_on_this_machine_only(supervi
 def test_no_password_is_in_any_process_s_arguments(supervisor, layout):
     port, redis_port = free_port(), free_port()
     start_postgres(supervisor, layout, port)
-    supervisor.start([redis_server.spec(layout, redis_port, PASSWORD)])
+    supervisor.start([redis_server.spec(layout, redis_port, {"api_gateway": PASSWORD})])
     for pid in supervisor.pids.values():
         assert PASSWORD not in " ".join(psutil.Process(pid).cmdline())
 
@@ -110,24 +114,84 @@ def test_data_of_another_version_are_refused_and_left_alone(layout):
     assert [path.name for path in layout.postgres.iterdir()] == ["PG_VERSION"]
 
 
+PASSWORDS = {name: f"{name} {PASSWORD}" for name in REDIS_SERVICES}
+
+
+def as_user(port: int, name: str) -> redis_client.Redis:
+    return redis_client.Redis(port=port, username=name, password=PASSWORDS.get(name, "any"), decode_responses=True)
+
+
 def test_redis_starts_twice_and_keeps_what_was_written(supervisor, layout):
     port = free_port()
-    for expected in (None, b"kept"):
-        supervisor.start([redis_server.spec(layout, port, PASSWORD)])
-        with redis_client.Redis(port=port, username=redis_server.USER, password=PASSWORD) as client:
-            assert client.get("vru:key") == expected
-            client.set("vru:key", b"kept")
+    for expected in (None, "kept"):
+        supervisor.start([redis_server.spec(layout, port, PASSWORDS)])
+        with as_user(port, "api_gateway") as client:
+            assert client.get("vru:session:key") == expected
+            client.set("vru:session:key", "kept")
         supervisor.stop()
     assert PASSWORD not in (layout.redis / "redis.conf").read_text()
 
 
-def test_redis_has_production_s_access_rules(supervisor, layout):
+# For each user, what it may do, and what it may not.
+MAY = {
+    "api_gateway": ["PING", "SET vru:session:x 1", "GETEX vru:session:x EX 60", "SADD vru:sessions-of:x 1"],
+    "validation_engine": ["PING", "PUBLISH vru:run:1 x"],
+    "validation_worker": ["PING", "PUBLISH vru:run:1 x", "HSET vru:run:1:frames 1 1", "HVALS vru:run:1:frames"],
+    "exporter": ["PING", "INFO", "CONFIG GET maxmemory", "DBSIZE", "SLOWLOG LEN", "LATENCY LATEST"],
+    "probe": ["PING"],
+}
+NOBODY_MAY = [
+    "CLIENT PAUSE 100000",
+    "CLIENT KILL TYPE normal",
+    "CLIENT LIST",
+    "CLIENT NO-EVICT on",
+    "FLUSHALL",
+    "KEYS *",
+    "CONFIG SET maxmemory 1",
+    "ACL LIST",
+    "EVAL return 0",
+    "DEBUG SLEEP 100",
+    "SHUTDOWN NOSAVE",
+    "MONITOR",
+    "SLOWLOG GET",
+    "SET other:key 1",
+]
+MAY_NOT = {
+    "validation_engine": ["GET vru:session:x", "SET vru:session:x 1", "PUBLISH other x"],
+    "validation_worker": ["GET vru:session:x", "HVALS vru:session:x", "SUBSCRIBE vru:run:1", "SADD vru:run:1 x"],
+    "exporter": ["GET vru:session:x", "TYPE vru:session:x", "MEMORY USAGE vru:session:x"],
+    "api_gateway": ["PUBLISH vru:run:1 x", "HSET vru:run:1:frames 1 1", "SUBSCRIBE vru:run:1"],
+    "probe": ["INFO", "GET vru:session:x"],
+}
+
+
+def test_each_user_of_redis_may_do_only_its_own(supervisor, layout):
     port = free_port()
-    supervisor.start([redis_server.spec(layout, port, PASSWORD)])
-    with redis_client.Redis(port=port, username=redis_server.USER, password=PASSWORD) as client:
-        with pytest.raises(redis_client.exceptions.NoPermissionError):
-            client.set("other:key", b"x")
-        with pytest.raises(redis_client.exceptions.NoPermissionError):
-            client.flushall()
+    supervisor.start([redis_server.spec(layout, port, PASSWORDS)])
+    assert set(MAY) == set(REDIS_USERS)
+    for name, commands in MAY.items():
+        for command in commands:
+            with as_user(port, name) as client:
+                client.execute_command(*command.split())
+    for name in MAY:
+        for command in (*NOBODY_MAY, *MAY_NOT[name]):
+            with as_user(port, name) as client, pytest.raises(redis_client.ResponseError, match="permission") as error:
+                client.execute_command(*command.split())
+            assert isinstance(error.value, redis_client.exceptions.NoPermissionError), (name, command)
+    for name in REDIS_SERVICES:
+        wrong = redis_client.Redis(port=port, username=name, password="wrong")
+        with wrong as client, pytest.raises(redis_client.AuthenticationError):
+            client.ping()
     with redis_client.Redis(port=port) as client, pytest.raises(redis_client.AuthenticationError):
         client.ping()
+
+
+def test_production_has_the_same_users(tmp_path):
+    made = environment.generate(tmp_path / ".env.production", {"VRU_HOST": "192.0.2.10"})
+    acl = configuration.render(Path(__file__).parents[2], made, None)["config/production/users.acl"].decode()
+    lines = {line.split()[1]: line for line in acl.splitlines()}
+    assert set(lines) == {"default", "app", *REDIS_USERS}
+    for name, rights in REDIS_USERS.items():
+        password = made.service_secrets.get(f"VRU_{name.upper()}_REDIS_PASSWORD", "")
+        secret = f"#{hashlib.sha256(password.encode()).hexdigest()}" if password else "nopass"
+        assert lines[name] == f"user {name} on {secret} {rights}"

@@ -16,6 +16,7 @@ import aiohttp
 import cv2
 import numpy as np
 import pytest
+from tests.callers import calling
 from tests.conftest import free_port, stop
 
 from vru.ml_engine.hog import HogDetector, HogParameters
@@ -64,7 +65,7 @@ async def _wait_ready(address: str) -> None:
 
 @pytest.fixture
 async def client(server: str) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(server) as session:
+    async with aiohttp.ClientSession(server, middlewares=(calling("ml_engine"),)) as session:
         yield session
 
 
@@ -216,7 +217,7 @@ async def _looked_at(client: aiohttp.ClientSession) -> float:
 
 async def test_work_ends_when_the_client_goes_away(client: aiohttp.ClientSession, server: str) -> None:
     before = await _looked_at(client)
-    async with aiohttp.ClientSession(server) as leaving:
+    async with aiohttp.ClientSession(server, middlewares=(calling("ml_engine"),)) as leaving:
         response = await leaving.post(DETECT_VIDEO, json={"path": VIDEO, "last_frame": 59})
         first = json.loads(await response.content.readline())
         assert first["frame_index"] == 0
@@ -254,7 +255,7 @@ async def test_a_wrong_card_makes_its_model_unusable_and_the_others_run(models_d
     )
     try:
         await _wait_ready(f"http://127.0.0.1:{port}")
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", middlewares=(calling("ml_engine"),)) as session:
             async with session.get("/models/m/1") as response:
                 assert response.status == 422
                 assert response.content_type == "application/problem+json"

@@ -21,7 +21,7 @@ class Body(BaseModel):
 
 
 def make_app(**arguments):
-    app = create_app(title="Some service", settings=ServiceSettings(), **arguments)
+    app = create_app(title="Some service", settings=ServiceSettings(), public=True, **arguments)
     router = APIRouter()
 
     @router.get("/things/{thing}")

@@ -20,7 +20,7 @@ from vru.service.app import create_app, serve
 from vru.service.settings import ServiceSettings
 
 def build():
-    app = create_app(title="test", settings=ServiceSettings())
+    app = create_app(title="test", settings=ServiceSettings(), public=True)
 
     async def numbers():
         while True:
@@ -67,7 +67,7 @@ def test_streams_end_at_once_and_uploads_go_on(service: tuple["subprocess.Popen[
     answer = stream.getresponse()
     assert answer.readline() == b"data: 1\n"
     upload = socket.create_connection(("127.0.0.1", port), timeout=20)
-    upload.sendall(b"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n" + b"x" * 1000)
+    upload.sendall(b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000\r\n\r\n" + b"x" * 1000)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
     asked = time.monotonic()

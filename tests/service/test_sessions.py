@@ -82,7 +82,7 @@ async def test_frame_times_are_loaded_only_when_asked_for(opened):
 
 def test_a_failing_commit_is_an_error_for_the_client(settings, serve_app):
     """Otherwise a client is told that something is stored which is not."""
-    app = create_app(title="Writer", settings=settings)
+    app = create_app(title="Writer", settings=settings, public=True)
     app.state.database = Database(settings)
 
     @app.post("/write")

@@ -19,6 +19,7 @@ import httpx2
 import psycopg
 import pytest
 import yaml
+from tests.callers import Calling
 from tests.conftest import Postgres, RedisServer, free_port, stop
 
 from vru.domain import DEFAULT_CRITERIA, GroundTruth
@@ -121,12 +122,14 @@ def ml_engine(shared_ml_engine: MlEngine) -> MlEngine:
 @pytest.fixture
 def engine_settings(settings: ServiceSettings, ml_engine: MlEngine, signer: "Signer", tmp_path: Path) -> EngineSettings:
     own = {"ml_engine_url": ml_engine.url, "evidence_dir": tmp_path / "evidence", "signer_url": signer.url}
-    return EngineSettings(**(settings.model_dump() | own))
+    users = {"database_user": "vru_validation_engine", "redis_user": "validation_engine"}
+    return EngineSettings(**(settings.model_dump() | users | own))
 
 
 @pytest.fixture
-async def db(engine_settings: EngineSettings) -> AsyncIterator[Database]:
-    database = Database(engine_settings)
+async def db(settings: ServiceSettings) -> AsyncIterator[Database]:
+    """As the database's owner: what is stored here the gateway stores in production."""
+    database = Database(settings)
     yield database
     await database.close()
 
@@ -139,8 +142,8 @@ async def client(engine_settings: EngineSettings) -> AsyncIterator[httpx2.AsyncC
         app.router.lifespan_context(app),
         httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app),
-            base_url="http://validation",
-            headers={"X-VRU-User": "engineer@example.org"},
+            base_url="http://localhost",
+            auth=Calling("validation_engine"),
         ) as client,
     ):
         yield client
@@ -263,7 +266,11 @@ class Signer:
     def beside(cls, environment: dict[str, str], folder: Path) -> "Signer":
         """A signer with its key in ``folder``/signer, not started yet."""
         port = free_port()
-        own = {"VRU_SIGNER_PORT": str(port), "VRU_SIGNER_DIR": str(folder / "signer"), "VRU_BIND_HOST": "127.0.0.1"}
+        own = {
+            "VRU_SIGNER_PORT": str(port),
+            "VRU_SIGNER_DIR": str(folder / "signer"),
+            "VRU_DATABASE_USER": "vru_signer",
+        }
         return cls(port, environment | own, folder / "signer")
 
 
@@ -323,6 +330,8 @@ def start_worker(
     def start(*, shard_frames: int = 10, concurrency: int = 1, **more: str) -> Worker:
         signer.start()
         given = environment | {
+            "VRU_DATABASE_USER": "vru_validation_worker",
+            "VRU_REDIS_USER": "validation_worker",
             "VRU_ML_ENGINE_URL": ml_engine.url,
             **signer.of_workers(),
             "VRU_WORKER_METRICS_PORT": str(free_port()),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.callers import Calling
 from tests.conftest import free_port, stop
 from tests.validation_engine.conftest import FRAMES, REPOSITORY, Rows, Signer, Stored, Worker, answers, store
 
@@ -34,12 +35,15 @@ def stand_in(tmp_path: Path, video_sha256: str) -> Iterator[str]:
 
 @pytest.fixture
 async def client(settings: ServiceSettings, stand_in: str) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_validation_engine(settings.model_copy(update={"ml_engine_url": stand_in}))
+    app = create_validation_engine(
+        settings.model_copy(update={"ml_engine_url": stand_in, "database_user": "vru_validation_engine"})
+    )
     transport = httpx2.ASGITransport(app=app)
-    headers = {"X-VRU-User": "engineer@example.org"}
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=transport, base_url="http://validation", headers=headers) as client,
+        httpx2.AsyncClient(
+            transport=transport, base_url="http://localhost", auth=Calling("validation_engine")
+        ) as client,
     ):
         yield client
 
@@ -62,6 +66,7 @@ def start_worker(environment: dict[str, str], stand_in: str, signer: Signer, tmp
             environment
             | signer.of_workers()
             | {
+                "VRU_DATABASE_USER": "vru_validation_worker",
                 "VRU_ML_ENGINE_URL": stand_in,
                 "VRU_WORKER_METRICS_PORT": str(free_port()),
                 "VRU_WORKER_CONCURRENCY": "1",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.callers import Calling
 from tests.conftest import free_port, stop
 from tests.validation_engine.conftest import FRAMES, REPOSITORY, Rows, Signer, Stored, Worker, answers, store
 
@@ -130,7 +131,7 @@ async def test_random_kills_and_stops_lose_nothing_and_double_nothing(
         processes.wake()
         return rows.ask(unfinished) == [(0,)]
 
-    async with httpx2.AsyncClient(base_url=url, headers={"X-VRU-User": "engineer@example.org"}, timeout=5) as client:
+    async with httpx2.AsyncClient(base_url=url, auth=Calling("validation_engine"), timeout=5) as client:
         await ask_for_a_run(client, street)
         await asyncio.to_thread(rows.until, over, seconds=60, what="the undisturbed run is over")
         ((undisturbed,),) = rows.ask("SELECT id FROM runs")

@@ -12,6 +12,7 @@ import httpx2
 import psycopg
 import pytest
 from click.testing import CliRunner
+from tests.callers import Calling
 from tests.validation_engine.conftest import Rows, Signer, StartWorker, Stored, store
 from tests.validation_engine.test_documents import download, finished
 
@@ -88,7 +89,7 @@ async def test_a_row_that_is_changed_afterwards_changes_no_evidence(
     assert again.read_bytes() == file.read_bytes() and read_json(again, VERDICT)["verdict"] == "INCONCLUSIVE"
     assert (await client.get(f"/runs/{run['id']}/report.json")).json()["verdict"] == "INCONCLUSIVE"
     # And nobody gets a second signature.
-    async with httpx2.AsyncClient(base_url=signer.url) as asked:
+    async with httpx2.AsyncClient(base_url=signer.url, auth=Calling("signer")) as asked:
         assert (await asked.post(f"/seals/{run['id']}")).status_code == 409
         assert (await asked.post(f"/seals/{uuid.uuid4()}")).status_code == 404
     assert oct(next((tmp_path / "evidence").glob("*.zip")).stat().st_mode)[-3:] == "444"
@@ -142,7 +143,7 @@ async def test_a_worker_that_dies_after_the_seal_leaves_one_seal(
     worker.kill()
     # What the dead worker had asked for; it never got the answer.
     signer.start()
-    async with httpx2.AsyncClient(base_url=signer.url, timeout=10) as asked:
+    async with httpx2.AsyncClient(base_url=signer.url, auth=Calling("signer"), timeout=10) as asked:
         for _ in range(100):
             try:
                 answer = await asked.post(f"/seals/{run['id']}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vru.deploy import values
 from vru.deploy.environment import Environment
 from vru.deploy.limits import Limits, Machine, scale_limits
+from vru.deploy.service_secrets import REDIS_SERVICES, REDIS_USERS
 from vru.deploy.variables import CONFIGURED
 from vru.domain import VruError
 
@@ -181,6 +182,11 @@ def _context(environment: Environment, limits: Limits) -> dict[str, Any]:
         "postgres_cpus": limits.of["postgres"].cpus,
         "redis_maxmemory_mib": int(limits.of["redis"].memory_mib * _REDIS_DATA_SHARE),
         "redis_password_sha256": hashlib.sha256(environment["VRU_REDIS_PASSWORD"].encode()).hexdigest(),
+        "redis_users": REDIS_USERS,
+        "redis_passwords_sha256": {
+            name: hashlib.sha256(environment.service_secrets[f"VRU_{name.upper()}_REDIS_PASSWORD"].encode()).hexdigest()
+            for name in REDIS_SERVICES
+        },
         "ml_concurrency": int(environment["VRU_ML_CONCURRENCY"] or math.ceil(limits.of["ml_engine"].cpus)),
         "ml_threads": int(environment["VRU_ML_THREADS"]),
         "ml_max_image_mb": int(environment["VRU_ML_MAX_IMAGE_MB"]),

@@ -10,13 +10,24 @@ from dataclasses import dataclass, field
 from io import StringIO
 from ipaddress import IPv4Network
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from dotenv.parser import Binding, parse_stream
 
 from vru.deploy import values
 from vru.deploy.limits import Limits
-from vru.deploy.variables import BUILT, CONFIGURED, END_MARKER, LIMITED, PUBLISHED, VARIABLES, Scope, Variable, layout
+from vru.deploy.service_secrets import service_secrets
+from vru.deploy.variables import (
+    BUILT,
+    CONFIGURED,
+    END_MARKER,
+    LIMITED,
+    PUBLISHED,
+    VARIABLES,
+    Scope,
+    Variable,
+    layout,
+)
 from vru.domain import VruError
 
 FILE_NAME = ".env.production"
@@ -148,6 +159,18 @@ class Environment:
         return tuple(given or dict.fromkeys((self.url(self.http_port), self.url(self.frontend_port))))
 
     @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """The names under which users reach the platform: those that are given, and those in its addresses."""
+        origins = (urlsplit(origin).hostname or "" for origin in self.cors_origins)
+        given = (*values.hosts(self["VRU_ALLOWED_HOSTS"]), self.external_ip, self["VRU_HOST"], *origins)
+        return tuple(dict.fromkeys(name.lower() for name in given if name))
+
+    @property
+    def service_secrets(self) -> dict[str, str]:
+        """The secrets of the services among themselves, by variable name."""
+        return service_secrets(self["VRU_SECRET_KEY"], self["VRU_REDIS_PASSWORD"], self["VRU_DATABASE_PASSWORD"])
+
+    @property
     def watch_s(self) -> float:
         """Seconds for which new containers are watched while the old ones stand by."""
         return values.patience(self["VRU_WATCH_S"])
@@ -164,7 +187,12 @@ class Environment:
 
     def secrets(self) -> tuple[str, ...]:
         """The values that must never be shown, for whoever writes logs."""
-        return tuple(self[variable.name] for variable in VARIABLES.values() if variable.secret and self[variable.name])
+        given = (
+            self[variable.name]
+            for variable in VARIABLES.values()
+            if variable.secret and variable.scope is Scope.OPERATOR and self[variable.name]
+        )
+        return (*given, *self.service_secrets.values())
 
 
 def load(path: Path, *, host: str | None = None) -> Environment:
@@ -237,7 +265,7 @@ def generate(path: Path, given: Mapping[str, str], *, force: bool = False) -> En
             raise VruError(problem.message, problem.fix)
     merged = {**existing, **given}
     for variable in VARIABLES.values():
-        if variable.secret and not merged.get(variable.name):
+        if variable.secret and variable.scope is Scope.OPERATOR and not merged.get(variable.name):
             # 32 random bytes as 43 characters of [A-Za-z0-9_-]: no program on the way quotes or escapes them.
             merged[variable.name] = secrets.token_urlsafe(32)
     _write(path, layout(merged).encode())
@@ -284,6 +312,8 @@ def server_env(
     address = environment["VRU_PUBLISH_ADDRESS"]
     settled |= {name: values.published(address, environment[port]) for name, port in PUBLISHED.items()}
     settled["VRU_EXTERNAL_IP"] = environment.external_ip
+    settled["VRU_ALLOWED_HOSTS"] = ",".join(environment.allowed_hosts)
+    settled |= environment.service_secrets
     settled["VRU_CORS_ORIGINS"] = ",".join(environment.cors_origins)
     for service in LIMITED:
         settled[f"VRU_{service.upper()}_CPUS"] = limits.of[service].compose_cpus

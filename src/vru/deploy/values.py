@@ -239,6 +239,11 @@ def origins(value: str) -> list[str]:
     return found
 
 
+def hosts(value: str) -> list[str]:
+    """Host names and addresses, comma-separated."""
+    return [host(part) for part in items(value)]
+
+
 def one_of(*allowed: str) -> Callable[[str], str]:
     """A check for a choice."""
 

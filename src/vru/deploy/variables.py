@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vru.deploy import values
+from vru.deploy.service_secrets import CALLED, DATABASE_SERVICES, REDIS_SERVICES
 
 END_MARKER = "# end of .env.production"
 
@@ -120,6 +121,27 @@ PUBLISHED: Mapping[str, str] = {
 
 
 def _generated() -> Iterator[Variable]:
+    for service in CALLED:
+        yield Variable(
+            f"VRU_{service.upper()}_SECRET",
+            f"signs calls to the {label(service)}; made from VRU_SECRET_KEY",
+            secret=True,
+            scope=Scope.GENERATED,
+        )
+    for service in REDIS_SERVICES:
+        yield Variable(
+            f"VRU_{service.upper()}_REDIS_PASSWORD",
+            f"the {label(service)}'s at Redis; made from VRU_REDIS_PASSWORD",
+            secret=True,
+            scope=Scope.GENERATED,
+        )
+    for service in DATABASE_SERVICES:
+        yield Variable(
+            f"VRU_{service.upper()}_DATABASE_PASSWORD",
+            f"the {label(service)}'s in the database; made from VRU_DATABASE_PASSWORD",
+            secret=True,
+            scope=Scope.GENERATED,
+        )
     for name, port in PUBLISHED.items():
         yield Variable(name, f"VRU_PUBLISH_ADDRESS and {port} as Compose reads them", scope=Scope.GENERATED)
     for service in BUILT:
@@ -160,8 +182,8 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "Secrets and accounts (vru init generates the passwords)",
         (
-            _secret("VRU_DATABASE_PASSWORD", "password of the database user"),
-            _secret("VRU_REDIS_PASSWORD", "password of the services at Redis"),
+            _secret("VRU_DATABASE_PASSWORD", "password of the database's owner; the services' are made from it"),
+            _secret("VRU_REDIS_PASSWORD", "password of Redis's user app; those of the services are made from it"),
             _secret(
                 "VRU_SECRET_KEY", "key under which session tokens are kept; changing it logs everyone out", values.key
             ),
@@ -198,9 +220,18 @@ GROUPS: tuple[Group, ...] = (
                 "origins of other pages that may call the API; empty: this platform's own",
                 values.origins,
             ),
+            _operator(
+                "VRU_ALLOWED_HOSTS",
+                "",
+                "further names under which users reach the platform, comma-separated, e.g. vru.example.com",
+                values.hosts,
+            ),
             _operator("VRU_MAX_UPLOAD_MB", "500", "largest video that may be uploaded, in megabytes", values.positive),
             _operator("VRU_MAX_GROUND_TRUTH_MB", "64", "largest annotation file, in megabytes", values.positive),
             _operator("VRU_SESSION_HOURS", "12", "hours until a login expires", values.hours),
+            _operator(
+                "VRU_SESSION_IDLE_MINUTES", "120", "minutes without a request until a login expires", values.positive
+            ),
             _operator(
                 "VRU_RATE_LIMIT", "10", "API requests a second and client that nginx lets through", values.positive
             ),
@@ -333,7 +364,7 @@ GROUPS: tuple[Group, ...] = (
             _container("VRU_DATABASE_PORT", "5432", "its port"),
             _container("VRU_REDIS_HOST", "redis", "where Redis answers"),
             _container("VRU_REDIS_PORT", "6379", "its port"),
-            _container("VRU_REDIS_USER", "app", "the services' user at Redis"),
+            _container("VRU_REDIS_USER", "SERVICE", "a service's user at Redis"),
         ),
     ),
     Group(

@@ -55,6 +55,7 @@ def create_frontend(settings: FrontendSettings | None = None) -> FastAPI:
         settings=settings,
         lifespan=lifespan,
         max_body_size=None,
+        public=True,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,

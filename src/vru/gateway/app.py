@@ -127,6 +127,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
         lifespan=lifespan,
         checks={"database": check_database, "redis": check_redis, "media": check_media},
         health=False,
+        public=True,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,

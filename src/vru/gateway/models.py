@@ -19,6 +19,13 @@ class ModelList(Schema):
 
 
 @router.get("", summary="List models", response_model=ModelList, responses=problems(401, 503))
-async def list_models(request: Request, _: CurrentUser, gateway: Gateway) -> Response:
+async def list_models(request: Request, user: CurrentUser, gateway: Gateway) -> Response:
     """What can be validated."""
-    return await forward(request, gateway.http, gateway.settings.ml_engine_url, "/models", service="ml_engine")
+    return await forward(
+        request,
+        gateway.http,
+        gateway.settings.ml_engine_url,
+        "/models",
+        service="ml_engine",
+        headers=gateway.asserter.headers("ml_engine", user.email),
+    )

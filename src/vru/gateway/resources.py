@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from vru.gateway.auth.rate_limit import LoginLimiter
 from vru.gateway.settings import GatewaySettings
 from vru.service import cache
+from vru.service.assertions import Asserter
 from vru.service.database.sessions import Database
 from vru.service.errors import TooBusyError
 from vru.service.http import create_session
@@ -61,6 +62,7 @@ class Resources:
     http: aiohttp.ClientSession
     streams: EventStreams
     login_limiter: LoginLimiter
+    asserter: Asserter
 
 
 @asynccontextmanager
@@ -69,7 +71,8 @@ async def open_resources(app: FastAPI, settings: GatewaySettings) -> AsyncIterat
     database, redis, http = Database(settings), cache.connect(settings), create_session()
     streams = EventStreams(create_session(connections=settings.max_event_streams), settings.max_event_streams)
     app.state.database = database
-    app.state.resources = Resources(settings, database, redis, http, streams, LoginLimiter(redis))
+    asserter = Asserter.of(settings, "api_gateway", ("ml_engine", "camera_service", "validation_engine"))
+    app.state.resources = Resources(settings, database, redis, http, streams, LoginLimiter(redis), asserter)
     try:
         yield app.state.resources
     finally:

@@ -40,7 +40,7 @@ async def _forward(request: Request, gateway: Resources, user: UserBody, path: s
         gateway.settings.validation_engine_url,
         path,
         service="validation_engine",
-        headers={"X-VRU-User": user.email},
+        headers=gateway.asserter.headers("validation_engine", user.email),
     )
 
 
@@ -137,7 +137,7 @@ async def follow_run(run_id: Identity, request: Request, user: CurrentUser, gate
             gateway.settings.validation_engine_url,
             f"/runs/{run_id}/events",
             service="validation_engine",
-            headers={"X-VRU-User": user.email},
+            headers=gateway.asserter.headers("validation_engine", user.email),
         )
     except BaseException:
         leave()

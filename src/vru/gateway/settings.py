@@ -12,6 +12,7 @@ class GatewaySettings(ServiceSettings):
     admin_email: str = Field(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")
     admin_password: SecretStr = Field(min_length=8, max_length=256)
     session_hours: float = Field(12.0, gt=0, le=24 * 30, description="until a login expires")
+    session_idle_minutes: float = Field(120.0, gt=0, description="without a request until a login expires")
 
     max_event_streams: int = Field(200, ge=1, description="runs that may be followed at once, over all users")
     cors_origins: str = Field("", description="origins of other sites' pages that may call the API, comma-separated")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from vru.deploy.service_secrets import DATABASE_SERVICES, REDIS_SERVICES, service_secrets
 from vru.domain import VruError
 from vru.local import postgres, redis_server
 from vru.local.layout import Layout, Secrets, load_secrets, write_private
@@ -44,6 +45,17 @@ _SERVICES: Mapping[str, _Service] = {
 }
 
 
+# The services that each calls, or that it is itself, so that it can tell its callers.
+_SIGNS_FOR: Mapping[str, tuple[str, ...]] = {
+    "ml_engine": ("ml_engine",),
+    "camera_service": ("camera_service",),
+    "validation_engine": ("validation_engine", "ml_engine", "signer"),
+    "validation_worker": ("ml_engine", "signer"),
+    "signer": ("signer",),
+    "api_gateway": ("ml_engine", "camera_service", "validation_engine"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     """One platform on this machine: its files, its ports and its secrets."""
@@ -57,8 +69,11 @@ class Platform:
         """Address of a service, without a slash at the end."""
         return f"http://{HOST}:{self.ports[service]}"
 
-    def environment(self) -> dict[str, str]:
-        """What every service gets: this process's environment, and the platform's own variables over it."""
+    def environment(self, service: str) -> dict[str, str]:
+        """What a service gets: this process's environment, and the platform's own variables over it.
+
+        As in production, each has the secrets that it needs, and no other.
+        """
         ports = self.ports
         own = {
             "VRU_BIND_HOST": HOST,
@@ -70,15 +85,9 @@ class Platform:
             "VRU_DATABASE_HOST": HOST,
             "VRU_DATABASE_PORT": str(ports["postgres"]),
             "VRU_DATABASE_NAME": postgres.DATABASE,
-            "VRU_DATABASE_USER": postgres.USER,
-            "VRU_DATABASE_PASSWORD": self.secrets.database_password,
             "VRU_REDIS_HOST": HOST,
             "VRU_REDIS_PORT": str(ports["redis"]),
-            "VRU_REDIS_USER": redis_server.USER,
-            "VRU_REDIS_PASSWORD": self.secrets.redis_password,
-            "VRU_SECRET_KEY": self.secrets.secret_key,
             "VRU_ADMIN_EMAIL": ADMIN_EMAIL,
-            "VRU_ADMIN_PASSWORD": self.secrets.admin_password,
             "VRU_CORS_ORIGINS": f"{self.url('frontend')},http://localhost:{ports['frontend']}",
             "VRU_MEDIA_ACCEL": "false",
             "VRU_WORKER_METRICS_PORT": str(ports["validation_worker"]),
@@ -87,16 +96,39 @@ class Platform:
         for name in ("api_gateway", "ml_engine", "camera_service", "validation_engine", "frontend", "signer"):
             own[f"VRU_{name.upper()}_PORT"] = str(ports[name])
             own[f"VRU_{name.upper()}_URL"] = self.url(name)
-        return {**os.environ, **own}
+        return {**os.environ, **own, **self._secrets_of(service)}
+
+    def service_secrets(self) -> dict[str, str]:
+        """The secrets of the services among themselves, by variable name."""
+        return service_secrets(self.secrets.secret_key, self.secrets.redis_password, self.secrets.database_password)
+
+    def _secrets_of(self, service: str) -> dict[str, str]:
+        made = self.service_secrets()
+        own = {f"VRU_{name.upper()}_SECRET": made[f"VRU_{name.upper()}_SECRET"] for name in _SIGNS_FOR.get(service, ())}
+        if service in REDIS_SERVICES:
+            own |= {"VRU_REDIS_USER": service, "VRU_REDIS_PASSWORD": made[f"VRU_{service.upper()}_REDIS_PASSWORD"]}
+        if service in DATABASE_SERVICES:
+            password = made[f"VRU_{service.upper()}_DATABASE_PASSWORD"]
+            own |= {"VRU_DATABASE_USER": f"vru_{service}", "VRU_DATABASE_PASSWORD": password}
+        if service == "migrations":
+            own |= {"VRU_DATABASE_USER": postgres.USER, "VRU_DATABASE_PASSWORD": self.secrets.database_password}
+            own |= {name: value for name, value in made.items() if name.endswith("_DATABASE_PASSWORD")}
+        if service == "api_gateway":
+            own |= {"VRU_SECRET_KEY": self.secrets.secret_key, "VRU_ADMIN_PASSWORD": self.secrets.admin_password}
+        return own
+
+    def redis_passwords(self) -> dict[str, str]:
+        """The services' passwords at Redis, by service."""
+        made = self.service_secrets()
+        return {name: made[f"VRU_{name.upper()}_REDIS_PASSWORD"] for name in REDIS_SERVICES}
 
     def services(self) -> list[ProcessSpec]:
         """The five services, a worker and the signer."""
-        environment = self.environment()
         return [
             ProcessSpec(
                 name=name,
                 argv=(sys.executable, "-m", service.module),
-                environment=environment,
+                environment=self.environment(name),
                 log=self.layout.logs / f"{name}.log",
                 port=self.ports[name],
                 missing=_http_check(f"{self.url(name)}{service.path}"),
@@ -111,7 +143,7 @@ class Platform:
         return ProcessSpec(
             name="migrations",
             argv=(sys.executable, "-m", "vru.service.database.migrate"),
-            environment=self.environment(),
+            environment=self.environment("migrations"),
             log=self.layout.logs / "migrations.log",
             port=0,
             missing=lambda: None,
@@ -174,7 +206,7 @@ def running(platform: Platform, report: Callable[[str], None]) -> Iterator[Super
             try:
                 account = postgres.prepare(layout, secrets.database_password, report)
                 database = postgres.spec(layout, platform.ports["postgres"], secrets.database_password, account)
-                cache = redis_server.spec(layout, platform.ports["redis"], secrets.redis_password)
+                cache = redis_server.spec(layout, platform.ports["redis"], platform.redis_passwords())
                 supervisor.start([database, cache])
                 supervisor.run(platform.migration())
                 supervisor.start(platform.services())

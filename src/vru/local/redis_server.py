@@ -2,17 +2,20 @@
 
 import hashlib
 import signal
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 import redis
 
+from vru.deploy.service_secrets import REDIS_USERS
 from vru.domain import VruError
 from vru.local.layout import Layout, write_private
 from vru.local.ports import HOST
 from vru.local.processes import ProcessSpec
 
-USER = "app"
+# Whoever starts it asks as this user whether it is there.
+_PROBE = "probe"
 
 # The same access rules and the same promises about data as in production.
 _CONFIGURATION = """\
@@ -24,12 +27,14 @@ appendfsync everysec
 maxmemory 192mb
 maxmemory-policy noeviction
 user default off
-user {user} on #{password_sha256} resetchannels ~vru:* &vru:* +@all -@admin -@dangerous
+{users}
 """
 
 
-def spec(layout: Layout, port: int, password: str) -> ProcessSpec:
-    """The server: listens on this machine only. Writes its configuration, which holds the password's digest.
+def spec(layout: Layout, port: int, passwords: Mapping[str, str]) -> ProcessSpec:
+    """The server: listens on this machine only. Writes its configuration, which holds the passwords' digests.
+
+    ``passwords``: by name of the service, which is its user's name.
 
     Raises:
         VruError: the wheel is not installed.
@@ -44,8 +49,7 @@ def spec(layout: Layout, port: int, password: str) -> ProcessSpec:
         host=HOST,
         port=port,
         directory=_quoted(layout.redis),
-        user=USER,
-        password_sha256=hashlib.sha256(password.encode()).hexdigest(),
+        users="\n".join(_user(name, rights, passwords.get(name)) for name, rights in REDIS_USERS.items()),
     )
     write_private(configuration, text)
     return ProcessSpec(
@@ -54,10 +58,15 @@ def spec(layout: Layout, port: int, password: str) -> ProcessSpec:
         environment={"LC_ALL": "C"},
         log=layout.logs / "redis.log",
         port=port,
-        missing=lambda: _missing(port, password),
+        missing=lambda: _missing(port),
         layer=0,
         death_signal=signal.SIGTERM,
     )
+
+
+def _user(name: str, rights: str, password: str | None) -> str:
+    secret = f"#{hashlib.sha256(password.encode()).hexdigest()}" if password else "nopass"
+    return f"user {name} on {secret} {rights}"
 
 
 def _quoted(path: Path) -> str:
@@ -65,8 +74,8 @@ def _quoted(path: Path) -> str:
     return f'"{escaped}"'
 
 
-def _missing(port: int, password: str) -> str | None:
-    client = redis.Redis(host=HOST, port=port, username=USER, password=password, socket_timeout=3)
+def _missing(port: int) -> str | None:
+    client = redis.Redis(host=HOST, port=port, username=_PROBE, password=_PROBE, socket_timeout=3)
     try:
         client.ping()
     except redis.RedisError as error:

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ValidationError
 
 from vru.domain import VruError
 from vru.service import errors, logs
+from vru.service.access import AccessMiddleware
+from vru.service.assertions import secret_of
 from vru.service.ending import Ending
 from vru.service.requests import RequestMiddleware
 from vru.service.settings import ServiceSettings
@@ -77,6 +79,7 @@ def create_app(
     description: str = "",
     health: bool = True,
     max_body_size: int | None = 1024 * 1024,
+    public: bool = False,
     **fastapi_arguments: Any,
 ) -> FastAPI:
     """A FastAPI application with ``/health``, ``/ready`` and ``/metrics``, request ids, metrics and problem+json.
@@ -90,7 +93,12 @@ def create_app(
         description: for the API's documentation.
         health: False if the service brings its own ``/health``.
         max_body_size: bytes of a request's body, unless a route says otherwise; None for no limit.
+        public: True for a service that people reach; any other answers only services that show an assertion, besides
+            ``/health``, ``/ready`` and ``/metrics``.
         fastapi_arguments: passed on to ``FastAPI``.
+
+    Raises:
+        VruError: the secret of an internal service's callers is not set.
     """
     name = service or title.lower().replace(" ", "_").replace("-", "_")
     app = FastAPI(
@@ -103,6 +111,8 @@ def create_app(
     app.state.settings = settings
     app.state.service = name
     app.state.ending = Ending()
+    secret = None if public else secret_of(settings, name)
+    app.add_middleware(AccessMiddleware, service=name, names=settings.host_names, secret=secret)
     app.add_middleware(RequestMiddleware, max_body_size=max_body_size)
     errors.install(app)
 

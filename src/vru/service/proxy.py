@@ -26,7 +26,7 @@ _HOP_BY_HOP = {
     "upgrade",
 }
 # The session decodes bodies, so the service is asked for plain ones; credentials are for the gateway alone.
-_NOT_FORWARDED = _HOP_BY_HOP | {"host", "accept-encoding", "authorization", "cookie", "expect", "x-vru-user"}
+_NOT_FORWARDED = _HOP_BY_HOP | {"host", "accept-encoding", "authorization", "cookie", "expect"}
 _NOT_RETURNED = _HOP_BY_HOP | {"server", "date", "x-request-id"}
 
 

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import (
@@ -44,6 +44,13 @@ class ServiceSettings(BaseSettings):
     validation_engine_url: str = "http://validation_engine:8003"
     frontend_url: str = "http://frontend:3000"
     signer_url: str = "http://signer:8005"
+    allowed_hosts: str = Field("", description="further names under which the platform is reached, comma-separated")
+
+    # Of those who may call that service (see vru.service.assertions). Each process has those that it needs.
+    ml_engine_secret: SecretStr = SecretStr("")
+    camera_service_secret: SecretStr = SecretStr("")
+    validation_engine_secret: SecretStr = SecretStr("")
+    signer_secret: SecretStr = SecretStr("")
 
     database_host: str = "postgres"
     database_port: int = 5432
@@ -80,6 +87,24 @@ class ServiceSettings(BaseSettings):
         if unknown:
             raise VruError(f"The settings file {name} sets {', '.join(unknown)}: no such setting.", "Run: vru deploy")
         return init_settings, env_settings, file
+
+    @property
+    def service_secrets(self) -> dict[str, str]:
+        """The secrets of callers, by the name of the service that they call."""
+        return {
+            "ml_engine": self.ml_engine_secret.get_secret_value(),
+            "camera_service": self.camera_service_secret.get_secret_value(),
+            "validation_engine": self.validation_engine_secret.get_secret_value(),
+            "signer": self.signer_secret.get_secret_value(),
+        }
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names under which services are reached: their own, those in their addresses, and ``allowed_hosts``."""
+        services = ("api_gateway", "ml_engine", "camera_service", "validation_engine", "frontend", "signer")
+        addressed = (urlsplit(getattr(self, f"{service}_url")).hostname or "" for service in services)
+        given = (name.strip().lower() for name in self.allowed_hosts.split(","))
+        return frozenset(filter(None, ("localhost", *services, *addressed, *given)))
 
     @property
     def database_conninfo(self) -> str:

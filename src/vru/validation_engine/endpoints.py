@@ -1,4 +1,4 @@
-"""The validation engine's HTTP API. It trusts its network: the gateway says who asks, in ``X-VRU-User``."""
+"""The validation engine's HTTP API. Who asks stands in the assertion that the gateway signed."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from procrastinate import App
 from redis.asyncio import Redis
 
+from vru.service.access import CallingUser
 from vru.service.database.sessions import Database, Reading, WriteSession, Writing
 from vru.service.database.tables import Run
 from vru.service.ending import Ending
@@ -87,15 +88,15 @@ async def create_run(
     session: Writing,
     queue: Queue,
     http: Http,
-    x_vru_user: Annotated[str, Header(max_length=320)],
+    user: CallingUser,
 ) -> RunBody:
     """Store a run and queue it, in one transaction."""
     settings: EngineSettings = request.app.state.settings
     if isinstance(body, CameraRunCreate):
-        run = await service.create_camera_run(session, queue, body, settings.media_dir, x_vru_user)
+        run = await service.create_camera_run(session, queue, body, settings.media_dir, user)
     else:
         model = await find_model(http, settings.ml_engine_url, body.model, body.model_version)
-        run = await service.create_run(session, queue, body, model, x_vru_user)
+        run = await service.create_run(session, queue, body, model, user)
     return RunBody.model_validate(run)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vru.domain import VruError
 from vru.service import cache, logs
 from vru.service.app import fail, run_check
+from vru.service.assertions import Asserter
 from vru.service.database.sessions import Database
 from vru.service.http import create_session
 from vru.service.queue import RUNS_QUEUE, create_queue
@@ -99,7 +100,7 @@ async def _work(queue: App, settings: WorkerSettings) -> None:
         await asyncio.sleep(_RETRY_S)
 
 
-async def run(settings: WorkerSettings) -> None:
+async def run(settings: WorkerSettings, asserter: Asserter) -> None:
     """Work until SIGTERM or SIGINT. Then finish what can be finished within the grace time, give back the rest."""
     database, redis = Database(settings), cache.connect(settings)
     queue = create_queue(settings, pool_size=settings.worker_concurrency + 3)
@@ -110,7 +111,7 @@ async def run(settings: WorkerSettings) -> None:
         stack.push_async_callback(database.close)
         stack.push_async_callback(redis.aclose)
         # A shard's stream may be silent while the model loads; a whole shard may take long.
-        http = await stack.enter_async_context(create_session(read_timeout_s=300.0))
+        http = await stack.enter_async_context(create_session(asserter=asserter, read_timeout_s=300.0))
         await stack.enter_async_context(
             _serving(status_app(database, redis), settings.bind_host, settings.worker_metrics_port)
         )
@@ -169,10 +170,11 @@ def main() -> None:
     """Run one worker."""
     try:
         settings = WorkerSettings()
+        asserter = Asserter.of(settings, _NAME, ("ml_engine", "signer"))
         logs.configure(_NAME, settings.log_level)
     except (VruError, ValidationError) as error:
         fail(error)
-    asyncio.run(run(settings))
+    asyncio.run(run(settings, asserter))
 
 
 if __name__ == "__main__":

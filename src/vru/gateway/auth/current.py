@@ -1,7 +1,9 @@
 """Who makes a request: from the bearer token, or else from the cookie."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
@@ -9,9 +11,10 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 from vru.gateway.auth.schemas import UserBody
 from vru.gateway.auth.sessions import SessionStore
 from vru.gateway.resources import Gateway, Resources
-from vru.service.errors import UnauthorizedError
+from vru.service.errors import ForbiddenError, UnauthorizedError
 
 COOKIE = "vru_session"
+_SAFE = ("GET", "HEAD", "OPTIONS")
 _bearer = HTTPBearer(auto_error=False, description="The token from POST /api/v1/auth/login")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="Set by POST /api/v1/auth/login")
 
@@ -39,10 +42,28 @@ async def require_session(request: Request) -> None:
         UnauthorizedError: nobody is.
     """
     gateway: Resources = request.app.state.resources
-    await _current_session(session_store(gateway), await _bearer(request), await _cookie(request))
+    await _current_session(request, gateway, session_store(gateway), await _bearer(request), await _cookie(request))
+
+
+def is_from_own_page(request: Request, origins: Collection[str]) -> bool:
+    """Whether a request was made by a page of this platform or of ``origins``, or by the user's own hand.
+
+    Browsers say so, and no page can make them say something else. A page on another port of the same host is another
+    origin, though SameSite lets it send the cookie.
+    """
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    if site in ("same-origin", "none") or origin in origins:
+        return True
+    if origin is None or site is not None:
+        return False
+    # A browser too old to say more.
+    own = {request.headers.get(name) for name in ("host", "x-forwarded-host")}
+    return urlsplit(origin).netloc in own
 
 
 async def _current_session(
+    request: Request,
+    gateway: Gateway,
     sessions: Sessions,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     cookie: Annotated[str | None, Depends(_cookie)],
@@ -50,6 +71,11 @@ async def _current_session(
     token = bearer.credentials if bearer else cookie
     if not token:
         raise UnauthorizedError("Nobody is logged in.", "Log in with POST /api/v1/auth/login.")
+    if not bearer and request.method not in _SAFE and not is_from_own_page(request, gateway.settings.cors_origin_list):
+        raise ForbiddenError(
+            "Another site's page made this request with your login.",
+            "Use this platform's page; programs send the token as Authorization: Bearer TOKEN.",
+        )
     user = await sessions.find(token)
     if user is None:
         raise UnauthorizedError("The session has ended.", "Log in again with POST /api/v1/auth/login.")

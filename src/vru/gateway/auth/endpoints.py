@@ -27,12 +27,12 @@ async def log_in(
     """
     address = request.client.host if request.client else "unknown"
     email = body.email.strip().lower()
-    await gateway.login_limiter.count(address, email)
+    attempt = await gateway.login_limiter.begin(address, email)
     async with gateway.database.read() as session:
         user = await users.find_by_email(session, email)
     if not await verify_password(body.password, user.password_hash if user else None) or user is None:
         raise UnauthorizedError("The e-mail address or the password is wrong.", "Check both and try again.")
-    await gateway.login_limiter.forget(address, email)
+    await gateway.login_limiter.succeeded(attempt)
     known = UserBody.model_validate({"id": user.id, "email": user.email, "role": user.role})
     login = await sessions.create(known)
     response.set_cookie(

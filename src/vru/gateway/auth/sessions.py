@@ -1,8 +1,13 @@
-"""Login sessions in Redis. A token itself is stored nowhere: its key is an HMAC of it."""
+"""Login sessions in Redis. A token itself is stored nowhere: its key is an HMAC of it.
+
+A token carries the time when it ends at the latest, which nobody can change: another token has another key. The key
+itself lives as long as the session may be idle.
+"""
 
 import hmac
 import json
 import secrets
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +33,7 @@ class SessionStore:
         self._redis = redis
         self._secret = settings.secret_key.get_secret_value().encode()
         self._lifetime = timedelta(hours=settings.session_hours)
+        self._idle = min(self._lifetime, timedelta(minutes=settings.session_idle_minutes))
 
     def _key(self, token: str) -> str:
         return f"vru:session:{hmac.digest(self._secret, token.encode(), 'sha256').hex()}"
@@ -38,18 +44,26 @@ class SessionStore:
 
     async def create(self, user: UserBody) -> Login:
         """A new session of ``user``."""
-        token = secrets.token_urlsafe(32)
+        ends = datetime.now(UTC) + self._lifetime
+        token = f"{secrets.token_urlsafe(32)}.{int(ends.timestamp())}"
         key, index = self._key(token), self._index(user.id)
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(key, user.model_dump_json(), ex=self._lifetime)
+            pipe.set(key, user.model_dump_json(), ex=self._idle)
             pipe.sadd(index, key)
             pipe.expire(index, self._lifetime)
             await pipe.execute()
-        return Login(token, datetime.now(UTC) + self._lifetime)
+        return Login(token, ends)
 
     async def find(self, token: str) -> UserBody | None:
         """Whose session it is; None if it has ended or never was."""
-        stored = await self._redis.get(self._key(token))
+        ends = token.partition(".")[2]
+        if not ends:
+            # Of a gateway that knew no idle time: its key ends with the session.
+            stored = await self._redis.get(self._key(token))
+        elif ends.isdecimal() and int(ends) > time.time():
+            stored = await self._redis.getex(self._key(token), ex=self._idle)
+        else:
+            return None
         return UserBody.model_validate(json.loads(stored)) if stored else None
 
     async def end(self, token: str, user: UserBody) -> None:

@@ -120,14 +120,14 @@ class Database:
         """Start a program of PostgreSQL in the container with its output on a pipe."""
         return self.compose.host.run.process(self.command(*arguments), stdin=stdin)
 
-    def verifier(self) -> str:
-        """What is stored of the role's password; empty where it has none."""
-        query = f"SELECT rolpassword FROM pg_authid WHERE rolname = {literal(self.user)};"  # noqa: S608 - quoted
-        return (self.read(query, "postgres") or [""])[0]
+    def verifiers(self) -> dict[str, str]:
+        """What is stored of each role's password, by role; empty where it has none."""
+        rows = self.read("SELECT rolname || ' ' || coalesce(rolpassword, '') FROM pg_authid;", "postgres") or []
+        return dict(row.split(" ", 1) for row in rows)
 
-    def set_password(self, password: str) -> None:
-        """Give the role a password. What travels and might be logged is its verifier, not the password."""
-        self.sql(f"ALTER ROLE {identifier(self.user)} PASSWORD {literal(scram(password, os.urandom(16)))};", "postgres")
+    def set_password(self, role: str, password: str) -> None:
+        """Give a role a password. What travels and might be logged is its verifier, not the password."""
+        self.sql(f"ALTER ROLE {identifier(role)} PASSWORD {literal(scram(password, os.urandom(16)))};", "postgres")
 
     def counts(self) -> dict[str, int]:
         """Every table's number of rows."""

@@ -176,7 +176,7 @@ class Planner:
         yield from images.tag_changes(self.host, found_images)
         yield from images.pull_changes(self.host, manifest, found_images.present)
         yield from images.build_changes(manifest, found_images.present)
-        view, password = self._view(live_view) if self._docker else (None, "")
+        view, environment = self._view(live_view) if self._docker else (None, {})
         if view is None:
             if not self._docker and manifest.migrate:
                 yield Change("migration", manifest.migrate, "run", "new schema")
@@ -184,7 +184,7 @@ class Planner:
             yield Change("container", "all services", action, "where their settings changed")
             return
         found = there.result()
-        yield from role.changes(owner.result(), password)
+        yield from role.changes(owner.result(), environment)
         if manifest.migrate and schema is not None:
             yield from migration.changes(self.compose, manifest.migrate, view, schema.result())
         yield from settings.impostor_changes(self.compose, found)
@@ -215,17 +215,16 @@ class Planner:
                 return None
         return self.compose.view()
 
-    def _view(self, live_view: Future[View | None]) -> tuple[View | None, str]:
-        """What Compose will see, and the database's password; None while the server lacks the new files."""
+    def _view(self, live_view: Future[View | None]) -> tuple[View | None, dict[str, str]]:
+        """What Compose will see, and the variables of ``.env``; None while the server lacks the new files."""
         view = live_view.result()
         if view is not None:
-            return view, self.host.environment().get("VRU_DATABASE_PASSWORD", "")
+            return view, self.host.environment()
         compose_file = store.content(self.host, self.manifest, COMPOSE_FILE)
         env_file = store.content(self.host, self.manifest, ENV_FILE)
         if compose_file is None or env_file is None:
-            return None, ""
-        password = read_env_text(env_file.decode()).get("VRU_DATABASE_PASSWORD", "")
-        return self.compose.view((compose_file, env_file)), password
+            return None, {}
+        return self.compose.view((compose_file, env_file)), read_env_text(env_file.decode())
 
     def _units(self, found: dict[str, units.UnitFacts]) -> Iterator[Change]:
         if any(path.startswith("/etc/systemd/system/") for path in self._changed_files) and not any(

@@ -15,7 +15,7 @@ from ..base.errors import HostError
 from ..base.host import Host
 from ..base.journal import Journal, Step
 from ..docker import health
-from ..docker.compose import Compose
+from ..docker.compose import Compose, View
 from ..firewall import confirmation
 from ..operations import verify
 from ..release import history, program, pruning, releases, store
@@ -169,8 +169,7 @@ class Executor:
         containers.up(self.compose, [change for change in pending if change.name in stateful], step)
         health.wait(self.compose, stateful)
         found = containers.facts(self.host, self.compose)
-        password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
-        for change in role.changes(role.facts(self.compose, found.containers), password):
+        for change in role.changes(role.facts(self.compose, found.containers), self.host.environment()):
             if change.apply is not None:
                 change.apply(step)
         in_place = [change for change in pending if change.name not in (*stateful, *rollout.SERVICES)]
@@ -273,7 +272,7 @@ class Executor:
         found = containers.facts(self.host, self.compose)
         repairs = [
             *settings.impostor_changes(self.compose, found),
-            *settings.changes(self.compose, view, found),
+            *settings.changes(self.compose, view, found, without=self._replaced(view, found)),
         ]
         if repairs:
             self._apply(ORCHESTRATION, "what was changed by hand", repairs)
@@ -283,8 +282,7 @@ class Executor:
             self._up(pending, "start stores")
         self._wait(stateful, pending)
         found = containers.facts(self.host, self.compose)
-        password = self.host.environment().get("VRU_DATABASE_PASSWORD", "")
-        for change in role.changes(role.facts(self.compose, found.containers), password):
+        for change in role.changes(role.facts(self.compose, found.containers), self.host.environment()):
             self._apply(ORCHESTRATION, "database password", [change])
         # An earlier release finds a schema that only grew since: it runs no migrations, and none is undone.
         if self.manifest.migrate and not self.rollback:
@@ -300,6 +298,12 @@ class Executor:
             besides=[change.name for change in in_place if change.name in view.services],
         )  # fmt: skip
         health.wait(self.compose, [name for name in view.running if name not in stateful])
+
+    def _replaced(self, view: View, found: containers.ContainerFacts) -> set[str]:
+        """What gets new containers anyway: the networks that those are in may not be there yet. A paused one is woken
+        all the same, so that it can be ended."""
+        paused = {one.service for one in found.containers if one.state == "paused"}
+        return {change.name for change in containers.changes(view, found, self._expected)} - paused
 
     def _up(self, pending: Sequence[Change], name: str) -> None:
         with self.journal.step(ORCHESTRATION, name, ", ".join(str(change) for change in pending)) as step:

@@ -1,8 +1,9 @@
-"""The database role's password: PostgreSQL reads it from its environment at its first start only, so it is compared."""
+"""The database roles' passwords: PostgreSQL reads its owner's at its first start only, and the migrations set those of
+the services only when they run, so they are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,13 +12,16 @@ from ..base.journal import Step
 from ..database.postgres import SERVICE, Database, scram_matches
 from ..docker.compose import Compose, Container
 
+# A service's role is called after it: vru_api_gateway, with VRU_API_GATEWAY_DATABASE_PASSWORD.
+_SERVICES = ("api_gateway", "validation_engine", "validation_worker")
+
 
 @dataclass(frozen=True)
 class RoleFacts:
-    """The role, and the verifier of its password as PostgreSQL stores it; empty where it has none."""
+    """The database, and the verifiers of its roles' passwords as PostgreSQL stores them; empty where one has none."""
 
     database: Database
-    verifier: str
+    verifiers: Mapping[str, str]
 
 
 def facts(compose: Compose, containers: Iterable[Container]) -> RoleFacts | None:
@@ -26,15 +30,22 @@ def facts(compose: Compose, containers: Iterable[Container]) -> RoleFacts | None
     if not running:
         return None
     database = Database.of(compose, running[0])
-    return RoleFacts(database, database.verifier())
+    return RoleFacts(database, database.verifiers())
 
 
-def changes(actual: RoleFacts | None, password: str) -> Iterator[Change]:
-    """Give the role the password of ``.env`` where it has another one."""
-    if actual is not None and password and not scram_matches(actual.verifier, password):
-        apply = partial(_set_password, actual.database, password)
-        yield Change("database", f"role {actual.database.user}", "update", "password", apply)
+def changes(actual: RoleFacts | None, environment: Mapping[str, str]) -> Iterator[Change]:
+    """Give each role that is there the password of ``.env`` where it has another one."""
+    if actual is None:
+        return
+    wanted = {actual.database.user: environment.get("VRU_DATABASE_PASSWORD", "")}
+    wanted |= {f"vru_{name}": environment.get(f"VRU_{name.upper()}_DATABASE_PASSWORD", "") for name in _SERVICES}
+    for role, password in wanted.items():
+        # The migrations make the services' roles.
+        stored = actual.verifiers.get(role, "" if role == actual.database.user else None)
+        if password and stored is not None and not scram_matches(stored, password):
+            apply = partial(_set_password, actual.database, role, password)
+            yield Change("database", f"role {role}", "update", "password", apply)
 
 
-def _set_password(database: Database, password: str, step: Step) -> None:
-    database.set_password(password)
+def _set_password(database: Database, role: str, password: str, step: Step) -> None:
+    database.set_password(role, password)

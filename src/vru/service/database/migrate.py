@@ -9,13 +9,14 @@ import time
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from vru.domain import VruError
 from vru.service.app import fail
+from vru.service.database import roles
 from vru.service.settings import ServiceSettings
 
 # Any constant does; it only has to be the same in every release.
@@ -68,8 +69,25 @@ def wait_for_database(engine: Engine, seconds: float = WAIT_S) -> None:
             time.sleep(0.5)
 
 
+class MigrationSettings(ServiceSettings):
+    """What the migrations read besides: the passwords of the services' roles."""
+
+    api_gateway_database_password: SecretStr = SecretStr("")
+    validation_engine_database_password: SecretStr = SecretStr("")
+    validation_worker_database_password: SecretStr = SecretStr("")
+    signer_database_password: SecretStr = SecretStr("")
+
+    @property
+    def role_passwords(self) -> dict[str, str]:
+        """By service."""
+        given: dict[str, SecretStr] = {name: getattr(self, f"{name}_database_password") for name in roles.SERVICES}
+        return {name: password.get_secret_value() for name, password in given.items()}
+
+
 def upgrade(settings: ServiceSettings, wait_s: float = WAIT_S) -> tuple[str | None, str | None]:
     """Bring the schema to the newest revision, all or nothing. Returns the revisions before and after.
+
+    The services' roles, and their rights to this schema, are set in the same transaction.
 
     Raises:
         VruError: the database cannot be reached.
@@ -81,6 +99,8 @@ def upgrade(settings: ServiceSettings, wait_s: float = WAIT_S) -> tuple[str | No
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             before = current_revision(connection)
             command.upgrade(config(connection), "head")
+            passwords = settings.role_passwords if isinstance(settings, MigrationSettings) else {}
+            roles.ensure(connection, passwords)
             after = current_revision(connection)
     finally:
         engine.dispose()
@@ -90,7 +110,7 @@ def upgrade(settings: ServiceSettings, wait_s: float = WAIT_S) -> tuple[str | No
 def main() -> None:
     """Run the migrations and say what was done. Exit code 1, with the reason, if they fail."""
     try:
-        before, after = upgrade(ServiceSettings())
+        before, after = upgrade(MigrationSettings())
     except (VruError, ValidationError) as error:
         fail(error)
     if before == after:

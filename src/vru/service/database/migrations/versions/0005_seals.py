@@ -1,15 +1,15 @@
 """Seals, what the processes say that they opened, and triggers that keep what is over from being changed.
 
-Revision ID: 0004
-Revises: 0003
+Revision ID: 0005
+Revises: 0004_service_roles
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004_service_roles"
 branch_labels = None
 depends_on = None
 
