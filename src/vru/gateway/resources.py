@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 
 from vru.gateway.auth.rate_limit import LoginLimiter
 from vru.gateway.settings import GatewaySettings
+from vru.gateway.uploads import READERS
+from vru.sandbox.pool import Sandbox
 from vru.service import cache
 from vru.service.database.sessions import Database
 from vru.service.http import create_session
@@ -25,6 +27,7 @@ class Resources:
     redis: Redis
     http: aiohttp.ClientSession
     login_limiter: LoginLimiter
+    sandbox: Sandbox
 
 
 @asynccontextmanager
@@ -32,10 +35,12 @@ async def open_resources(app: FastAPI, settings: GatewaySettings) -> AsyncIterat
     """Open everything, put it into ``app.state``, and close it at the end."""
     database, redis, http = Database(settings), cache.connect(settings), create_session()
     app.state.database = database
-    app.state.resources = Resources(settings, database, redis, http, LoginLimiter(redis))
+    sandbox = Sandbox(READERS, children=3)  # two videos at once, and one more file
+    app.state.resources = Resources(settings, database, redis, http, LoginLimiter(redis), sandbox)
     try:
         yield app.state.resources
     finally:
+        sandbox.close()
         await http.close()
         await redis.aclose()
         await database.close()

@@ -66,14 +66,14 @@ class Sandbox:
         """Kill every child, and forget the files that wait."""
         with self._lock:
             self._closed = True
-            children = tuple(self._all)
-        for child in children:
-            child.kill()
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        with self._lock:
-            children, self._all = tuple(self._all), set()
-        for child in children:
-            child.close()
+            idle = tuple(self._idle)
+            self._idle.clear()
+            for child in self._all:
+                child.kill()
+        # A thread that waits for a child finds it dead, and forgets it.
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for child in idle:
+            self._forget(child)
 
     async def read(
         self, function: str, file: Path | None, returns: type[T], *, limits: Limits = _DEFAULT, **arguments: Any
@@ -138,10 +138,10 @@ class Sandbox:
         return child
 
     def _give_back(self, child: Child) -> None:
-        if child.usable and child.files < self._files_per_child:
-            with self._lock:
+        with self._lock:
+            if child.usable and child.files < self._files_per_child and not self._closed:
                 self._idle.append(child)
-            return
+                return
         self._forget(child)
         with self._lock:
             if not self._closed:

@@ -5,7 +5,7 @@ import uuid
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from vru.formats import MarkerRecording, SignalRecording
+from vru.gateway.signals.reader import SignalFacts
 from vru.gateway.videos.service import find_video
 from vru.gateway.videos.store import Received
 from vru.service.database import tables
@@ -52,7 +52,7 @@ async def store_recording(
     name: str,
     path: str,
     sha256: str,
-    signals: SignalRecording,
+    signals: SignalFacts,
     poll_ms: float,
     offset: tuple[int, float] | None,
 ) -> tables.SignalRecording:
@@ -67,9 +67,9 @@ async def store_recording(
         name=name,
         path=path,
         sha256=sha256,
-        signal_count=len(signals),
-        first_ns=signals.time_ns[0],
-        last_ns=signals.time_ns[-1],
+        signal_count=signals.count,
+        first_ns=signals.first_ns,
+        last_ns=signals.last_ns,
         poll_ms=poll_ms,
         offset_ns=offset[0] if offset else None,
         offset_uncertainty_ms=offset[1] if offset else None,
@@ -99,9 +99,9 @@ def check_not_joined(recording: tables.SignalRecording) -> None:
 
 
 async def store_markers(
-    session: WriteSession, signals_id: uuid.UUID, *, path: str, received: Received, markers: MarkerRecording
+    session: WriteSession, signals_id: uuid.UUID, *, path: str, received: Received, markers: int
 ) -> tables.SignalRecording:
-    """Join a recording's clock with the video's by markers. It is done once.
+    """Join a recording's clock with the video's by ``markers`` markers. It is done once.
 
     Raises:
         NotFoundError: there is no such recording.
@@ -110,7 +110,7 @@ async def store_markers(
     joined: tables.SignalRecording | None = await session.scalar(
         update(_ROW)
         .where(_ROW.id == signals_id, _ROW.markers_path.is_(None), _ROW.offset_ns.is_(None))
-        .values(markers_path=path, markers_sha256=received.sha256, marker_count=len(markers.time_ns))
+        .values(markers_path=path, markers_sha256=received.sha256, marker_count=markers)
         .returning(_ROW)
     )
     if joined is None:
