@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from vru.domain import VruError
 from vru.service.schemas import Problem
 
+_SANE_JSON = "Write it in UTF-8, with numbers of at most 4,300 digits and not nested deeply."
 PROBLEM_JSON = "application/problem+json"
 
 log = structlog.get_logger("vru.errors")
@@ -87,7 +88,7 @@ def problem(
     body = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
+        detail=detail.encode("utf-8", "backslashreplace").decode(),
         fix=fix or None,
         instance=request.url.path,
         request_id=structlog.contextvars.get_contextvars().get("request_id"),
@@ -107,6 +108,9 @@ def _vru_error(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     error = cast(HTTPException, error)
+    if isinstance(error.__cause__, ValueError | RecursionError):
+        # FastAPI's answer to what Python's JSON refuses: a number of thousands of digits, lists in lists in lists.
+        return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "The body's JSON cannot be read.", _SANE_JSON)
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
         detail = f"There is nothing at {request.url.path}."
