@@ -1,9 +1,14 @@
 """The real gateway under hostile files and texts: it refuses them, says why, and goes on answering."""
 
 import json
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import pytest
 from tests.gateway.conftest import api, connect, gateway_settings, start_gateway  # noqa: F401 - fixtures
+from tests.sandbox import corpus
 
 _DIGITS = "9" * 5000
 _PROJECT = {"name": "A project", "criteria": [{"metric": "recall", "comparator": ">=", "threshold": 0.9}]}
@@ -76,3 +81,68 @@ def test_logins_that_cannot_be_are_told_so(api):  # noqa: F811
     for token in ("\xff\xfe", "9" * 5000, "%00"):
         answer = api.client.get("/projects", headers=[(b"Authorization", b"Bearer " + token.encode("latin-1"))])
         assert answer.status_code == 401
+
+
+_NASTIEST = {
+    "video": (
+        "four PNG frames of 8000x8000",
+        "PNG of 65535x65535",
+        "10000000 samples of one size",
+        "boxes in boxes",
+        "a zip",
+    ),
+    "truth": (
+        "CVAT of 10000000 frames",
+        "elements 100000 deep",
+        "a thousand million laughs",
+        "lists 1000000 deep",
+        "track_id 999999999999",
+        "bbox 999999999999",
+        "a class with NUL",
+        "200,000 attributes",
+    ),
+    "signals": ("a time of '999999'", "JSON 100000 deep", "a header of a million columns", "no UTF-8"),
+}
+
+
+def _seconds_to_answer(client: httpx2.Client) -> float:
+    began = time.perf_counter()
+    assert client.get("/ready").status_code == 200
+    return time.perf_counter() - began
+
+
+def test_it_answers_while_it_refuses_hostile_files(api, make_video, tmp_path):  # noqa: F811
+    project = api.project()
+    video = api.upload(project, make_video(tmp_path / "video.mp4")).json()["id"]
+    addresses = {
+        "video": f"/projects/{project}/videos",
+        "truth": f"/videos/{video}/ground-truths",
+        "signals": f"/videos/{video}/signals",
+    }
+    files = [item for item in corpus.CORPUS if item.name in _NASTIEST.get(item.kind, ())]
+    assert len(files) == sum(map(len, _NASTIEST.values()))
+    bodies = [(item, item.make()) for item in files]
+    before = api.stored_files()
+
+    def upload(item: corpus.Hostile, body: bytes) -> tuple[str, int, float]:
+        began = time.monotonic()
+        answer = api.client.post(addresses[item.kind], params={"name": "file"}, content=body)
+        assert answer.json()["detail"], item.name
+        assert answer.json()["fix"], item.name
+        return item.name, answer.status_code, time.monotonic() - began
+
+    address = str(api.client.base_url).removesuffix("/api/v1/")
+    with httpx2.Client(base_url=address, timeout=30) as client, ThreadPoolExecutor(6) as pool:
+        idle = statistics.median(_seconds_to_answer(client) for _ in range(20))
+        uploads = [pool.submit(upload, item, body) for item, body in bodies]
+        meanwhile = []
+        while not all(one.done() for one in uploads):
+            meanwhile.append(_seconds_to_answer(client))
+            time.sleep(0.02)
+        answers = [one.result() for one in uploads]
+    assert [answer for answer in answers if answer[1] not in (413, 422)] == []
+    # A machine that is busy with other things answers late even without uploads.
+    slow = sorted(meanwhile)[int(0.95 * len(meanwhile))]
+    assert slow < max(0.2, 5 * idle), (idle, sorted(meanwhile))
+    assert max(seconds for *_, seconds in answers) < 30
+    assert api.stored_files() == before
