@@ -192,7 +192,8 @@ def _cvat(size: str = "20", *, width: str = "64", body: str = "", head: str = ""
     return (
         f'<?xml version="1.0" encoding="utf-8"?>{head}<annotations><meta><task><size>{size}</size><original_size>'
         f"<width>{width}</width><height>48</height></original_size></task></meta>"
-        f'<track id="1" label="pedestrian"><box {box} xtl="1" ytl="1" xbr="9" ybr="9" outside="0" occluded="0"/></track>'
+        f'<track id="1" label="pedestrian"><box {box} xtl="1" ytl="1" xbr="9" ybr="9" outside="0" occluded="0"/>'
+        "</track>"
         f"{body}</annotations>"
     ).encode()
 

@@ -40,7 +40,6 @@ FORMATS = {
 MAX_SIDE = 16_384
 # 8K, as cinema has it. A picture of it takes 53 MB (4:2:0), and a decoder keeps several.
 MAX_PIXELS = 8192 * 4320
-MAX_PICTURE_BYTES = 3 * MAX_PIXELS
 # A thread keeps a picture of its own: large ones are decoded by few threads.
 _PIXELS_IN_FLIGHT = 2 * MAX_PIXELS
 MAX_FRAMES = 5_000_000
