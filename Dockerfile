@@ -46,6 +46,7 @@ RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bi
     uv sync --directory /build --frozen --no-dev --no-editable --extra gateway
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/formats/ ${SITE}/formats/
+COPY src/vru/sandbox/ ${SITE}/sandbox/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/gateway/ ${SITE}/gateway/
 RUN python -m compileall -q ${SITE}

@@ -45,7 +45,7 @@ def test_names_that_people_have(api, name):
         (b"\xff\xfe", 400, "The body is no JSON"),
         (b"[" * 200_000, 400, "no JSON that can be read"),
         (b'{"name": "x", "frame_rate": ' + b"9" * 5000 + b"}", 422, "thousands of digits"),
-        (b'{"name": "\\ud800"}', 422, "unicode"),
+        (b'{"name": "\\ud800"}', 422, "surrogate"),
         (b'{"name": "x", "description": "\\ud800"}', 422, "surrogate"),
         (b'{"name": "x", "description": "a\\u0000"}', 422, "NUL"),
     ],

@@ -7,15 +7,14 @@ from fastapi import Path, Query
 from pydantic import AfterValidator
 
 from vru.service.errors import PROBLEM_JSON
+from vru.service.schemas import is_text
 
 MAX_INTEGER = 2**31 - 1  # PostgreSQL's
 
 
 def _clean(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain the character NUL")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("must not contain half of a surrogate pair")
+    if not is_text(text):
+        raise ValueError("must not contain the character NUL or half a surrogate pair")
     return text
 
 

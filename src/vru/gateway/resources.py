@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 
 from vru.gateway.auth.rate_limit import LoginLimiter
 from vru.gateway.settings import GatewaySettings
+from vru.gateway.uploads import READERS
+from vru.sandbox.pool import Sandbox
 from vru.service import cache
 from vru.service.assertions import Asserter
 from vru.service.database.sessions import Database
@@ -63,6 +65,7 @@ class Resources:
     streams: EventStreams
     login_limiter: LoginLimiter
     asserter: Asserter
+    sandbox: Sandbox
 
 
 @asynccontextmanager
@@ -72,10 +75,13 @@ async def open_resources(app: FastAPI, settings: GatewaySettings) -> AsyncIterat
     streams = EventStreams(create_session(connections=settings.max_event_streams), settings.max_event_streams)
     app.state.database = database
     asserter = Asserter.of(settings, "api_gateway", ("ml_engine", "camera_service", "validation_engine"))
-    app.state.resources = Resources(settings, database, redis, http, streams, LoginLimiter(redis), asserter)
+    sandbox = Sandbox(READERS, children=3)  # two videos at once, and one more file
+    limiter = LoginLimiter(redis)
+    app.state.resources = Resources(settings, database, redis, http, streams, limiter, asserter, sandbox)
     try:
         yield app.state.resources
     finally:
+        sandbox.close()
         await streams.http.close()
         await http.close()
         await redis.aclose()

@@ -5,14 +5,17 @@ from typing import Any
 from fastapi import Request
 from pydantic import BaseModel
 
+# What reads uploads, in the sandbox.
+READERS = ("vru.gateway.videos.probe", "vru.gateway.ground_truths.reader", "vru.gateway.signals.reader")
 # For routes whose own limit comes from the settings and is checked while the body arrives.
 UNLIMITED = 2**62
+_MOST_DIGITS = 20
 
 
 def announced_size(request: Request) -> int | None:
     """The body's size in bytes, if the client says it."""
     value = request.headers.get("content-length", "")
-    return int(value) if value.isdigit() else None
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < _MOST_DIGITS else None
 
 
 def raw_body(*media_types: str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def problem(
     body = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
+        detail=detail.encode("utf-8", "backslashreplace").decode(),
         fix=fix or None,
         instance=request.url.path,
         request_id=structlog.contextvars.get_contextvars().get("request_id"),

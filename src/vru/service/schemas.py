@@ -1,24 +1,43 @@
 """What services say to each other and to clients: the JSON that more than one service reads or writes."""
 
+import re
 import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from vru.domain import Comparator, Criterion, RunKind, RunState, Severity, Verdict, VruClass, VruError
 from vru.domain.metrics import check_decidable
 from vru.domain.texts import check_name
 from vru.evaluation.core.slices import check_slices
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 and PostgreSQL can hold ``value``."""
+    return "\0" not in value and not _SURROGATE.search(value)
+
 
 class Schema(BaseModel):
     """Base of all bodies: unknown keys are refused, so that a typo is an error and not a silent default.
 
-    So are NaN and infinity, which JSON and PostgreSQL's jsonb do not have: what is not known is null.
+    So are NaN and infinity, which JSON and PostgreSQL's jsonb do not have: what is not known is null. So is text that
+    neither UTF-8 nor PostgreSQL has: the character NUL, and halves of surrogate pairs.
     """
 
     model_config = ConfigDict(extra="forbid", from_attributes=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_text(cls, data: Any) -> Any:
+        # Each model looks at its own level; what is below are models, too.
+        for key, value in data.items() if isinstance(data, dict) else ():
+            for text in (key, *(value if isinstance(value, list) else (value,))):
+                if isinstance(text, str) and not is_text(text):
+                    raise ValueError("text must not contain the character NUL or half a surrogate pair")
+        return data
 
 
 class Problem(BaseModel):

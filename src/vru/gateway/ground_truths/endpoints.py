@@ -1,13 +1,13 @@
 """Ground truth over HTTP."""
 
-import asyncio
+from array import array
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
 
 from vru.gateway.auth.current import CurrentUser
 from vru.gateway.ground_truths import service
-from vru.gateway.ground_truths.reader import read_ground_truth
+from vru.gateway.ground_truths.reader import LIMITS, TruthColumns
 from vru.gateway.ground_truths.schemas import GroundTruthBody, GroundTruthList, TruthBoxBody, TruthBoxList
 from vru.gateway.parameters import CleanText, FrameIndex, Identity, Limit, Offset, problems
 from vru.gateway.resources import Gateway
@@ -17,8 +17,6 @@ from vru.service.database.sessions import Reading, Writing
 from vru.service.schemas import Name
 
 router = APIRouter(tags=["ground truth"])
-# A parsed file takes a multiple of its size: one at a time bounds the memory.
-_parsing = asyncio.Semaphore(1)
 Source = Annotated[
     CleanText,
     Query(
@@ -62,14 +60,26 @@ async def upload_ground_truth(
         timeline = await service.video_timeline(reading, video_id)
     store = MediaStore(gateway.settings.media_dir)
     limit = gateway.settings.max_ground_truth_mb * MEGABYTE
-    async with (
-        store.receive(request.stream(), limit_bytes=limit, announced_bytes=announced_size(request)) as received,
-        _parsing,
-    ):
-        format_, truth = await asyncio.to_thread(read_ground_truth, received.path, timeline, source)
+    async with store.receive(request.stream(), limit_bytes=limit, announced_bytes=announced_size(request)) as received:
+        truth = await gateway.sandbox.read(
+            "vru.gateway.ground_truths.reader:read_ground_truth",
+            received.path,
+            TruthColumns,
+            limits=LIMITS,
+            width=timeline.width,
+            height=timeline.height,
+            frame_times=array("d", timeline.frame_times).tobytes(),
+            source=source,
+        )
         async with gateway.database.write() as writing:
             stored = await service.store_ground_truth(
-                writing, video_id=video_id, name=name, format_=format_, sha256=received.sha256, truth=truth
+                writing,
+                video_id=video_id,
+                name=name,
+                sha256=received.sha256,
+                source=source,
+                truth=truth,
+                frame_times=timeline.frame_times,
             )
     return GroundTruthBody.model_validate(stored)
 

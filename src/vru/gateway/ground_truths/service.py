@@ -1,13 +1,14 @@
 """What happens to ground truth in the database."""
 
 import uuid
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import RowMapping, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from vru.domain import GroundTruth
 from vru.formats.video import Timeline
+from vru.gateway.ground_truths.reader import Row, TruthColumns
 from vru.gateway.videos.service import find_video, frame_times
 from vru.service.database.sessions import ReadSession, WriteSession
 from vru.service.database.tables import GroundTruthSet, TruthBoxRow
@@ -70,7 +71,14 @@ async def list_ground_truths(
 
 
 async def store_ground_truth(
-    session: WriteSession, *, video_id: uuid.UUID, name: str, format_: str, sha256: str, truth: GroundTruth
+    session: WriteSession,
+    *,
+    video_id: uuid.UUID,
+    name: str,
+    sha256: str,
+    source: str,
+    truth: TruthColumns,
+    frame_times: Sequence[float],
 ) -> GroundTruthSet:
     """A new ground truth with all its boxes.
 
@@ -81,11 +89,11 @@ async def store_ground_truth(
         id=uuid.uuid4(),
         video_id=video_id,
         name=name,
-        format=format_,
+        format=truth.format,
         sha256=sha256,
-        source=truth.source,
-        track_count=len(truth.tracks),
-        box_count=sum(len(track.boxes) for track in truth.tracks),
+        source=source,
+        track_count=truth.track_count,
+        box_count=len(truth),
     )
     session.add(stored)
     try:
@@ -94,32 +102,20 @@ async def store_ground_truth(
         if "fk_ground_truths_video_id" not in str(error.orig):
             raise
         raise NotFoundError(f"Video {video_id} was deleted during the upload.", "Choose another one.") from error
-    await _copy_boxes(session, stored.id, truth)
+    await _copy_boxes(session, stored.id, truth.rows(frame_times))
     await session.refresh(stored)
     return stored
 
 
-async def _copy_boxes(session: WriteSession, ground_truth_id: uuid.UUID, truth: GroundTruth) -> None:
+async def _copy_boxes(session: WriteSession, ground_truth_id: uuid.UUID, rows: Iterable[Row]) -> None:
     # COPY, in the session's own transaction: hundreds of thousands of boxes in a second.
     raw: Any = await (await session.connection()).get_raw_connection()
     async with (
         raw.driver_connection.cursor() as cursor,
         cursor.copy(f"COPY truth_boxes ({', '.join(_COLUMNS)}) FROM STDIN") as copy,
     ):
-        for track, item in truth.boxes():
-            await copy.write_row(
-                (
-                    ground_truth_id,
-                    track.track_id,
-                    item.frame_index,
-                    item.time_s,
-                    str(track.road_user),
-                    *item.box.as_tuple(),
-                    item.occluded,
-                    item.truncated,
-                    item.ignore,
-                )
-            )
+        for row in rows:
+            await copy.write_row((ground_truth_id, *row))
 
 
 async def approve(session: WriteSession, ground_truth_id: uuid.UUID, email: str) -> GroundTruthSet:

@@ -1,35 +1,26 @@
 """Recordings of signals over HTTP."""
 
-import asyncio
 import uuid
-from collections.abc import Callable
-from functools import partial
 from pathlib import PurePath
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, status
 
-from vru.domain import VruError
-from vru.evaluation.camera.clocks import join_clocks
-from vru.formats import MarkerRecording, SignalRecording, read_markers, read_signals
 from vru.gateway.auth.current import CurrentUser
 from vru.gateway.parameters import Identity, Limit, Offset, problems
 from vru.gateway.resources import Gateway
 from vru.gateway.signals import service
+from vru.gateway.signals.reader import LIMITS, SignalFacts
 from vru.gateway.signals.schemas import SignalsBody, SignalsList
 from vru.gateway.uploads import UNLIMITED, announced_size, raw_body
 from vru.gateway.videos.service import find_video
-from vru.gateway.videos.store import MEGABYTE, MediaStore, Received
+from vru.gateway.videos.store import MEGABYTE, MediaStore
 from vru.service.database.sessions import Reading
 from vru.service.errors import UnprocessableError
 from vru.service.schemas import Name
 
 router = APIRouter(tags=["signals"])
-_Parsed = TypeVar("_Parsed")
-MOST_SIGNALS = 1_000_000
 _LARGEST_INTEGER = 2**63 - 1  # PostgreSQL's
-# A parsed file takes a multiple of its size: one at a time bounds the memory.
-_parsing = asyncio.Semaphore(1)
 
 
 @router.get("/videos/{video_id}/signals", summary="List a video's recordings of signals", responses=problems(401, 404))
@@ -78,15 +69,19 @@ async def upload_signals(
     async with gateway.database.read() as reading:
         video = await find_video(reading, video_id)
     store = MediaStore(gateway.settings.media_dir)
-    async with (
-        store.receive(
-            request.stream(),
-            limit_bytes=gateway.settings.max_upload_mb * MEGABYTE,
-            announced_bytes=announced_size(request),
-        ) as received,
-        _parsing,
-    ):
-        signals = await asyncio.to_thread(_signals, received, name, {video.name, PurePath(video.name).stem})
+    async with store.receive(
+        request.stream(),
+        limit_bytes=gateway.settings.max_upload_mb * MEGABYTE,
+        announced_bytes=announced_size(request),
+    ) as received:
+        signals = await gateway.sandbox.read(
+            "vru.gateway.signals.reader:signal_facts",
+            received.path,
+            SignalFacts,
+            limits=LIMITS,
+            name=name,
+            videos=[video.name, PurePath(video.name).stem],
+        )
         recording_id = uuid.uuid4()
         path = store.keep(received, f"{recording_id}.signals", store.signals)
         try:
@@ -106,28 +101,6 @@ async def upload_signals(
             store.delete(path)
             raise
     return SignalsBody.model_validate(stored)
-
-
-def _signals(received: Received, name: str, videos: set[str]) -> SignalRecording:
-    signals = _parsed(partial(read_signals, received.path, videos=videos, most=MOST_SIGNALS, name=name))
-    if not signals:
-        raise UnprocessableError(
-            f"{name} holds nothing: no signal came.", "`vru evaluate --protocol camera` measures a silent device."
-        )
-    return signals
-
-
-def _markers(received: Received, name: str) -> MarkerRecording:
-    markers = _parsed(partial(read_markers, received.path, name=name))
-    _parsed(partial(join_clocks, markers.media_s, markers.time_ns))
-    return markers
-
-
-def _parsed(read: Callable[[], _Parsed]) -> _Parsed:
-    try:
-        return read()
-    except VruError as error:
-        raise UnprocessableError(error.message, error.fix) from error
 
 
 @router.get("/signals/{signals_id}", summary="Get a recording of signals", responses=problems(401, 404))
@@ -157,15 +130,14 @@ async def upload_markers(
     async with gateway.database.read() as reading:
         await service.check_not_used(reading, await service.find_recording(reading, signals_id))
     store = MediaStore(gateway.settings.media_dir)
-    async with (
-        store.receive(
-            request.stream(),
-            limit_bytes=gateway.settings.max_ground_truth_mb * MEGABYTE,
-            announced_bytes=announced_size(request),
-        ) as received,
-        _parsing,
-    ):
-        markers = await asyncio.to_thread(_markers, received, name)
+    async with store.receive(
+        request.stream(),
+        limit_bytes=gateway.settings.max_ground_truth_mb * MEGABYTE,
+        announced_bytes=announced_size(request),
+    ) as received:
+        markers = await gateway.sandbox.read(
+            "vru.gateway.signals.reader:marker_count", received.path, int, limits=LIMITS, name=name
+        )
         path = store.keep(received, f"{uuid.uuid4()}.markers", store.signals)
         try:
             async with gateway.database.write() as writing:

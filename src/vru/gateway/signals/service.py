@@ -5,7 +5,7 @@ import uuid
 from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
-from vru.formats import MarkerRecording, SignalRecording
+from vru.gateway.signals.reader import SignalFacts
 from vru.gateway.videos.service import find_video
 from vru.gateway.videos.store import Received
 from vru.service.database import tables
@@ -52,7 +52,7 @@ async def store_recording(
     name: str,
     path: str,
     sha256: str,
-    signals: SignalRecording,
+    signals: SignalFacts,
     poll_ms: float,
     offset: tuple[int, float] | None,
 ) -> tables.SignalRecording:
@@ -67,9 +67,9 @@ async def store_recording(
         name=name,
         path=path,
         sha256=sha256,
-        signal_count=len(signals),
-        first_ns=signals.time_ns[0],
-        last_ns=signals.time_ns[-1],
+        signal_count=signals.count,
+        first_ns=signals.first_ns,
+        last_ns=signals.last_ns,
         poll_ms=poll_ms,
         offset_ns=offset[0] if offset else None,
         offset_uncertainty_ms=offset[1] if offset else None,
@@ -103,9 +103,9 @@ def _used(signals_id: uuid.UUID) -> ColumnElement[bool]:
 
 
 async def store_markers(
-    session: WriteSession, signals_id: uuid.UUID, *, path: str, received: Received, markers: MarkerRecording
+    session: WriteSession, signals_id: uuid.UUID, *, path: str, received: Received, markers: int
 ) -> tuple[tables.SignalRecording, str | None]:
-    """Join a recording's clock with the video's by markers, in the place of what joined it before.
+    """Join a recording's clock with the video's by ``markers`` markers, in the place of what joined it before.
 
     Returns the recording, and the path of the markers' file that is not needed any more.
 
@@ -120,7 +120,7 @@ async def store_markers(
     await check_not_used(session, recording)
     before = recording.markers_path
     recording.markers_path, recording.markers_sha256 = path, received.sha256
-    recording.marker_count = len(markers.time_ns)
+    recording.marker_count = markers
     recording.offset_ns = recording.offset_uncertainty_ms = None
     await session.flush()
     await session.refresh(recording)

@@ -16,14 +16,14 @@ from vru.gateway.ranges import check_range
 from vru.gateway.resources import Gateway
 from vru.gateway.uploads import UNLIMITED, announced_size, raw_body
 from vru.gateway.videos import service
-from vru.gateway.videos.probe import probe
+from vru.gateway.videos.probe import VideoFacts, limits
 from vru.gateway.videos.schemas import FrameTimes, VideoBody, VideoList
 from vru.gateway.videos.store import MEGABYTE, MediaStore
 from vru.service.database.sessions import Reading
 from vru.service.schemas import Name
 
 router = APIRouter(tags=["videos"])
-# Decoding takes whole cores: more at once would only starve everything else.
+# Decoding takes whole cores: more at once would only starve everything else, such as the reading of annotations.
 _probing = asyncio.Semaphore(2)
 
 
@@ -61,7 +61,9 @@ async def upload_video(
     limit = gateway.settings.max_upload_mb * MEGABYTE
     async with store.receive(request.stream(), limit_bytes=limit, announced_bytes=announced_size(request)) as received:
         async with _probing:
-            facts = await asyncio.to_thread(probe, received.path)
+            facts = await gateway.sandbox.read(
+                "vru.gateway.videos.probe:probe", received.path, VideoFacts, limits=limits(received.size_bytes)
+            )
         video_id = uuid.uuid4()
         path = store.keep(received, f"{video_id}{facts.extension}")
         try:
