@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from vru.domain import VruClass, VruError
 from vru.ml_engine.detectors import Detector
 from vru.ml_engine.hog import HogDetector, HogParameters
+from vru.ml_engine.onnx import OnnxDetector
+from vru.ml_engine.onnx_card import OnnxParameters
 from vru.ml_engine.repository import CARD, ModelVersion, card_error
 
 
@@ -20,7 +22,17 @@ def _opencv_hog(version: ModelVersion) -> Detector:
     return HogDetector(HogParameters.model_validate(version.card.parameters))
 
 
-_RUNTIMES: dict[str, Callable[[ModelVersion], Detector]] = {"opencv-hog": _opencv_hog}
+def _onnx(version: ModelVersion) -> Detector:
+    parameters = OnnxParameters.model_validate(version.card.parameters)
+    if set(version.card.classes) != set(parameters.class_map.values()):
+        raise VruError(
+            f"{version.folder / CARD} is not valid: classes and parameters.class_map name different road users.",
+            "Make them the same.",
+        )
+    return OnnxDetector(parameters, version.folder)
+
+
+_RUNTIMES: dict[str, Callable[[ModelVersion], Detector]] = {"opencv-hog": _opencv_hog, "onnx": _onnx}
 
 
 def load(version: ModelVersion) -> Detector:
