@@ -58,7 +58,7 @@ class Engine:
     def __init__(self, repository: ModelRepository, *, concurrency: int, threads: int) -> None:
         """Load every model; one that cannot be loaded is set aside in the repository, with its reason.
 
-        ``concurrency`` frames are in inference at once; OpenCV uses ``threads`` threads for each.
+        ``concurrency`` frames are in inference at once, with ``threads`` threads for each.
         """
         # Process-wide; 1 means: no threads of its own, which is fastest where several frames run at once.
         cv2.setNumThreads(threads)
@@ -66,7 +66,7 @@ class Engine:
         self._detectors: dict[str, Detector] = {}
         for version in repository.list():
             try:
-                self._detectors[version.label] = load(version)
+                self._detectors[version.label] = load(version, threads)
             except VruError as error:
                 repository.set_aside(version, error)
         for wrong in repository.unusable():

@@ -4,12 +4,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Labels = NDArray[np.int64]
 
 
-def suppress(boxes: Array, scores: Array, labels: NDArray[np.int64], iou: float) -> NDArray[np.int64]:
+def from_centres(boxes: Array) -> Array:
+    """From centre x, centre y, width, height."""
+    half = boxes[:, 2:] / 2
+    return np.hstack([boxes[:, :2] - half, boxes[:, :2] + half])
+
+
+def areas(boxes: Array) -> Array:
+    """Of each box, 0 where it is turned inside out."""
+    return np.asarray(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1), np.float32)
+
+
+def suppress(boxes: Array, scores: Array, labels: Labels, iou: float) -> Labels:
     """Which boxes stay, the surest first: of two of one class that overlap by more than ``iou``, the surer."""
     order = np.argsort(-scores, kind="stable")
-    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    area = areas(boxes)
     kept: list[int] = []
     while order.size:
         best, rest = order[0], order[1:]
