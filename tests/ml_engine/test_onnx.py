@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import onnx
 import pytest
@@ -30,6 +31,7 @@ from vru.ml_engine.onnx import cage
 from vru.ml_engine.onnx.detector import OnnxDetector
 from vru.ml_engine.repository import ModelRepository
 from vru.ml_engine.video import read_frames
+from vru.service.schemas import StreamEnd, VideoDetectionRequest
 
 SSD = {
     "adapter": "anchors",
@@ -213,7 +215,9 @@ def _endless(folder: Path) -> dict[str, Any]:
 def test_model_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cage, "SECONDS", 3)
     output = {"adapter": "boxes", "boxes": "boxes", "scores": "boxes", "unit": "pixels"}
-    with pytest.raises(VruError, match=r"took more time or memory in its trial than it may \(3 s\)"):
+    with pytest.raises(
+        VruError, match=r"took more time or memory in its trial than it may \(3 s\)|did not end its trial"
+    ):
         cage.trial(card(_endless(tmp_path), output), tmp_path)
 
 
@@ -232,23 +236,65 @@ def test_trial_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "not-for-models" in os.environ.values()
 
 
-def test_broken_model_is_set_aside_and_the_others_run(tmp_path: Path) -> None:
-    def add(name: str, content: bytes) -> None:
-        folder = tmp_path / name / "1"
-        folder.mkdir(parents=True)
-        parameters = card(written(folder, content), BOXES).model_dump(mode="json")
-        head = {"name": name, "version": "1", "runtime": "onnx", "description": "d", "source": "s", "licence": "MIT"}
-        document = head | {"classes": ["pedestrian", "cyclist"], "parameters": parameters}
-        (folder / "model.yaml").write_text(yaml.safe_dump(document))
+def add_version(root: Path, name: str, content: bytes, **picture: str) -> None:
+    """Put version 1 of a model with finished boxes into a repository."""
+    folder = root / name / "1"
+    folder.mkdir(parents=True)
+    parameters = card(written(folder, content), BOXES).model_dump(mode="json")
+    parameters["input"] |= picture
+    head = {"name": name, "version": "1", "runtime": "onnx", "description": "d", "source": "s", "licence": "MIT"}
+    document = head | {"classes": ["pedestrian", "cyclist"], "parameters": parameters}
+    (folder / "model.yaml").write_text(yaml.safe_dump(document))
 
-    add("good", constant(three_boxes()).SerializeToString())
-    add("broken", b"broken")
+
+def test_broken_model_is_set_aside_and_the_others_run(tmp_path: Path) -> None:
+    add_version(tmp_path, "good", constant(three_boxes()).SerializeToString())
+    add_version(tmp_path, "broken", b"broken")
     repository = ModelRepository(tmp_path)
     engine = Engine(repository, concurrency=1, threads=1)
     assert [version.label for version in repository.list()] == ["good/1"]
     (wrong,) = repository.unusable()
     assert wrong.name == "broken" and "is not an ONNX model" in wrong.reason
     assert len(engine.detect(repository.get("good"), np.zeros((40, 40, 3), np.uint8))) == 2
+    assert engine.body(repository.get("good")).provider == "CPUExecutionProvider"
+    engine.close()
+
+
+def _blind_in_the_dark(folder: Path) -> None:
+    """A version ``dark/1`` whose boxes are NaN where a picture is all black."""
+    outputs = three_boxes()
+    nodes = [
+        helper.make_node("Constant", [], [f"the_{name}"], value=numpy_helper.from_array(value))
+        for name, value in (outputs | {"zero": np.zeros(1, np.float32)}).items()
+    ]
+    nodes += [
+        helper.make_node("ReduceMax", ["images"], ["brightest"], keepdims=0),
+        helper.make_node("Log", ["brightest"], ["log"]),
+        helper.make_node("Mul", ["log", "the_zero"], ["nothing"]),
+        helper.make_node("Add", ["the_boxes", "nothing"], ["boxes"]),
+        helper.make_node("Identity", ["the_scores"], ["scores"]),
+        helper.make_node("Identity", ["the_labels"], ["labels"]),
+    ]
+    add_version(folder, "dark", graph_of(nodes, outputs).SerializeToString(), resize="stretch")
+
+
+async def test_picture_that_a_model_has_no_answer_for_ends_the_stream_with_its_frame(tmp_path: Path) -> None:
+    _blind_in_the_dark(tmp_path)
+    repository = ModelRepository(tmp_path)
+    engine = Engine(repository, concurrency=2, threads=1)
+    assert repository.unusable() == []
+    with av.open(str(tmp_path / "video.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for brightness in (200, 200, 0, 200):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), brightness, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    request = VideoDetectionRequest(path="video.mp4", last_frame=3)
+    lines = [line async for line in await engine.detect_video(repository.get("dark"), tmp_path, request)]
+    end = StreamEnd.model_validate_json(lines[-1])
+    assert (len(lines), end.frames, end.provider) == (3, 2, "CPUExecutionProvider")
+    assert "Frame 2" in str(end.error) and "not finite" in str(end.error)
     engine.close()
 
 

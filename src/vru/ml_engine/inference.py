@@ -20,7 +20,7 @@ from vru.ml_engine.detectors import Detector, Found
 from vru.ml_engine.repository import ModelRepository, ModelVersion
 from vru.ml_engine.runtimes import load
 from vru.service.media import resolve
-from vru.service.schemas import DetectionBody, FrameDetections, StreamEnd, VideoDetectionRequest
+from vru.service.schemas import DetectionBody, FrameDetections, ModelBody, StreamEnd, VideoDetectionRequest
 
 T = TypeVar("T")
 log = structlog.get_logger("vru.ml_engine")
@@ -77,6 +77,10 @@ class Engine:
     def close(self) -> None:
         """Let running frames finish, forget waiting ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def body(self, version: ModelVersion) -> ModelBody:
+        """A version as clients see it, with what runs it here."""
+        return version.body().model_copy(update={"provider": self._detectors[version.label].provider})
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call ``function`` on one of the inference threads."""
@@ -138,9 +142,19 @@ class Engine:
                     waiting.append((picture, loop.run_in_executor(self._pool, self.detect, version, picture.image)))
                 if waiting:
                     picture, future = waiting.popleft()
-                    yield _line(picture, await future, score_threshold)
+                    try:
+                        found = await future
+                    except VruError as reason:  # the model cannot answer for this picture
+                        error, ended = f"Frame {picture.frame_index}: {reason}", True
+                        break
+                    yield _line(picture, found, score_threshold)
                     frames += 1
-            yield StreamEnd(frames=frames, error=error).model_dump_json().encode() + b"\n"
+            yield (
+                StreamEnd(frames=frames, error=error, provider=self._detectors[version.label].provider)
+                .model_dump_json()
+                .encode()
+                + b"\n"
+            )
         finally:
             for _, future in waiting:
                 future.cancel()

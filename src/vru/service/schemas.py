@@ -317,6 +317,7 @@ class ModelBody(Schema):
     licence: str
     sha256: str = Field(description="digest of the version's folder: names the exact model in evidence")
     parameters: dict[str, Any] = Field(default_factory=dict)
+    provider: str | None = Field(None, description="what runs it in this ML engine, such as CPUExecutionProvider")
 
 
 class VideoDetectionRequest(Schema):
@@ -347,6 +348,7 @@ class StreamEnd(Schema):
     end: Literal[True] = True
     frames: int
     error: str | None = None
+    provider: str | None = Field(None, description="what ran the model, such as CPUExecutionProvider")
 
 
 class CameraCreate(Schema):

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from vru.ml_engine.cli.options import FILE, Size, models_option, readable_errors
+from vru.evaluation.cli.options import Size
+from vru.ml_engine.cli.options import FILE, models_option, readable_errors
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

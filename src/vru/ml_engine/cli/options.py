@@ -14,19 +14,6 @@ EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 FILE = click.Path(path_type=Path)
 
 
-class Size(click.ParamType[tuple[int, int]]):
-    """Width and height in pixels, such as 640x640."""
-
-    name = "WIDTHxHEIGHT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Both numbers."""
-        width, _, height = str(value).lower().partition("x")
-        if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-            self.fail(f"{value!r} is not like 640x640.", param, ctx)
-        return int(width), int(height)
-
-
 def models_option(function: Callable[..., None]) -> Callable[..., None]:
     """``--models``: where the model repository is."""
     return click.option(

@@ -64,7 +64,7 @@ def run(request: Request) -> None:
             seconds.append(looked.seconds)
         writer.finish()
     counts = ", ".join(f"{count} {name}" for name, count in found.most_common()) or "nobody"
-    click.echo(f"{request.output}: {counts} in {len(seconds)} pictures, by {version.label} on {provider_of(detector)}.")
+    click.echo(f"{request.output}: {counts} in {len(seconds)} pictures, by {version.label} on {detector.provider}.")
     click.echo(f"  {_times(seconds)}")
 
 
@@ -83,12 +83,7 @@ def test(models: Path | None, name: str, path: Path, frames: int, score: float) 
         for one in sure:
             x, y, width, height = one.box.as_tuple()
             click.echo(f"  {one.road_user:<16} {one.score:.2f}  x {x:.0f} y {y:.0f}, {width:.0f} x {height:.0f}")
-    click.echo(f"{version.label} on {provider_of(detector)}: {_times(seconds)}")
-
-
-def provider_of(detector: Detector) -> str:
-    """What runs it."""
-    return str(getattr(detector, "provider", "OpenCV"))
+    click.echo(f"{version.label} on {detector.provider}: {_times(seconds)}")
 
 
 def _loaded(version: ModelVersion) -> Detector:
@@ -119,7 +114,7 @@ def _writer(
         "description": f"What {version.label} found in {request.media.name}",
         "source": f"model:{version.label}",
         "model": {"name": version.card.name, "version": version.card.version, "sha256": version.sha256},
-        "provider": provider_of(detector),
+        "provider": detector.provider,
         "stride": request.stride,
     }
     if request.media.is_file():

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ def limit(file: Path, seconds: int) -> None:
         hard = resource.getrlimit(what)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (most, most))
-    # Where memory runs out all the same, the kernel ends this process and not the engine.
-    Path("/proc/self/oom_score_adj").write_text("1000")
+    # Where memory runs out all the same, the kernel is to end this process and not the engine. A kernel that does not
+    # let itself be told so has the limits above all the same.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
