@@ -73,6 +73,7 @@ def test_person_on_a_bicycle_becomes_a_cyclist_only_where_the_card_says_so(tmp_p
     "person",
     [
         [22, 4, 28, 26],  # beside it
+        [10, 18, 16, 26],  # lower than it, behind or in front
         [10, 2, 16, 10],  # behind it, higher in the picture
         [10, 4, 16, 31],  # in front of it: feet far below
         [17, 4, 27, 20],  # overlaps less than half of its width
