@@ -29,12 +29,17 @@ _COMMANDS = {
     "compare": ("vru.evaluation.cli.compare:compare", "Say whether a new version of a model is worse."),
     "explain": ("vru.evaluation.cli.explain:explain", "Say why average precision differs from tool to tool."),
     "truth": ("vru.evaluation.cli.truth:truth", "Say how good ground truth is: agreement, effect of label noise."),
+    "model": ("vru.ml_engine.cli.model:model", "Bring your own detector: add, try, list and remove models."),
+    "detect": ("vru.ml_engine.cli.detect:detect", "Run a model on a video or on pictures, without a server."),
     "evidence": ("vru.reports.cli:evidence", "Check the signed evidence of a validation run."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
 
 # Commands that need more than the base install: the extra, and what of it they import, later than their help.
-_EXTRAS = dict.fromkeys(("evaluate", "compare", "explain", "truth"), ("evaluation", ("numpy", "scipy", "defusedxml")))
+_EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = dict.fromkeys(
+    ("evaluate", "compare", "explain", "truth"), ("evaluation", ("numpy", "scipy", "defusedxml"))
+)
+_EXTRAS |= dict.fromkeys(("model", "detect"), ("ml-engine", ("numpy", "onnx", "onnxruntime", "cv2", "av")))
 
 
 class _LazyGroup(click.Group):

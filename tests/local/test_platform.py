@@ -212,6 +212,13 @@ def test_own_files_are_validated_and_their_truth_is_not_approved_for_anyone(up, 
     assert "ground truth that nobody has approved" in answer.stdout
 
 
+def test_a_model_that_is_not_there_is_one_clear_error(up, first_demo):
+    answer = up.vru("demo", "--exit", "--model", "nonesuch/7")
+    assert answer.returncode == 1
+    assert "no model 'nonesuch'" in answer.stderr and "opencv-hog" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_a_text_file_as_video_is_one_clear_error(up, tmp_path, first_demo):
     text = tmp_path / "notes.mp4"
     text.write_text("this is no video\n" * 100)

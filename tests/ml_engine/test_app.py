@@ -83,6 +83,7 @@ async def test_lists_models(client: aiohttp.ClientSession) -> None:
     assert models["total"] == len(models["items"]) == 1
     assert models["items"][0]["name"] == "opencv-hog"
     assert len(models["items"][0]["sha256"]) == 64
+    assert models["items"][0]["provider"] == "OpenCV"
     assert models.pop("unusable") == []
     async with client.get("/models/opencv-hog") as response:
         assert await response.json() == models
@@ -157,7 +158,7 @@ async def test_video_gives_what_the_detector_gives_frame_by_frame(
     frames, end = await _frames(client, first_frame=38, last_frame=43)
     version = ModelRepository(models_dir).get("opencv-hog")
     sha256 = hashlib.sha256((media_dir / VIDEO).read_bytes()).hexdigest()
-    assert end == StreamEnd(frames=6, video_sha256=sha256, model_sha256=version.sha256)
+    assert end == StreamEnd(frames=6, video_sha256=sha256, model_sha256=version.sha256, provider="OpenCV")
     detector = HogDetector(HogParameters.model_validate(version.card.parameters))
     with opened(media_dir / VIDEO) as file:
         pictures = list(read_frames(file, 38, 43))
@@ -173,6 +174,7 @@ async def test_video_gives_what_the_detector_gives_frame_by_frame(
 async def test_range_with_stride_equals_slice_of_the_whole(client: aiohttp.ClientSession) -> None:
     whole, end = await _frames(client, last_frame=59, score_threshold=0.3)
     assert end.frames == 60
+    assert end.provider == "OpenCV"
     assert [frame.time_s for frame in whole] == [index / 10 for index in range(60)]
     part, end = await _frames(client, first_frame=21, last_frame=50, frame_stride=4, score_threshold=0.3)
     assert part == whole[21:51:4]

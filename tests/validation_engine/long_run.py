@@ -64,7 +64,7 @@ def packed(folder: Path, count: int, at_once: int = 500) -> str:
     roster = Roster(tracks, "manual", "nobody")
     times = [frame / RATE for frame in range(count)]
     clips = _clips(count, at_once)
-    processed = Processed("0", "0", [None], None)
+    processed = Processed("0", "0", [None], [None], None)
     return asyncio.run(pack(folder, run, inputs, processed, roster, times, clips, lambda: analysis, folder))
 
 

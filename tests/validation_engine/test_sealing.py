@@ -60,7 +60,7 @@ async def test_evidence_names_what_was_opened_and_the_images(
         "video_sha256": inputs["video"]["sha256"], "model_sha256": inputs["model"]["sha256"],
     }  # fmt: skip
     assert manifest["images"] == {"ml_engine": [None], "validation_worker": "vru/validation_engine:abc"}
-    assert inputs["model"]["licence"]
+    assert manifest["providers"] == ["OpenCV"] and inputs["model"]["licence"]
 
 
 async def test_a_row_that_is_changed_afterwards_changes_no_evidence(

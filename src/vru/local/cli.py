@@ -160,6 +160,9 @@ def up(data: Path | None, base_port: int | None, port: tuple[str, ...]) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Its ground truth: COCO JSON or CVAT XML.",
 )
+@click.option(
+    "--model", metavar="NAME[/VERSION]", help="Of the model repository; see vru model list.  [default: opencv-hog]"
+)
 @click.option("--approve", is_flag=True, help="You have checked your ground truth: approve it.")
 @click.option("--exit", "exit_after", is_flag=True, help="End after the verdict, whatever it is.")
 @_readable_errors
@@ -169,6 +172,7 @@ def demo(
     port: tuple[str, ...],
     video: Path | None,
     ground_truth: Path | None,
+    model: str | None,
     approve: bool,
     exit_after: bool,
 ) -> None:
@@ -179,7 +183,7 @@ def demo(
     """
     if (video is None) != (ground_truth is None):
         raise click.UsageError("--video and --ground-truth belong together: give both.")
-    from vru.local.demo import own, sample, validate
+    from vru.local.demo import MODEL, own, sample, validate
     from vru.local.output import Output
     from vru.local.platform import attach
     from vru.local.supervisor import Interrupted, in_background
@@ -195,7 +199,7 @@ def demo(
             if video and ground_truth
             else sample(platform.layout.root / "sample")
         )
-        run = validate(platform, material, output)
+        run = validate(platform, material, output, model or MODEL)
         output.line()
         output.line(f"  Every miss on the video: {platform.url('frontend')}/runs/{run.id}")
 

@@ -62,8 +62,8 @@ def own(video: Path, truth: Path, *, approve: bool) -> Material:
     )
 
 
-def validate(platform: Platform, material: Material, output: Output) -> RunBody:
-    """Run the validation through the public API and print its verdict.
+def validate(platform: Platform, material: Material, output: Output, model: str = MODEL) -> RunBody:
+    """Run the validation of ``NAME`` or ``NAME/VERSION`` through the public API and print its verdict.
 
     Raises:
         VruError: the platform refuses something, or the run does not reach a verdict.
@@ -73,7 +73,14 @@ def validate(platform: Platform, material: Material, output: Output) -> RunBody:
         project = _find_or_create_project(client, material, output)
         video = _find_or_upload_video(client, project, material, output)
         truth = _find_or_upload_truth(client, video, material, output)
-        request = RunCreate(project_id=project["id"], video_id=video["id"], ground_truth_id=truth["id"], model=MODEL)
+        name, _, version = model.partition("/")
+        request = RunCreate(
+            project_id=project["id"],
+            video_id=video["id"],
+            ground_truth_id=truth["id"],
+            model=name,
+            model_version=version or None,
+        )
         run = client.start_run(request)
         output.item(f"validation run {run.id}: model {run.model} {run.model_version} on {video['name']}")
         with output.progress("validation") as progress:

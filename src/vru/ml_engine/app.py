@@ -125,19 +125,19 @@ def _routes(engine: Engine, settings: MlEngineSettings) -> APIRouter:
 
     @router.get("", summary="List models")
     async def list_models() -> Models:
-        items = [version.body() for version in models.list()]
+        items = [engine.body(version) for version in models.list()]
         unusable = [UnusableBody.model_validate(wrong) for wrong in models.unusable()]
         return Models(items=items, total=len(items), unusable=unusable)
 
     @router.get("/{name}", summary="List the versions of a model", responses=_problems(404, 422))
     async def list_versions(name: str) -> ModelList:
         models.get(name)
-        items = [version.body() for version in models.list() if version.card.name == name]
+        items = [engine.body(version) for version in models.list() if version.card.name == name]
         return ModelList(items=items, total=len(items))
 
     @router.get("/{name}/{version}", summary="Get a model version", responses=_problems(404, 422))
     async def get_version(name: str, version: str) -> ModelBody:
-        return models.get(name, version).body()
+        return engine.body(models.get(name, version))
 
     @router.post(
         "/{name}/{version}/detect",

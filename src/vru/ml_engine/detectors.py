@@ -21,6 +21,11 @@ class Found:
 class Detector(Protocol):
     """Finds road users. Allows calls from several threads at once."""
 
+    @property
+    def provider(self) -> str:
+        """What runs the model: the name of onnxruntime's execution provider, or of the library."""
+        ...
+
     def detect(self, image: NDArray[np.uint8]) -> list[Found]:
         """Everyone in ``image`` (BGR, uint8, HxWx3), the surest first. Equal images give equal answers."""
         ...

@@ -63,6 +63,11 @@ class HogDetector:
         self._parameters = parameters
         self._per_thread = threading.local()
 
+    @property
+    def provider(self) -> str:
+        """What runs it."""
+        return "OpenCV"
+
     def _descriptor(self) -> Any:
         """This thread's own descriptor: OpenCV does not promise that one may be shared."""
         if not hasattr(self._per_thread, "hog"):

@@ -23,7 +23,7 @@ from vru.ml_engine.repository import ModelRepository, ModelVersion
 from vru.ml_engine.runtimes import load
 from vru.service.media import resolve
 from vru.service.opened import OpenedFile, opened
-from vru.service.schemas import DetectionBody, FrameDetections, StreamEnd, VideoDetectionRequest
+from vru.service.schemas import DetectionBody, FrameDetections, ModelBody, StreamEnd, VideoDetectionRequest
 
 T = TypeVar("T")
 log = structlog.get_logger("vru.ml_engine")
@@ -61,7 +61,7 @@ class Engine:
     def __init__(self, repository: ModelRepository, *, concurrency: int, threads: int, image: str | None) -> None:
         """Load every model; one that cannot be loaded is set aside in the repository, with its reason.
 
-        ``concurrency`` frames are in inference at once; OpenCV uses ``threads`` threads for each. ``image`` names the
+        ``concurrency`` frames are in inference at once, with ``threads`` threads for each. ``image`` names the
         container image that this runs in.
         """
         # Process-wide; 1 means: no threads of its own, which is fastest where several frames run at once.
@@ -70,7 +70,7 @@ class Engine:
         self._detectors: dict[str, Detector] = {}
         for version in repository.list():
             try:
-                self._detectors[version.label] = load(version)
+                self._detectors[version.label] = load(version, threads)
             except VruError as error:
                 repository.set_aside(version, error)
         for wrong in repository.unusable():
@@ -81,6 +81,10 @@ class Engine:
     def close(self) -> None:
         """Let running frames finish, forget waiting ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def body(self, version: ModelVersion) -> ModelBody:
+        """A version as clients see it, with what runs it here."""
+        return version.body().model_copy(update={"provider": self._detectors[version.label].provider})
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call ``function`` on one of the inference threads."""
@@ -147,7 +151,12 @@ class Engine:
                     waiting.append((picture, loop.run_in_executor(self._pool, self.detect, version, picture.image)))
                 if waiting:
                     picture, future = waiting.popleft()
-                    yield _line(picture, await future, score_threshold)
+                    try:
+                        found = await future
+                    except VruError as reason:  # the model cannot answer for this picture
+                        error, ended = f"Frame {picture.frame_index}: {reason}", True
+                        break
+                    yield _line(picture, found, score_threshold)
                     frames += 1
             end = await loop.run_in_executor(source.decoder, self._end, version, source.file, frames, error)
             yield end.model_dump_json().encode() + b"\n"
@@ -169,6 +178,7 @@ class Engine:
             video_sha256=file.sha256(),
             model_sha256=version.sha256,
             image=self._image,
+            provider=self._detectors[version.label].provider,
         )
 
 

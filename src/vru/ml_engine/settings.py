@@ -7,9 +7,17 @@ from pydantic import Field
 
 from vru.service.settings import ServiceSettings
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0))
+
+def usable_cores(quota: Path = _QUOTA) -> int:
+    """Cores that this process may use: those it may run on, and no more than its container's limit gives it."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        allowed, period = quota.read_text().split()
+    except (OSError, ValueError):  # no container, or one of control groups' first version
+        return cores
+    return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))
 
 
 class MlEngineSettings(ServiceSettings):
@@ -17,7 +25,7 @@ class MlEngineSettings(ServiceSettings):
 
     models_dir: Path = Field(Path("models"), description="the model repository: NAME/VERSION/model.yaml")
     ml_concurrency: int = Field(
-        default_factory=_usable_cores, ge=1, le=256, description="frames in inference at once, over all requests"
+        default_factory=usable_cores, ge=1, le=256, description="frames in inference at once, over all requests"
     )
     ml_threads: int = Field(1, ge=1, le=256, description="threads that the inference of one frame may use")
     ml_max_image_mb: int = Field(20, ge=1, description="largest image body in MiB")

@@ -384,6 +384,7 @@ class ModelBody(Schema):
     licence: str
     sha256: str = Field(description="digest of the version's folder: names the exact model in evidence")
     parameters: dict[str, Any] = Field(default_factory=dict)
+    provider: str | None = Field(None, description="what runs it in this ML engine, such as CPUExecutionProvider")
 
 
 class VideoDetectionRequest(Schema):
@@ -420,6 +421,7 @@ class StreamEnd(Schema):
     video_sha256: str | None = None
     model_sha256: str | None = None
     image: str | None = Field(None, description="the image that the engine runs in; null outside of images")
+    provider: str | None = Field(None, description="what ran the model, such as CPUExecutionProvider")
 
 
 class SealBody(Schema):

@@ -128,7 +128,7 @@ async def _inputs(run: Run, database: Database) -> Inputs:
 
 async def _processed(run: Run, inputs: Inputs, settings: WorkerSettings, database: Database) -> Processed:
     """What the ML engine said that it opened for the run's clips; the worker compared it clip by clip."""
-    opened_by = select(Shard.video_sha256, Shard.model_sha256, Shard.engine_image).where(
+    opened_by = select(Shard.video_sha256, Shard.model_sha256, Shard.engine_image, Shard.engine_provider).where(
         Shard.run_id == run.id, Shard.state == ShardState.DONE
     )
     async with database.read() as session:
@@ -140,8 +140,8 @@ async def _processed(run: Run, inputs: Inputs, settings: WorkerSettings, databas
             "The clips of the run were not all made of the video and the model that it was started with.",
             "Start a new run.",
         )
-    images = sorted({row[2] for row in rows}, key=str)
-    return Processed(_one(videos), _one(models), images, settings.image or None)
+    images, providers = (sorted({row[column] for row in rows}, key=str) for column in (2, 3))
+    return Processed(_one(videos), _one(models), images, providers, settings.image or None)
 
 
 def _one(digests: set[str | None]) -> str | None:
@@ -165,7 +165,7 @@ def _open_video(run: Run, inputs: Inputs, settings: WorkerSettings) -> Processed
             f"{found}, not {expected}.",
             "Restore it from a backup, or upload it again and start a new run.",
         )
-    return Processed(found, None, (), settings.image or None)
+    return Processed(found, None, (), (), settings.image or None)
 
 
 async def _of_detections(

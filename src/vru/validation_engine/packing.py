@@ -60,22 +60,28 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """What those who opened the files said that they opened: SHA-256 of the video and of the model's files, and the
-    images that they run in. None is what nobody said: an older release worked on the run, or no image was used.
+    """What those who opened the files said that they opened: SHA-256 of the video and of the model's files, the images
+    that they run in, and what ran the model. None is what nobody said: an older release worked on the run, or no image
+    was used.
     """
 
     video_sha256: str | None
     model_sha256: str | None
     ml_engine_images: Sequence[str | None]
+    providers: Sequence[str | None]
     worker_image: str | None
 
     def facts(self, run: Run) -> dict[str, Any]:
         """As the manifest says it."""
-        opened = {"video_sha256": self.video_sha256} | (
-            {"model_sha256": self.model_sha256} if run.kind == RunKind.MODEL else {}
-        )
-        engines = {"ml_engine": list(self.ml_engine_images)} if run.kind == RunKind.MODEL else {}
-        return {"opened": opened, "images": engines | {"validation_worker": self.worker_image}}
+        opened: dict[str, Any] = {"video_sha256": self.video_sha256}
+        images: dict[str, Any] = {"validation_worker": self.worker_image}
+        if run.kind == RunKind.CAMERA:
+            return {"opened": opened, "images": images}
+        return {
+            "opened": opened | {"model_sha256": self.model_sha256},
+            "images": images | {"ml_engine": list(self.ml_engine_images)},
+            "providers": list(self.providers),
+        }
 
 
 def named_inputs(run: Run, inputs: Inputs) -> dict[str, dict[str, Any]]:

@@ -58,6 +58,7 @@ class ShardResult:
     video_sha256: str
     model_sha256: str
     engine_image: str | None
+    engine_provider: str | None
 
 
 def plan(frame_count: int, frame_stride: int, shard_frames: int) -> list[tuple[int, int]]:
@@ -179,4 +180,4 @@ def _result(spec: ShardSpec, end: StreamEnd, detections: list[DetectionBody]) ->
             f"{end.model_sha256}, not {spec.model_sha256}.",
             "Give the changed model a version of its own, and start a new run.",
         )
-    return ShardResult(detections, end.frames, end.video_sha256, end.model_sha256, end.image)
+    return ShardResult(detections, end.frames, end.video_sha256, end.model_sha256, end.image, end.provider)

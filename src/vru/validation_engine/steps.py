@@ -229,6 +229,7 @@ class Steps:
                 "video_sha256": result.video_sha256,
                 "model_sha256": result.model_sha256,
                 "engine_image": result.engine_image,
+                "engine_provider": result.engine_provider,
             }
             if not await repository.fenced(session, shard.id, shard.token, **done, **processed):
                 metrics.shards.labels("outdated").inc()

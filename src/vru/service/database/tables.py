@@ -238,10 +238,11 @@ class Shard(Table):
     deaths: Mapped[int] = mapped_column(default=0)
     waits: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
-    # What the ML engine said that it opened, and in which image it runs.
+    # What the ML engine said that it opened, in which image it runs, and what ran the model.
     video_sha256: Mapped[str | None]
     model_sha256: Mapped[str | None]
     engine_image: Mapped[str | None]
+    engine_provider: Mapped[str | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 

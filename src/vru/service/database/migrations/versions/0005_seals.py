@@ -31,6 +31,7 @@ CREATE TRIGGER seals_stay BEFORE UPDATE ON seals FOR EACH ROW
 CREATE TRIGGER seals_are_kept BEFORE DELETE ON seals FOR EACH ROW
     WHEN (OLD.document IS NOT NULL) EXECUTE FUNCTION vru_refuse('it is sealed');
 """
+_OPENED = ("video_sha256", "model_sha256", "engine_image", "engine_provider")
 _ON = {
     "completed_runs_stay": "runs",
     "detections_stay": "detections",
@@ -52,7 +53,7 @@ def upgrade() -> None:
     )
     op.add_column("runs", sa.Column("video_sha256", sa.Text(), nullable=True))
     op.add_column("runs", sa.Column("model_card", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
-    for column in ("video_sha256", "model_sha256", "engine_image"):
+    for column in _OPENED:
         op.add_column("shards", sa.Column(column, sa.Text(), nullable=True))
     # Before the triggers: what is running is held to the upload that it was started with.
     op.execute("UPDATE runs SET video_sha256 = videos.sha256 FROM videos WHERE videos.id = runs.video_id")
@@ -64,7 +65,7 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER {trigger} ON {table}")
     op.drop_table("seals")
     op.execute("DROP FUNCTION vru_refuse()")
-    for column in ("video_sha256", "model_sha256", "engine_image"):
+    for column in _OPENED:
         op.drop_column("shards", column)
     for column in ("model_card", "video_sha256"):
         op.drop_column("runs", column)

@@ -586,6 +586,12 @@ export type ModelBody = {
     parameters?: {
         [key: string]: unknown;
     };
+    /**
+     * Provider
+     *
+     * what runs it in this ML engine, such as CPUExecutionProvider
+     */
+    provider?: string | null;
 };
 
 /**
