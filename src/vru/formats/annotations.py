@@ -15,6 +15,12 @@ Key = int | str
 OCCLUDED, TRUNCATED, IGNORE, CROWD, HAS_TRACK, NAMED = (1 << bit for bit in range(6))
 UNKNOWN = math.nan
 LARGEST = 2**62
+# A line of text may name any frame, and each frame takes memory: 4 hours at 30 frames a second, 20 hours in all.
+MOST_FRAMES = 4 * 3600 * 30
+MOST_PICTURES = 5 * MOST_FRAMES
+_LONGEST_SHOWN = 60
+# Digits beyond which a number is none that anybody meant; Python converts no more than 4,300 of them.
+_MOST_DIGITS = 40
 
 
 class FormatError(VruError):
@@ -232,8 +238,9 @@ class Annotations:
             found.setdefault(picture.key, position)
         for position, picture in enumerate(self.pictures):
             found.setdefault(str(picture.key), position)
-            if isinstance(picture.key, str) and picture.key.isdecimal():
-                found.setdefault(int(picture.key), position)
+            number_of = whole(picture.key) if isinstance(picture.key, str) else None
+            if number_of is not None:
+                found.setdefault(number_of, position)
         return found
 
     def label_of(self, name: Key, where: str) -> int:
@@ -249,7 +256,7 @@ class Annotations:
                 return position
         if self.closed or not isinstance(name, str):
             known = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
-            raise FormatError(f"{where}: unknown class {name!r}.", f"The truth has: {known or 'no class'}.")
+            raise FormatError(f"{where}: unknown class {shown(name)}.", f"The truth has: {known or 'no class'}.")
         self.labels.append(name)
         return len(self.labels) - 1
 
@@ -315,6 +322,64 @@ def _reaching_out(annotations: Annotations, tolerance: float) -> Iterator[int]:
             yield number
 
 
+def shown(value: object) -> str:
+    """``value`` as a message shows it: a long one by its beginning."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
+        return f"a number of more than {_MOST_DIGITS} digits"
+    text = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text):,} characters)"
+
+
+def brief(key: Key) -> str:
+    """An id as a message names it."""
+    return key if isinstance(key, str) and len(key) <= _LONGEST_SHOWN else shown(key)
+
+
+def whole(text: str) -> int | None:
+    """The number that a name such as ``000123`` is; None if it is none, or none that anybody meant."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
+
+
+def check_frame(frame: int, where: str, first: int = 0) -> int:
+    """``frame``, if a video can have it.
+
+    Raises:
+        FormatError: it is before the first, or absurdly late.
+    """
+    if frame < first:
+        raise FormatError(f"{where} is about frame {frame}.", f"Frames are counted from {first}.")
+    if frame > MOST_FRAMES:
+        raise FormatError(
+            f"{where} is about frame {frame}; at most {MOST_FRAMES} are read.", "Cut the video into shorter ones."
+        )
+    return frame
+
+
+def check_count(count: int, what: str) -> int:
+    """``count`` of frames, if a video can have so many.
+
+    Raises:
+        FormatError: it is not above 0, or absurdly large.
+    """
+    if not 0 < count <= MOST_FRAMES:
+        raise FormatError(
+            f"{what} says {count} frames; 1 to {MOST_FRAMES} are read.", "Cut the video into shorter ones."
+        )
+    return count
+
+
+def check_pictures(count: int, where: str) -> None:
+    """Do nothing if so many pictures can be held.
+
+    Raises:
+        FormatError: they are too many.
+    """
+    if count > MOST_PICTURES:
+        raise FormatError(
+            f"{where}: with it there are {count} frames; at most {MOST_PICTURES} are read.", "Evaluate them in parts."
+        )
+
+
 def integer(value: object, where: str) -> int:
     """``value`` as a whole number; text and floats that are one are taken too.
 
@@ -329,10 +394,10 @@ def integer(value: object, where: str) -> int:
         except ValueError:
             real = math.nan
         if not real.is_integer():
-            raise FormatError(f"{where} is {value!r}, not a whole number.", "Correct it.")
+            raise FormatError(f"{where} is {shown(value)}, not a whole number.", "Correct it.")
         number = int(real)
     if not -LARGEST < number < LARGEST:
-        raise FormatError(f"{where} is {number}, which is too large.", "Correct it.")
+        raise FormatError(f"{where} is {shown(number)}, which is too large.", "Correct it.")
     return number
 
 
@@ -347,9 +412,9 @@ def number(value: object, where: str) -> float:
     except (ValueError, OverflowError):
         real = None
     if real is None:
-        raise FormatError(f"{where} is {value!r}, not a number.", "Correct it.")
+        raise FormatError(f"{where} is {shown(value)}, not a number.", "Correct it.")
     if not math.isfinite(real):
-        raise FormatError(f"{where} is {value}, not a finite number.", "Correct it.")
+        raise FormatError(f"{where} is {real}, not a finite number.", "Correct it.")
     return real
 
 

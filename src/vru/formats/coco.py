@@ -25,10 +25,13 @@ from vru.formats.annotations import (
     Key,
     Picture,
     Video,
+    brief,
     check_box,
     check_score,
     integer,
     number,
+    shown,
+    whole,
 )
 from vru.formats.json_stream import Piece, pieces
 
@@ -131,9 +134,9 @@ class CocoReader:
     def _video(self, value: Mapping[str, Any], place: str) -> None:
         key = self._key(value, "id", place)
         if key in self._videos:
-            raise FormatError(f"Video {key} is in the file twice.", "Give each video an id of its own.")
+            raise FormatError(f"Video {brief(key)} is in the file twice.", "Give each video an id of its own.")
         sizes = [_optional(value, name, place) for name in ("width", "height", "frame_count")]
-        self._videos[key] = Video(f"Video {key} of the file", *sizes)
+        self._videos[key] = Video(f"Video {brief(key)} of the file", *sizes)
         self._video_attributes[key] = _attributes(value, place)
         self._video_names[key] = str(value.get("name") or value.get("file_name") or key)
 
@@ -142,12 +145,12 @@ class CocoReader:
         if not isinstance(value.get("name"), str):
             raise _bad(f"{place}.name", "Input should be text")
         if key in self._labels:
-            raise FormatError(f"Category {key} is in the file twice.", "Give each category an id of its own.")
+            raise FormatError(f"Category {brief(key)} is in the file twice.", "Give each category an id of its own.")
         self._labels[key] = value["name"]
 
     def _image(self, value: Mapping[str, Any], place: str) -> None:
         key = self._key(value, "id", place)
-        where = f"Image {key}"
+        where = f"Image {brief(key)}"
         if key in self._images:
             raise FormatError(f"{where} is in the file twice.", "Give each image an id of its own.")
         index = _optional(value, "frame_index" if "frame_index" in value else "frame_id", place)
@@ -236,12 +239,12 @@ class CocoReader:
             image, category = boxes.picture[position], boxes.label[position]
             if to_picture[image] < 0:
                 raise FormatError(
-                    f"{boxes.where(position)} is in image {images[image]}, which is not in the file.",
+                    f"{boxes.where(position)} is in image {brief(images[image])}, which is not in the file.",
                     "Add the image, or remove it.",
                 )
             if to_label[category] < 0:
                 raise FormatError(
-                    f"{boxes.where(position)} is of category {categories[category]}, which is not in the file.",
+                    f"{boxes.where(position)} is of category {brief(categories[category])}, which is not in the file.",
                     "Add the category.",
                 )
 
@@ -255,7 +258,9 @@ class CocoReader:
         for picture, video in self._images.values():
             video = only if video is None else video
             if video is not None and self._videos and video not in self._videos:
-                raise FormatError(f"{picture.where} is of video {video}, which is not in the file.", "Add the video.")
+                raise FormatError(
+                    f"{picture.where} is of video {brief(video)}, which is not in the file.", "Add the video."
+                )
             owner: object = ("video", video) if video is not None else ("image", picture.key)
             if owner not in numbers:
                 numbers[owner] = len(names)
@@ -339,7 +344,7 @@ def _optional(value: Mapping[str, Any], name: str, place: str) -> int | None:
 def _flag(value: object, place: str) -> bool:
     if value in (0, 1):
         return bool(value)
-    raise _bad(place, f"{value!r} is neither 0 nor 1")
+    raise _bad(place, f"{shown(value)} is neither 0 nor 1")
 
 
 def _share(value: object, place: str) -> float:
@@ -430,15 +435,17 @@ def read_coco_results(stream: BinaryIO, truth: Annotations) -> Boxes:
             raise FormatError(f"{place} has no {missing[0]}.", _WHAT_IS_READ)
         image, category = value["image_id"], value["category_id"]
         if not isinstance(image, int | str) or isinstance(image, bool):
-            raise FormatError(f"{place}: image_id is {image!r}.", _WHAT_IS_READ)
+            raise FormatError(f"{place}: image_id is {shown(image)}.", _WHAT_IS_READ)
         if not isinstance(category, int | str) or isinstance(category, bool):
-            raise FormatError(f"{place}: category_id is {category!r}.", _WHAT_IS_READ)
+            raise FormatError(f"{place}: category_id is {shown(category)}.", _WHAT_IS_READ)
         if image not in images:
             images[image] = len(images)
             first.append(place)
         if category not in labels:
             if own_labels is not None and category not in own_labels:
-                raise FormatError(f"{place} is of category {category!r}, which its file does not list.", _WHAT_IS_READ)
+                raise FormatError(
+                    f"{place} is of category {shown(category)}, which its file does not list.", _WHAT_IS_READ
+                )
             labels[category] = truth.label_of(own_labels[category] if own_labels is not None else category, place)
         x, y, width, height = _bbox(value["bbox"], place)
         check_box(x, y, width, height, place, truth=False)
@@ -516,7 +523,7 @@ def pictures_of(
     for image, place in zip(images, first, strict=True):
         if image not in known:
             raise FormatError(
-                f"{place} is about image {image!r}, which the truth does not have.",
+                f"{place} is about image {shown(image)}, which the truth does not have.",
                 "Are these the detections of another video?",
             )
     return [known[image] for image in images]
@@ -552,10 +559,10 @@ def _ids_or_stems(
     """
     stems: dict[Key, int] = {}
     for place, picture in enumerate(truth.pictures):
-        stem = PurePosixPath(picture.name).stem
-        if not (stem.isdecimal() and len(stem) < 16 and isinstance(picture.key, int)):
+        number_of = whole(PurePosixPath(picture.name).stem)
+        if number_of is None or not isinstance(picture.key, int):
             return known
-        stems[int(stem)] = place
+        stems[number_of] = place
     if not images or not images.keys() <= stems.keys() or all(stems[key] == known.get(key) for key in images):
         return known
     if images.keys() <= known.keys():

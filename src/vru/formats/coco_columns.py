@@ -100,7 +100,7 @@ def read_coco_columns(path: Path) -> Annotations | None:
             for position, item in enumerate(value):
                 reader.take_object(key, position, item)
         reader.take_boxes(*_truth_columns(document.annotations))
-    except (msgspec.MsgspecError, RecursionError, _UnusualError):
+    except (msgspec.MsgspecError, RecursionError, OverflowError, _UnusualError):
         return None
     return reader.finish()
 
@@ -176,7 +176,7 @@ def read_results_columns(path: Path, truth: Annotations) -> Boxes | None:
                 score=score,
             )
             done += count
-    except (msgspec.MsgspecError, RecursionError, FormatError, _UnusualError):
+    except (msgspec.MsgspecError, RecursionError, OverflowError, FormatError, _UnusualError):
         return None
     pictures = np.array(pictures_of(images, first, NoNames, truth, boxes.notes), dtype=np.int64)
     if done:

@@ -13,6 +13,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from vru.formats.annotations import (
+    MOST_FRAMES,
     Annotations,
     Boxes,
     BoxRow,
@@ -39,8 +40,6 @@ _LABELS = {f"annotations/meta/{kind}/labels/label/name" for kind in ("task", "jo
 
 
 _CHUNK = 1 << 16
-# Each declared frame takes memory before any box is read: 4 hours at 30 frames a second.
-_MOST_FRAMES = 4 * 3600 * 30
 # Each event's path is joined, so without a limit nesting costs quadratic time.
 _DEEPEST = 32
 
@@ -191,9 +190,9 @@ class _Target:
         size = self._integer(self._facts, "size")
         if size <= 0:
             raise FormatError(f"<size> says {size} frames.", _EXPORT)
-        if size > _MOST_FRAMES:
+        if size > MOST_FRAMES:
             raise FormatError(
-                f"{self._where()}: <size> says {size} frames; at most {_MOST_FRAMES} are read.",
+                f"{self._where()}: <size> says {size} frames; at most {MOST_FRAMES} are read.",
                 "Cut the video into shorter ones, each with its own export.",
             )
         self._frames = size

@@ -10,7 +10,16 @@ from typing import BinaryIO, TypeVar
 
 import yaml
 
-from vru.formats.annotations import Annotations, Boxes, FormatError, check_inside, no_duplicates
+from vru.formats.annotations import (
+    MOST_FRAMES,
+    Annotations,
+    Boxes,
+    FormatError,
+    check_count,
+    check_inside,
+    no_duplicates,
+    shown,
+)
 from vru.formats.coco import read_coco, read_coco_results
 from vru.formats.cvat import read_cvat
 from vru.formats.kitti import TextFile, read_kitti, read_kitti_results, read_kitti_tracking
@@ -47,6 +56,8 @@ def read_truth(
         FormatError: it is not there, too large, empty, in no known format, or wrong; the message names file and place.
     """
     _check_size(path, limit_bytes)
+    if frames is not None:
+        check_count(frames, "--frames")
     kind = format_ or _detect(path, truth=True)
     readers: dict[str, Callable[[], Annotations]] = {
         "coco": lambda: _coco_truth(path),
@@ -347,8 +358,8 @@ def _text_lines(path: Path) -> list[str]:
 def _yaml_names(path: Path) -> list[str] | None:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: this is no YAML: {error}.", "Correct it.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise FormatError(f"{path}: this is no YAML: {' '.join(str(error).split())[:200]}.", "Correct it.") from None
     names = document.get("names") if isinstance(document, dict) else None
     if isinstance(names, dict):
         names = [names.get(number) for number in range(len(names))]
@@ -401,13 +412,19 @@ def _seqinfo(path: Path) -> dict[str, int]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
-        return {
+        found = {
             name: parser.getint("Sequence", name)
             for name in ("seqlength", "imwidth", "imheight")
             if parser.has_option("Sequence", name)
         }
     except (configparser.Error, ValueError) as error:
-        raise FormatError(f"{path}: {str(error).splitlines()[0]}.", "It must have a section [Sequence].") from None
+        raise FormatError(
+            f"{path}: {str(error).splitlines()[0][:200]}.", "It must have a section [Sequence]."
+        ) from None
+    for name, value in found.items():
+        if not 0 < value <= MOST_FRAMES:
+            raise FormatError(f"{path}: {name} is {shown(value)}, not 1 to {MOST_FRAMES}.", "Correct it.")
+    return found
 
 
 def _mot_results(path: Path, truth: Annotations) -> Boxes:

@@ -18,9 +18,12 @@ from vru.formats.annotations import (
     Key,
     Picture,
     check_box,
+    check_frame,
+    check_pictures,
     check_score,
     integer,
     number,
+    whole,
 )
 from vru.formats.lines import line, lines
 
@@ -30,7 +33,6 @@ _TRACKING_ALIASES = {"Person": "Person_sitting"}
 # The road users that KITTI does not know but its format can hold.
 _OTHERS = tuple(str(road_user) for road_user in VruClass if road_user not in ("pedestrian", "cyclist"))
 _COLUMNS = "A line is: type truncated occluded alpha left top right bottom h w l x y z ry (docs/formats.md)."
-_MOST_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def read_kitti(files: Sequence[TextFile], frames: int | None = None) -> Annotati
         FormatError: a line is none; the message names file and line.
     """
     pictures = [
-        Picture(file.stem, f"picture {file.stem}", place, _frame_of(file.stem), name=file.stem)
+        Picture(file.stem, f"picture {file.stem}", place, whole(file.stem), name=file.stem)
         for place, file in enumerate(files)
     ]
     annotations = _empty(pictures, [file.stem for file in files], files, tracking=False)
@@ -83,10 +85,6 @@ def read_kitti(files: Sequence[TextFile], frames: int | None = None) -> Annotati
     return annotations
 
 
-def _frame_of(stem: str) -> int | None:
-    return int(stem) if stem.isdecimal() else None
-
-
 def read_kitti_tracking(files: Sequence[TextFile], frames: int | None = None) -> Annotations:
     """Read ground truth with tracks, one file a sequence.
 
@@ -106,6 +104,7 @@ def read_kitti_tracking(files: Sequence[TextFile], frames: int | None = None) ->
             count_of = max(count_of, frame + 1)
         if frames is not None and count_of > frames:
             raise FormatError(f"{file.name} goes on beyond the {frames} frames.", "Is it of another video?")
+        check_pictures(first + (frames or count_of), file.name)
         pictures += [Picture(frame, f"frame {frame}", position, frame) for frame in range(frames or count_of)]
     return annotations
 
@@ -114,9 +113,7 @@ def _frame_and_track(columns: list[str], where: str) -> tuple[int, int]:
     if len(columns) < 2:
         raise FormatError(f"{where} has {len(columns)} columns.", "A line is: frame track type ... (docs/formats.md).")
     frame, track = integer(columns[0], f"{where}: the frame"), integer(columns[1], f"{where}: the track")
-    if not 0 <= frame < _MOST_FRAMES:
-        raise FormatError(f"{where} is about frame {frame}.", "Frames are counted from 0.")
-    return frame, track
+    return check_frame(frame, where), track
 
 
 def _row(

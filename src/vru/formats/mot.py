@@ -19,6 +19,9 @@ from vru.formats.annotations import (
     Picture,
     Video,
     check_box,
+    check_count,
+    check_frame,
+    check_pictures,
     check_score,
     integer,
     number,
@@ -30,7 +33,6 @@ CLASSES = (
     "occluder", "occluder_on_the_ground", "occluder_full", "reflection", "crowd",
 )  # fmt: skip
 _COLUMNS = "A line is: frame,id,left,top,width,height,... (docs/formats.md)."
-_MOST_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def read_mot(sequences: Sequence[MotSequence]) -> Annotations:
         if start == 0:
             notes.append(f"{sequence.file or sequence.name} counts its frames from 0, MOT Challenge from 1.")
         frames = max(frame for _, frame, _ in rows) + 1 - start if sequence.frames is None else sequence.frames
+        check_pictures(first + check_count(frames, sequence.file or "The sequence"), sequence.file or "The sequence")
         for count, frame, row in rows:
             if frame - start >= frames:
                 where = line(count, sequence.file)
@@ -99,8 +102,7 @@ def _columns(text: str, where: str, least: int) -> list[str]:
 
 def _start(columns: list[str], where: str, *, truth: bool) -> tuple[int, int, tuple[float, float, float, float]]:
     frame, track = integer(columns[0], f"{where}: the frame"), integer(columns[1], f"{where}: the id")
-    if not 0 <= frame <= _MOST_FRAMES:
-        raise FormatError(f"{where} is about frame {frame}.", "Frames are counted from 1 (or from 0).")
+    check_frame(frame, where)
     x, y, width, height = (number(column, f"{where}: column {3 + at}") for at, column in enumerate(columns[2:6]))
     check_box(x, y, width, height, where, truth=truth)
     return frame, track, (x, y, width, height)

@@ -13,6 +13,7 @@ from vru.formats.annotations import (
     check_score,
     integer,
     number,
+    whole,
 )
 from vru.formats.kitti import TextFile
 from vru.formats.lines import line, lines
@@ -41,7 +42,7 @@ def read_yolo(
             file.stem,
             f"picture {file.stem}",
             position,
-            int(file.stem) if file.stem.isdecimal() else None,
+            whole(file.stem),
             None,
             width,
             height,

@@ -19,6 +19,7 @@ from vru.formats.names import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS
 EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
 EXIT_UNUSABLE = 2
 MEGABYTE = 1 << 20
+_SIZE_DIGITS = 6
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -30,8 +31,9 @@ class Size(click.ParamType[tuple[int, int]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Both numbers."""
         width, _, height = str(value).lower().partition("x")
-        if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-            self.fail(f"{value!r} is not like 1920x1080.", param, ctx)
+        short = max(len(width), len(height)) <= _SIZE_DIGITS
+        if not (short and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+            self.fail(f"{str(value)[:40]!r} is not like 1920x1080.", param, ctx)
         return int(width), int(height)
 
 
