@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vru.formats.kitti import write_kitti_tracking
     from vru.formats.mot import write_mot
     from vru.formats.names import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS
+    from vru.formats.rules import Rules
     from vru.formats.signals import MarkerRecording, SignalRecording, read_markers, read_signals
     from vru.formats.video import Timeline, read_video_truth, video_truth
 
@@ -31,6 +32,7 @@ _MODULES = {
     "FormatError": "annotations",
     "MarkerRecording": "signals",
     "Picture": "annotations",
+    "Rules": "rules",
     "SignalRecording": "signals",
     "Timeline": "video",
     "digest": "files",
@@ -56,6 +58,7 @@ __all__ = [
     "FormatError",
     "MarkerRecording",
     "Picture",
+    "Rules",
     "SignalRecording",
     "Timeline",
     "digest",

@@ -5,8 +5,9 @@ Columns and not objects: a million boxes take 100 MB, and numpy reads the column
 
 import math
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, NamedTuple
 
 from vru.domain import VruError
@@ -79,6 +80,12 @@ class BoxRow(NamedTuple):
     ignore: bool = False
     crowd: bool = False
     distance: float = UNKNOWN
+
+
+_COLUMNS = (
+    "picture", "label", "track", "place", "x", "y", "width", "height", "score", "area", "occlusion", "truncation",
+    "distance", "level",
+)  # fmt: skip
 
 
 class Boxes:
@@ -197,6 +204,17 @@ class Boxes:
             self.distance[number],
         )
 
+    def only(self, kept: Sequence[bool]) -> "Boxes":
+        """The boxes that are ``kept``, one for each; they still know their places."""
+        numbers = array("q", compress(range(len(self)), kept))
+        found = Boxes(lambda _, number: self.where(numbers[number]))
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            setattr(found, name, array(column.typecode, compress(column, kept)))
+        found.flags = bytearray(compress(self.flags, kept))
+        found.notes = self.notes
+        return found
+
     def rows(self) -> Iterator[BoxRow]:
         """All boxes."""
         return (self.row(number) for number in range(len(self)))
@@ -211,7 +229,9 @@ class Annotations:
     what made the boxes (``manual``, ``synthetic``, ``model:NAME``), "" where the file does not say it; ``automatic`` is
     how many of its tracks are marked as made by a program; ``approved_by`` is who vouches for them, "" for nobody, None
     where the file does not say it. ``declared`` says that the file itself tells which pictures belong to one video;
-    ``assumption`` is what that rests on where it does not. ``notes`` are sentences on how the file was read.
+    ``assumption`` is what that rests on where it does not. ``renamed`` gives classes, in lower case, another
+    name; ``ignore_others`` says that detections of other classes are left out. ``notes`` are sentences on how the file
+    was read.
     """
 
     format: str
@@ -229,6 +249,8 @@ class Annotations:
     automatic: int = 0
     declared: bool = True
     assumption: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    ignore_others: bool = False
     notes: list[str] = field(default_factory=list)
 
     def by_key(self) -> dict[Key, int]:
@@ -244,36 +266,39 @@ class Annotations:
         return found
 
     def label_of(self, name: Key, where: str) -> int:
-        """Position of the class that a file calls ``name``; a new one if the file's classes are not ``closed``.
+        """Position of the class that a file calls ``name``; a new one if the file's classes are not ``closed``. -1 for
+        another class, if these are to be left out.
 
         Raises:
             FormatError: there is no such class.
         """
+        if isinstance(name, str):
+            name = self.renamed.get(name.lower(), name)
         if name in self.label_keys:
             return self.label_keys[name]
         for position, label in enumerate(self.labels):
             if str(name).lower() == label.lower():
                 return position
+        if self.ignore_others:
+            return -1
         if self.closed or not isinstance(name, str):
             known = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
-            raise FormatError(f"{where}: unknown class {shown(name)}.", f"The truth has: {known or 'no class'}.")
+            raise FormatError(
+                f"{where}: unknown class {shown(name)}.",
+                f"The truth has: {known or 'no class'}. --map renames, --ignore-other-classes leaves others out.",
+            )
         self.labels.append(name)
         return len(self.labels) - 1
 
 
-def check_box(x: float, y: float, width: float, height: float, where: str, *, truth: bool = True) -> None:
-    """Do nothing if this can be a box; a detection, unlike truth, may be empty.
+def check_box(x: float, y: float, width: float, height: float, where: str) -> None:
+    """Do nothing if this is of finite numbers. Whether it has an area is looked at when all are read.
 
     Raises:
-        FormatError: a coordinate is not a finite number, or a side is not above 0.
+        FormatError: a coordinate is not a finite number.
     """
     if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(width) and math.isfinite(height)):
         raise FormatError(f"{where}: the box ({x}, {y}, {width}, {height}) is not of finite numbers.", "Correct it.")
-    if width < 0 or height < 0 or (truth and not (width > 0 and height > 0)):
-        raise FormatError(
-            f"{where}: the box is {width:g} wide and {height:g} high: it has no area.",
-            "Width and height must be above 0.",
-        )
 
 
 def check_score(score: float, where: str) -> float:
@@ -285,41 +310,6 @@ def check_score(score: float, where: str) -> float:
     if not math.isfinite(score):
         raise FormatError(f"{where}: the confidence is {score}, not a finite number.", "Correct it.")
     return score
-
-
-def check_inside(annotations: Annotations, tolerance: float) -> None:
-    """Do nothing if every truth box lies in its picture, to within ``tolerance`` pixels, where the picture's size is
-    known. Amodal boxes need only touch it.
-
-    Raises:
-        FormatError: one does not.
-    """
-    for number in _reaching_out(annotations, tolerance):
-        boxes, picture = annotations.boxes, annotations.pictures[annotations.boxes.picture[number]]
-        left, top = boxes.x[number], boxes.y[number]
-        right, bottom = left + boxes.width[number], top + boxes.height[number]
-        raise FormatError(
-            f"{boxes.where(number)} {'lies' if annotations.amodal else 'reaches'} outside of the frame: "
-            f"({left:g}, {top:g}) to ({right:g}, {bottom:g}) in {picture.width:g}x{picture.height:g} pixels.",
-            "Is it the truth of another video? Else cut the boxes at the frame's edge.",
-        )
-
-
-def _reaching_out(annotations: Annotations, tolerance: float) -> Iterator[int]:
-    """Places of the boxes that lie outside of their picture, or amodal ones that do not touch it."""
-    boxes, pictures = annotations.boxes, annotations.pictures
-    sizes = [(picture.width, picture.height) for picture in pictures]
-    for number, of in enumerate(boxes.picture):
-        width, height = sizes[of]
-        if width is None or height is None:
-            continue
-        left, top = boxes.x[number], boxes.y[number]
-        right, bottom = left + boxes.width[number], top + boxes.height[number]
-        if annotations.amodal:
-            if right <= 0 or bottom <= 0 or left >= width or top >= height:
-                yield number
-        elif left < -tolerance or top < -tolerance or right > width + tolerance or bottom > height + tolerance:
-            yield number
 
 
 def shown(value: object) -> str:

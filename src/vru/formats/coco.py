@@ -448,7 +448,7 @@ def read_coco_results(stream: BinaryIO, truth: Annotations) -> Boxes:
                 )
             labels[category] = truth.label_of(own_labels[category] if own_labels is not None else category, place)
         x, y, width, height = _bbox(value["bbox"], place)
-        check_box(x, y, width, height, place, truth=False)
+        check_box(x, y, width, height, place)
         boxes.add(
             BoxRow(
                 images[image],

@@ -126,7 +126,7 @@ def _truth_columns(rows: Sequence[_Annotation]) -> tuple[Boxes, dict[Key, int], 
     shares = (occlusion, truncation, visible)
     if not flags_known or any(((share < 0) | (share > 1)).any() for share in shares):
         raise _UnusualError
-    if (sides[:, 2:] <= 0).any() or (area < 0).any() or np.isinf(area).any() or (distance < 0).any():
+    if (area < 0).any() or np.isinf(area).any() or (distance < 0).any():
         raise _UnusualError
     images, image = _numbered([row.image_id for row in rows])
     categories, category = _numbered([row.category_id for row in rows])
@@ -163,7 +163,7 @@ def read_results_columns(path: Path, truth: Annotations) -> Boxes | None:
         for rows in _results(path):
             count = len(rows)
             sides, score = _sides(rows), np.fromiter((row.score for row in rows), np.float64, count)
-            _usual(bool((sides[:, 2:] >= 0).all() and np.isfinite(score).all()))
+            _usual(bool(np.isfinite(score).all()))
             tracks, tracked = _tracks(rows)
             image = _joined([row.image_id for row in rows], images, first, done)
             boxes.take_columns(

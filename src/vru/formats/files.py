@@ -16,7 +16,6 @@ from vru.formats.annotations import (
     Boxes,
     FormatError,
     check_count,
-    check_inside,
     no_duplicates,
     shown,
 )
@@ -27,10 +26,13 @@ from vru.formats.lines import lines
 from vru.formats.mot import MotSequence, read_mot, read_mot_results
 from vru.formats.names import FORMATS, LIMIT_BYTES
 from vru.formats.recordings import group_recordings
+from vru.formats.rules import Rules, leave_out_others, rename_classes, settle_areas, settle_edges
 from vru.formats.yolo import read_yolo, read_yolo_results
 
 # Data sets count pixels from 0 or from 1, and round.
 TOLERANCE_PX = 1.0
+# Of shares of the picture's size, which exporters round to six digits.
+_TOLERANCE_SHARE = 1e-4
 _WHAT_IS_READ = f"These are read: {', '.join(FORMATS)} (docs/formats.md)."
 _NO_LABELS = {"classes.txt", "obj.txt", "labels.txt", "readme.txt", "train.txt", "val.txt", "test.txt"}
 _Result = TypeVar("_Result")
@@ -45,12 +47,14 @@ def read_truth(
     size: tuple[int, int] | None = None,
     independent_images: bool = False,
     sequence_from: str | None = None,
+    rules: Rules = Rules(),  # noqa: B008 - it is frozen
 ) -> Annotations:
     """Read ground truth from a file, or from a folder of files.
 
     ``format_`` is one of ``FORMATS``; without it the content decides. ``frames`` is how many frames there are, for
     formats that do not say it. ``size`` is the pictures' width and height in pixels, for YOLO. Which pictures belong to
-    one recording: see ``group_recordings``.
+    one recording: see ``group_recordings``. ``rules`` say what is done with boxes and classes that are not as they
+    should be.
 
     Raises:
         FormatError: it is not there, too large, empty, in no known format, or wrong; the message names file and place.
@@ -69,8 +73,11 @@ def read_truth(
     }
     annotations = readers[kind]()
     with _named(path):
-        if not annotations.normalised:
-            check_inside(annotations, TOLERANCE_PX)
+        rename_classes(annotations, rules)
+        tolerance = _TOLERANCE_SHARE if annotations.normalised else TOLERANCE_PX
+        boxes = settle_areas(annotations.boxes, rules, "truth")
+        annotations.boxes = settle_edges(boxes, annotations, rules, tolerance)
+        annotations.notes.extend(note for note in annotations.boxes.notes if note not in annotations.notes)
         no_duplicates(annotations.boxes, annotations, "truth")
         declared = [video.frame_count for video in annotations.videos if video.frame_count is not None]
         if frames is not None and declared and declared != [frames]:
@@ -86,6 +93,7 @@ def read_predictions(
     format_: str | None = None,
     limit_bytes: int = LIMIT_BYTES,
     missing_sequences: str = "fail",
+    rules: Rules = Rules(),  # noqa: B008 - it is frozen
 ) -> Boxes:
     """Read detections about the pictures of ``truth`` from a file, or from a folder of files.
 
@@ -109,6 +117,9 @@ def read_predictions(
         raise FormatError(f"{path}: {kind} holds no detections.", f"Use one of: {', '.join(readers)}.")
     boxes = readers[kind]()
     with _named(path):
+        boxes = settle_areas(leave_out_others(boxes), rules, "detections")
+        tolerance = _TOLERANCE_SHARE if truth.normalised else TOLERANCE_PX
+        boxes = settle_edges(boxes, truth, rules, tolerance, "detections")
         no_duplicates(boxes, truth, "detections")
         if kind in ("mot", "kitti-tracking"):
             _check_sequences(path, truth, boxes, missing_sequences)

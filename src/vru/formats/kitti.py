@@ -133,7 +133,7 @@ def _row(
     if level not in (-1, 0, 1, 2, 3):
         raise FormatError(f"{where}: occluded is {level}, not -1 to 3.", _COLUMNS)
     left, top, right, bottom = (number(columns[at], f"{where}: column {at + 1}") for at in range(4, 8))
-    check_box(left, top, right - left, bottom - top, where, truth=truth)
+    check_box(left, top, right - left, bottom - top, where)
     return BoxRow(
         picture,
         label,

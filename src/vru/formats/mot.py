@@ -100,18 +100,18 @@ def _columns(text: str, where: str, least: int) -> list[str]:
     return columns
 
 
-def _start(columns: list[str], where: str, *, truth: bool) -> tuple[int, int, tuple[float, float, float, float]]:
+def _start(columns: list[str], where: str) -> tuple[int, int, tuple[float, float, float, float]]:
     frame, track = integer(columns[0], f"{where}: the frame"), integer(columns[1], f"{where}: the id")
     check_frame(frame, where)
     x, y, width, height = (number(column, f"{where}: column {3 + at}") for at, column in enumerate(columns[2:6]))
-    check_box(x, y, width, height, where, truth=truth)
+    check_box(x, y, width, height, where)
     return frame, track, (x, y, width, height)
 
 
 def _truth_row(count: int, text: str, file: str, classes: int) -> tuple[int, int, BoxRow]:
     where = line(count, file)
     columns = _columns(text, where, 6)
-    frame, track, box = _start(columns, where, truth=True)
+    frame, track, box = _start(columns, where)
     flag = number(columns[6], f"{where}: the flag") if len(columns) > 6 else 1.0
     label, occlusion = 1, UNKNOWN
     if len(columns) in (8, 9):
@@ -176,7 +176,7 @@ def _found_row(
     """Frame, id, box, confidence and class of a line; the class is a number of the truth's where the line has one."""
     where = line(count, file)
     columns = _columns(text, where, 6)
-    frame, track, box = _start(columns, where, truth=False)
+    frame, track, box = _start(columns, where)
     score = check_score(number(columns[6], f"{where}: the confidence"), where) if len(columns) > 6 else 1.0
     own = integer(columns[7], f"{where}: the class") if len(columns) in (8, 9) else -1
     return frame, track, box, score, _only_label(truth) if own < 0 else truth.label_of(own, where)

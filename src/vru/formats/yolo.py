@@ -19,8 +19,6 @@ from vru.formats.kitti import TextFile
 from vru.formats.lines import line, lines
 
 _COLUMNS = "A line is: class x_centre y_centre width height, shares of the picture's size (docs/formats.md)."
-# Exporters round to six digits.
-_ROUNDING = 1e-4
 
 
 def read_yolo(
@@ -70,10 +68,8 @@ def read_yolo(
 
 def _row(columns: list[str], picture: int, label: int, size: tuple[float, float], where: str, *, truth: bool) -> BoxRow:
     x, y, width, height = (number(columns[at], f"{where}: column {at + 1}") for at in range(1, 5))
-    check_box(x, y, width, height, where, truth=truth)
+    check_box(x, y, width, height, where)
     left, top = x - width / 2, y - height / 2
-    if truth and max(-left, -top, left + width - 1, top + height - 1) > _ROUNDING:
-        raise FormatError(f"{where} reaches outside of the frame: {' '.join(columns[1:5])}.", "Shares go from 0 to 1.")
     score = check_score(number(columns[5], f"{where}: the confidence"), where) if not truth else float("nan")
     return BoxRow(
         picture, label, left * size[0], top * size[1], width * size[0], height * size[1], score=score
