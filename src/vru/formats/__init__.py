@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vru.formats.annotations import Annotations, Boxes, BoxRow, FormatError, Picture
-    from vru.formats.coco import write_coco
+    from vru.formats.coco_writer import write_coco
     from vru.formats.cvat import write_cvat
     from vru.formats.files import digest, read_predictions, read_truth
     from vru.formats.kitti import write_kitti_tracking
@@ -42,7 +42,7 @@ _MODULES = {
     "read_truth": "files",
     "read_video_truth": "video",
     "video_truth": "video",
-    "write_coco": "coco",
+    "write_coco": "coco_writer",
     "write_cvat": "cvat",
     "write_kitti_tracking": "kitti",
     "write_mot": "mot",

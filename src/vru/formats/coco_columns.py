@@ -29,7 +29,8 @@ from vru.formats.annotations import (
     FormatError,
     Key,
 )
-from vru.formats.coco import CocoReader, NoNames, describe, describe_result, pictures_of
+from vru.formats.coco import CocoReader, describe
+from vru.formats.coco_results import NoNames, describe_result, pictures_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

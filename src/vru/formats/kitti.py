@@ -5,8 +5,8 @@ Source: the object and tracking development kits of the KITTI Vision Benchmark S
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import BinaryIO, TextIO
+from pathlib import Path
+from typing import TextIO
 
 from vru.domain import VruClass
 from vru.formats.annotations import (
@@ -26,6 +26,8 @@ from vru.formats.annotations import (
     whole,
 )
 from vru.formats.lines import line, lines
+from vru.formats.registry import Asked, Format, Opening
+from vru.formats.text_files import TextFile, is_number, read_many
 
 CLASSES = ("Pedestrian", "Person_sitting", "Cyclist", "Car", "Van", "Truck", "Tram", "Misc", "DontCare")
 # The tracking benchmark's name of it. In other spelling, a "person" of another tool's classes stands as often as not.
@@ -33,15 +35,6 @@ _TRACKING_ALIASES = {"Person": "Person_sitting"}
 # The road users that KITTI does not know but its format can hold.
 _OTHERS = tuple(str(road_user) for road_user in VruClass if road_user not in ("pedestrian", "cyclist"))
 _COLUMNS = "A line is: type truncated occluded alpha left top right bottom h w l x y z ry (docs/formats.md)."
-
-
-@dataclass(frozen=True, slots=True)
-class TextFile:
-    """A file of labels: the stem of its name, its content, and its name for messages."""
-
-    stem: str
-    stream: BinaryIO
-    name: str = ""
 
 
 def _empty(pictures: list[Picture], sequences: list[str], files: Sequence[TextFile], tracking: bool) -> Annotations:
@@ -225,3 +218,37 @@ def write_kitti_tracking(annotations: Annotations, out: TextIO, sequence: int = 
             f"{picture.frame_index} {-1 if row.track is None else row.track} {label} {truncation:g} {level} -10 "
             f"{row.x!r} {row.y!r} {row.x + row.width!r} {row.y + row.height!r} -1 -1 -1 -1000 -1000 -1000 -10\n"
         )
+
+
+def _columns_of(opening: Opening) -> list[str]:
+    return [] if "," in opening.first_line else opening.first_line.split()
+
+
+def _is_kitti(opening: Opening) -> bool:
+    columns = _columns_of(opening)
+    return len(columns) >= 15 and not is_number(columns[0])
+
+
+def _is_tracking(opening: Opening) -> bool:
+    columns = _columns_of(opening)
+    return len(columns) >= 17 and is_number(columns[0]) and not is_number(columns[2])
+
+
+def _truth(path: Path, asked: Asked) -> Annotations:
+    return read_many(path, lambda files: read_kitti(files, asked.frames))
+
+
+def _tracking_truth(path: Path, asked: Asked) -> Annotations:
+    return read_many(path, lambda files: read_kitti_tracking(files, asked.frames))
+
+
+def _results(path: Path, truth: Annotations) -> Boxes:
+    return read_many(path, lambda files: read_kitti_results(files, truth, tracking=False))
+
+
+def _tracking_results(path: Path, truth: Annotations) -> Boxes:
+    return read_many(path, lambda files: read_kitti_results(files, truth, tracking=True))
+
+
+KITTI = Format(_is_kitti, _truth, _results)
+TRACKING = Format(_is_tracking, _tracking_truth, _tracking_results)

@@ -15,8 +15,8 @@ from vru.formats.annotations import (
     number,
     whole,
 )
-from vru.formats.kitti import TextFile
 from vru.formats.lines import line, lines
+from vru.formats.text_files import TextFile
 
 _COLUMNS = "A line is: class x_centre y_centre width height, shares of the picture's size (docs/formats.md)."
 
