@@ -10,6 +10,7 @@ from vru.formats.registry import WHAT_IS_READ, Asked, detect, load
 from vru.formats.rules import Rules, leave_out_others, rename_classes, settle_areas, settle_edges
 from vru.formats.text_files import label_files, named
 
+_READ = (".txt", ".json", ".xml")
 # Data sets count pixels from 0 or from 1, and round.
 TOLERANCE_PX = 1.0
 # Of shares of the picture's size, which exporters round to six digits.
@@ -165,7 +166,7 @@ def _check_size(path: Path, limit: int) -> None:
     if not path.exists():
         raise FormatError(f"{path} does not exist.", "Check the path.")
     if path.is_dir():
-        total = sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and file.suffix == ".txt")
+        total = sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and file.suffix in _READ)
     elif path.is_file():
         total = path.stat().st_size
         if total == 0:

@@ -12,11 +12,19 @@ class Reader(NamedTuple):
 
 # In the order in which they are asked whether a file is theirs.
 READERS = {
+    "openimages": Reader("openimages:OPENIMAGES"),
     "mot": Reader("mot_files:MOT", predictions=True),
     "kitti-tracking": Reader("kitti:TRACKING", predictions=True),
     "kitti": Reader("kitti:KITTI", predictions=True),
     "yolo": Reader("yolo_files:YOLO", predictions=True),
+    "voc": Reader("voc:VOC"),
+    "cvat-images": Reader("cvat_images:CVAT_IMAGES"),
     "cvat": Reader("cvat:CVAT"),
+    "eurocity": Reader("eurocity:EUROCITY"),
+    "citypersons": Reader("citypersons:CITYPERSONS"),
+    "labelme": Reader("labelme:LABELME"),
+    "bdd100k": Reader("bdd100k:BDD100K"),
+    "datumaro": Reader("datumaro:DATUMARO"),
     "coco": Reader("coco_files:COCO", predictions=True),
 }
 FORMATS = tuple(sorted(READERS))
