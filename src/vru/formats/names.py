@@ -13,10 +13,10 @@ class Reader(NamedTuple):
 # In the order in which they are asked whether a file is theirs.
 READERS = {
     "openimages": Reader("openimages:OPENIMAGES"),
+    "yolo": Reader("yolo_files:YOLO", predictions=True),
     "mot": Reader("mot_files:MOT", predictions=True),
     "kitti-tracking": Reader("kitti:TRACKING", predictions=True),
     "kitti": Reader("kitti:KITTI", predictions=True),
-    "yolo": Reader("yolo_files:YOLO", predictions=True),
     "voc": Reader("voc:VOC"),
     "cvat-images": Reader("cvat_images:CVAT_IMAGES"),
     "cvat": Reader("cvat:CVAT"),

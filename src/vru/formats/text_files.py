@@ -61,15 +61,21 @@ class _Lazy(io.RawIOBase):
 
 
 def label_files(path: Path) -> list[Path]:
-    """The file, or the text files with labels in a folder."""
+    """The file, or the text files with labels in a folder (or in the folder ``labels`` of one that has none)."""
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.glob("*.txt") if file.name.lower() not in _NO_LABELS)
+    found = sorted(file for file in path.glob("*.txt") if file.name.lower() not in _NO_LABELS)
+    return found if found or not (path / "labels").is_dir() else label_files(path / "labels")
+
+
+def open_files(paths: Sequence[Path]) -> list[TextFile]:
+    """The files, each opened when it is first read."""
+    return [TextFile(path.stem, _binary(path), str(path)) for path in paths]
 
 
 def read_many(path: Path, read: Callable[[Sequence[TextFile]], _Result]) -> _Result:
     """What ``read`` makes of all files with labels."""
-    files = [TextFile(file.stem, _binary(file), str(file)) for file in label_files(path)]
+    files = open_files(label_files(path))
     if not files:
         raise FormatError(f"{path} has no .txt file.", "docs/formats.md describes what is read.")
     return read(files)
