@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from vru.formats import Annotations, FormatError, coco_columns, read_predictions, read_truth
 from vru.formats.annotations import Boxes
-from vru.formats.coco import read_coco, read_coco_results
+from vru.formats.coco import read_coco
 from vru.formats.coco_columns import read_coco_columns, read_results_columns
+from vru.formats.coco_results import read_coco_results
 
 SIDE = st.floats(0.5, 200) | st.integers(1, 200)
 KEY = st.integers(1, 4) | st.sampled_from(["1", "a", "b"])

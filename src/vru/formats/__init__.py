@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vru.formats.annotations import Annotations, Boxes, BoxRow, FormatError, Picture
-    from vru.formats.coco import write_coco
+    from vru.formats.coco_writer import write_coco
     from vru.formats.cvat import write_cvat
     from vru.formats.files import digest, read_predictions, read_truth
     from vru.formats.kitti import write_kitti_tracking
     from vru.formats.mot import write_mot
     from vru.formats.names import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS
+    from vru.formats.rules import Rules
     from vru.formats.signals import MarkerRecording, SignalRecording, read_markers, read_signals
     from vru.formats.video import Timeline, read_video_truth, video_truth
 
@@ -31,6 +32,7 @@ _MODULES = {
     "FormatError": "annotations",
     "MarkerRecording": "signals",
     "Picture": "annotations",
+    "Rules": "rules",
     "SignalRecording": "signals",
     "Timeline": "video",
     "digest": "files",
@@ -40,7 +42,7 @@ _MODULES = {
     "read_truth": "files",
     "read_video_truth": "video",
     "video_truth": "video",
-    "write_coco": "coco",
+    "write_coco": "coco_writer",
     "write_cvat": "cvat",
     "write_kitti_tracking": "kitti",
     "write_mot": "mot",
@@ -56,6 +58,7 @@ __all__ = [
     "FormatError",
     "MarkerRecording",
     "Picture",
+    "Rules",
     "SignalRecording",
     "Timeline",
     "digest",

@@ -5,8 +5,9 @@ Columns and not objects: a million boxes take 100 MB, and numpy reads the column
 
 import math
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, NamedTuple
 
 from vru.domain import VruError
@@ -15,6 +16,12 @@ Key = int | str
 OCCLUDED, TRUNCATED, IGNORE, CROWD, HAS_TRACK, NAMED = (1 << bit for bit in range(6))
 UNKNOWN = math.nan
 LARGEST = 2**62
+# A line of text may name any frame, and each frame takes memory: 4 hours at 30 frames a second, 20 hours in all.
+MOST_FRAMES = 4 * 3600 * 30
+MOST_PICTURES = 5 * MOST_FRAMES
+_LONGEST_SHOWN = 60
+# Digits beyond which a number is none that anybody meant; Python converts no more than 4,300 of them.
+_MOST_DIGITS = 40
 
 
 class FormatError(VruError):
@@ -73,6 +80,12 @@ class BoxRow(NamedTuple):
     ignore: bool = False
     crowd: bool = False
     distance: float = UNKNOWN
+
+
+_COLUMNS = (
+    "picture", "label", "track", "place", "x", "y", "width", "height", "score", "area", "occlusion", "truncation",
+    "distance", "level",
+)  # fmt: skip
 
 
 class Boxes:
@@ -191,6 +204,17 @@ class Boxes:
             self.distance[number],
         )
 
+    def only(self, kept: Sequence[bool]) -> "Boxes":
+        """The boxes that are ``kept``, one for each; they still know their places."""
+        numbers = array("q", compress(range(len(self)), kept))
+        found = Boxes(lambda _, number: self.where(numbers[number]))
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            setattr(found, name, array(column.typecode, compress(column, kept)))
+        found.flags = bytearray(compress(self.flags, kept))
+        found.notes = self.notes
+        return found
+
     def rows(self) -> Iterator[BoxRow]:
         """All boxes."""
         return (self.row(number) for number in range(len(self)))
@@ -205,7 +229,9 @@ class Annotations:
     what made the boxes (``manual``, ``synthetic``, ``model:NAME``), "" where the file does not say it; ``automatic`` is
     how many of its tracks are marked as made by a program; ``approved_by`` is who vouches for them, "" for nobody, None
     where the file does not say it. ``declared`` says that the file itself tells which pictures belong to one video;
-    ``assumption`` is what that rests on where it does not. ``notes`` are sentences on how the file was read.
+    ``assumption`` is what that rests on where it does not. ``renamed`` gives classes, in lower case, another
+    name; ``ignore_others`` says that detections of other classes are left out. ``notes`` are sentences on how the file
+    was read.
     """
 
     format: str
@@ -223,6 +249,8 @@ class Annotations:
     automatic: int = 0
     declared: bool = True
     assumption: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    ignore_others: bool = False
     notes: list[str] = field(default_factory=list)
 
     def by_key(self) -> dict[Key, int]:
@@ -232,41 +260,45 @@ class Annotations:
             found.setdefault(picture.key, position)
         for position, picture in enumerate(self.pictures):
             found.setdefault(str(picture.key), position)
-            if isinstance(picture.key, str) and picture.key.isdecimal():
-                found.setdefault(int(picture.key), position)
+            number_of = whole(picture.key) if isinstance(picture.key, str) else None
+            if number_of is not None:
+                found.setdefault(number_of, position)
         return found
 
     def label_of(self, name: Key, where: str) -> int:
-        """Position of the class that a file calls ``name``; a new one if the file's classes are not ``closed``.
+        """Position of the class that a file calls ``name``; a new one if the file's classes are not ``closed``. -1 for
+        another class, if these are to be left out.
 
         Raises:
             FormatError: there is no such class.
         """
+        if isinstance(name, str):
+            name = self.renamed.get(name.lower(), name)
         if name in self.label_keys:
             return self.label_keys[name]
         for position, label in enumerate(self.labels):
             if str(name).lower() == label.lower():
                 return position
+        if self.ignore_others:
+            return -1
         if self.closed or not isinstance(name, str):
             known = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
-            raise FormatError(f"{where}: unknown class {name!r}.", f"The truth has: {known or 'no class'}.")
+            raise FormatError(
+                f"{where}: unknown class {shown(name)}.",
+                f"The truth has: {known or 'no class'}. --map renames, --ignore-other-classes leaves others out.",
+            )
         self.labels.append(name)
         return len(self.labels) - 1
 
 
-def check_box(x: float, y: float, width: float, height: float, where: str, *, truth: bool = True) -> None:
-    """Do nothing if this can be a box; a detection, unlike truth, may be empty.
+def check_box(x: float, y: float, width: float, height: float, where: str) -> None:
+    """Do nothing if this is of finite numbers. Whether it has an area is looked at when all are read.
 
     Raises:
-        FormatError: a coordinate is not a finite number, or a side is not above 0.
+        FormatError: a coordinate is not a finite number.
     """
     if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(width) and math.isfinite(height)):
         raise FormatError(f"{where}: the box ({x}, {y}, {width}, {height}) is not of finite numbers.", "Correct it.")
-    if width < 0 or height < 0 or (truth and not (width > 0 and height > 0)):
-        raise FormatError(
-            f"{where}: the box is {width:g} wide and {height:g} high: it has no area.",
-            "Width and height must be above 0.",
-        )
 
 
 def check_score(score: float, where: str) -> float:
@@ -280,39 +312,62 @@ def check_score(score: float, where: str) -> float:
     return score
 
 
-def check_inside(annotations: Annotations, tolerance: float) -> None:
-    """Do nothing if every truth box lies in its picture, to within ``tolerance`` pixels, where the picture's size is
-    known. Amodal boxes need only touch it.
+def shown(value: object) -> str:
+    """``value`` as a message shows it: a long one by its beginning."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
+        return f"a number of more than {_MOST_DIGITS} digits"
+    text = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text):,} characters)"
+
+
+def brief(key: Key) -> str:
+    """An id as a message names it."""
+    return key if isinstance(key, str) and len(key) <= _LONGEST_SHOWN else shown(key)
+
+
+def whole(text: str) -> int | None:
+    """The number that a name such as ``000123`` is; None if it is none, or none that anybody meant."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
+
+
+def check_frame(frame: int, where: str, first: int = 0) -> int:
+    """``frame``, if a video can have it.
 
     Raises:
-        FormatError: one does not.
+        FormatError: it is before the first, or absurdly late.
     """
-    for number in _reaching_out(annotations, tolerance):
-        boxes, picture = annotations.boxes, annotations.pictures[annotations.boxes.picture[number]]
-        left, top = boxes.x[number], boxes.y[number]
-        right, bottom = left + boxes.width[number], top + boxes.height[number]
+    if frame < first:
+        raise FormatError(f"{where} is about frame {frame}.", f"Frames are counted from {first}.")
+    if frame > MOST_FRAMES:
         raise FormatError(
-            f"{boxes.where(number)} {'lies' if annotations.amodal else 'reaches'} outside of the frame: "
-            f"({left:g}, {top:g}) to ({right:g}, {bottom:g}) in {picture.width:g}x{picture.height:g} pixels.",
-            "Is it the truth of another video? Else cut the boxes at the frame's edge.",
+            f"{where} is about frame {frame}; at most {MOST_FRAMES} are read.", "Cut the video into shorter ones."
         )
+    return frame
 
 
-def _reaching_out(annotations: Annotations, tolerance: float) -> Iterator[int]:
-    """Places of the boxes that lie outside of their picture, or amodal ones that do not touch it."""
-    boxes, pictures = annotations.boxes, annotations.pictures
-    sizes = [(picture.width, picture.height) for picture in pictures]
-    for number, of in enumerate(boxes.picture):
-        width, height = sizes[of]
-        if width is None or height is None:
-            continue
-        left, top = boxes.x[number], boxes.y[number]
-        right, bottom = left + boxes.width[number], top + boxes.height[number]
-        if annotations.amodal:
-            if right <= 0 or bottom <= 0 or left >= width or top >= height:
-                yield number
-        elif left < -tolerance or top < -tolerance or right > width + tolerance or bottom > height + tolerance:
-            yield number
+def check_count(count: int, what: str) -> int:
+    """``count`` of frames, if a video can have so many.
+
+    Raises:
+        FormatError: it is not above 0, or absurdly large.
+    """
+    if not 0 < count <= MOST_FRAMES:
+        raise FormatError(
+            f"{what} says {count} frames; 1 to {MOST_FRAMES} are read.", "Cut the video into shorter ones."
+        )
+    return count
+
+
+def check_pictures(count: int, where: str) -> None:
+    """Do nothing if so many pictures can be held.
+
+    Raises:
+        FormatError: they are too many.
+    """
+    if count > MOST_PICTURES:
+        raise FormatError(
+            f"{where}: with it there are {count} frames; at most {MOST_PICTURES} are read.", "Evaluate them in parts."
+        )
 
 
 def integer(value: object, where: str) -> int:
@@ -329,10 +384,10 @@ def integer(value: object, where: str) -> int:
         except ValueError:
             real = math.nan
         if not real.is_integer():
-            raise FormatError(f"{where} is {value!r}, not a whole number.", "Correct it.")
+            raise FormatError(f"{where} is {shown(value)}, not a whole number.", "Correct it.")
         number = int(real)
     if not -LARGEST < number < LARGEST:
-        raise FormatError(f"{where} is {number}, which is too large.", "Correct it.")
+        raise FormatError(f"{where} is {shown(number)}, which is too large.", "Correct it.")
     return number
 
 
@@ -347,9 +402,9 @@ def number(value: object, where: str) -> float:
     except (ValueError, OverflowError):
         real = None
     if real is None:
-        raise FormatError(f"{where} is {value!r}, not a number.", "Correct it.")
+        raise FormatError(f"{where} is {shown(value)}, not a number.", "Correct it.")
     if not math.isfinite(real):
-        raise FormatError(f"{where} is {value}, not a finite number.", "Correct it.")
+        raise FormatError(f"{where} is {real}, not a finite number.", "Correct it.")
     return real
 
 

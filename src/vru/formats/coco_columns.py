@@ -29,7 +29,8 @@ from vru.formats.annotations import (
     FormatError,
     Key,
 )
-from vru.formats.coco import CocoReader, NoNames, describe, describe_result, pictures_of
+from vru.formats.coco import CocoReader, describe
+from vru.formats.coco_results import NoNames, describe_result, pictures_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -100,7 +101,7 @@ def read_coco_columns(path: Path) -> Annotations | None:
             for position, item in enumerate(value):
                 reader.take_object(key, position, item)
         reader.take_boxes(*_truth_columns(document.annotations))
-    except (msgspec.MsgspecError, RecursionError, _UnusualError):
+    except (msgspec.MsgspecError, RecursionError, OverflowError, _UnusualError):
         return None
     return reader.finish()
 
@@ -126,7 +127,7 @@ def _truth_columns(rows: Sequence[_Annotation]) -> tuple[Boxes, dict[Key, int], 
     shares = (occlusion, truncation, visible)
     if not flags_known or any(((share < 0) | (share > 1)).any() for share in shares):
         raise _UnusualError
-    if (sides[:, 2:] <= 0).any() or (area < 0).any() or np.isinf(area).any() or (distance < 0).any():
+    if (area < 0).any() or np.isinf(area).any() or (distance < 0).any():
         raise _UnusualError
     images, image = _numbered([row.image_id for row in rows])
     categories, category = _numbered([row.category_id for row in rows])
@@ -163,7 +164,7 @@ def read_results_columns(path: Path, truth: Annotations) -> Boxes | None:
         for rows in _results(path):
             count = len(rows)
             sides, score = _sides(rows), np.fromiter((row.score for row in rows), np.float64, count)
-            _usual(bool((sides[:, 2:] >= 0).all() and np.isfinite(score).all()))
+            _usual(bool(np.isfinite(score).all()))
             tracks, tracked = _tracks(rows)
             image = _joined([row.image_id for row in rows], images, first, done)
             boxes.take_columns(
@@ -176,7 +177,7 @@ def read_results_columns(path: Path, truth: Annotations) -> Boxes | None:
                 score=score,
             )
             done += count
-    except (msgspec.MsgspecError, RecursionError, FormatError, _UnusualError):
+    except (msgspec.MsgspecError, RecursionError, OverflowError, FormatError, _UnusualError):
         return None
     pictures = np.array(pictures_of(images, first, NoNames, truth, boxes.notes), dtype=np.int64)
     if done:

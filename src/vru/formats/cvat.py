@@ -5,6 +5,7 @@ attributes ``truncated`` and ``ignore`` are read if they are there. Frames are n
 ``source`` is ``auto`` are counted as made by a program; ``<meta><source>model:NAME</source>`` says by which.
 """
 
+from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import escape, quoteattr
@@ -13,6 +14,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from vru.formats.annotations import (
+    MOST_FRAMES,
     Annotations,
     Boxes,
     BoxRow,
@@ -23,6 +25,8 @@ from vru.formats.annotations import (
     integer,
     number,
 )
+from vru.formats.registry import Asked, Format, Opening
+from vru.formats.text_files import read_single
 
 _EXPORT = "Export the task from CVAT as 'CVAT for video 1.1'."
 _SHAPES = {"polygon", "polyline", "points", "cuboid", "ellipse", "skeleton", "mask"}
@@ -36,11 +40,7 @@ _FACTS = {
 # CVAT puts the video's name there; only what names a model is taken.
 _SOURCES = {"annotations/meta/source", "annotations/meta/task/source", "annotations/meta/job/source"}
 _LABELS = {f"annotations/meta/{kind}/labels/label/name" for kind in ("task", "job")}
-
-
 _CHUNK = 1 << 16
-# Each declared frame takes memory before any box is read: 4 hours at 30 frames a second.
-_MOST_FRAMES = 4 * 3600 * 30
 # Each event's path is joined, so without a limit nesting costs quadratic time.
 _DEEPEST = 32
 
@@ -191,9 +191,9 @@ class _Target:
         size = self._integer(self._facts, "size")
         if size <= 0:
             raise FormatError(f"<size> says {size} frames.", _EXPORT)
-        if size > _MOST_FRAMES:
+        if size > MOST_FRAMES:
             raise FormatError(
-                f"{self._where()}: <size> says {size} frames; at most {_MOST_FRAMES} are read.",
+                f"{self._where()}: <size> says {size} frames; at most {MOST_FRAMES} are read.",
                 "Cut the video into shorter ones, each with its own export.",
             )
         self._frames = size
@@ -319,3 +319,14 @@ def _box(frame: int, row: BoxRow, *, outside: bool) -> str:
         f'<attribute name="truncated">{str(row.truncated).lower()}</attribute>'
         f'<attribute name="ignore">{str(row.ignore or row.crowd).lower()}</attribute></box>\n'
     )
+
+
+def _sniff(opening: Opening) -> bool:
+    return opening.head[:1] == "<"
+
+
+def _truth(path: Path, asked: Asked) -> Annotations:
+    return read_single(path, read_cvat)
+
+
+CVAT = Format(_sniff, _truth)

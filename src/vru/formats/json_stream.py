@@ -109,6 +109,8 @@ class _Reader:
                 value, end = self._scan(self._text, self._at)
             except json.JSONDecodeError as error:
                 why = error.msg[:1].lower() + error.msg[1:]
+            except ValueError:
+                raise self.broken("it has a number of thousands of digits") from None
             else:
                 # A number at the end of what was read may go on: 1 as 12, as 1.5 or as 1e3.
                 if self._ended or (end < len(self._text) and self._text[end] in _AFTER_VALUE):

@@ -5,8 +5,8 @@ Source: the object and tracking development kits of the KITTI Vision Benchmark S
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import BinaryIO, TextIO
+from pathlib import Path
+from typing import TextIO
 
 from vru.domain import VruClass
 from vru.formats.annotations import (
@@ -18,11 +18,16 @@ from vru.formats.annotations import (
     Key,
     Picture,
     check_box,
+    check_frame,
+    check_pictures,
     check_score,
     integer,
     number,
+    whole,
 )
 from vru.formats.lines import line, lines
+from vru.formats.registry import Asked, Format, Opening
+from vru.formats.text_files import TextFile, is_number, read_many
 
 CLASSES = ("Pedestrian", "Person_sitting", "Cyclist", "Car", "Van", "Truck", "Tram", "Misc", "DontCare")
 # The tracking benchmark's name of it. In other spelling, a "person" of another tool's classes stands as often as not.
@@ -30,16 +35,6 @@ _TRACKING_ALIASES = {"Person": "Person_sitting"}
 # The road users that KITTI does not know but its format can hold.
 _OTHERS = tuple(str(road_user) for road_user in VruClass if road_user not in ("pedestrian", "cyclist"))
 _COLUMNS = "A line is: type truncated occluded alpha left top right bottom h w l x y z ry (docs/formats.md)."
-_MOST_FRAMES = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class TextFile:
-    """A file of labels: the stem of its name, its content, and its name for messages."""
-
-    stem: str
-    stream: BinaryIO
-    name: str = ""
 
 
 def _empty(pictures: list[Picture], sequences: list[str], files: Sequence[TextFile], tracking: bool) -> Annotations:
@@ -61,7 +56,7 @@ def read_kitti(files: Sequence[TextFile], frames: int | None = None) -> Annotati
         FormatError: a line is none; the message names file and line.
     """
     pictures = [
-        Picture(file.stem, f"picture {file.stem}", place, _frame_of(file.stem), name=file.stem)
+        Picture(file.stem, f"picture {file.stem}", place, whole(file.stem), name=file.stem)
         for place, file in enumerate(files)
     ]
     annotations = _empty(pictures, [file.stem for file in files], files, tracking=False)
@@ -83,10 +78,6 @@ def read_kitti(files: Sequence[TextFile], frames: int | None = None) -> Annotati
     return annotations
 
 
-def _frame_of(stem: str) -> int | None:
-    return int(stem) if stem.isdecimal() else None
-
-
 def read_kitti_tracking(files: Sequence[TextFile], frames: int | None = None) -> Annotations:
     """Read ground truth with tracks, one file a sequence.
 
@@ -106,6 +97,7 @@ def read_kitti_tracking(files: Sequence[TextFile], frames: int | None = None) ->
             count_of = max(count_of, frame + 1)
         if frames is not None and count_of > frames:
             raise FormatError(f"{file.name} goes on beyond the {frames} frames.", "Is it of another video?")
+        check_pictures(first + (frames or count_of), file.name)
         pictures += [Picture(frame, f"frame {frame}", position, frame) for frame in range(frames or count_of)]
     return annotations
 
@@ -114,9 +106,7 @@ def _frame_and_track(columns: list[str], where: str) -> tuple[int, int]:
     if len(columns) < 2:
         raise FormatError(f"{where} has {len(columns)} columns.", "A line is: frame track type ... (docs/formats.md).")
     frame, track = integer(columns[0], f"{where}: the frame"), integer(columns[1], f"{where}: the track")
-    if not 0 <= frame < _MOST_FRAMES:
-        raise FormatError(f"{where} is about frame {frame}.", "Frames are counted from 0.")
-    return frame, track
+    return check_frame(frame, where), track
 
 
 def _row(
@@ -136,7 +126,7 @@ def _row(
     if level not in (-1, 0, 1, 2, 3):
         raise FormatError(f"{where}: occluded is {level}, not -1 to 3.", _COLUMNS)
     left, top, right, bottom = (number(columns[at], f"{where}: column {at + 1}") for at in range(4, 8))
-    check_box(left, top, right - left, bottom - top, where, truth=truth)
+    check_box(left, top, right - left, bottom - top, where)
     return BoxRow(
         picture,
         label,
@@ -228,3 +218,37 @@ def write_kitti_tracking(annotations: Annotations, out: TextIO, sequence: int = 
             f"{picture.frame_index} {-1 if row.track is None else row.track} {label} {truncation:g} {level} -10 "
             f"{row.x!r} {row.y!r} {row.x + row.width!r} {row.y + row.height!r} -1 -1 -1 -1000 -1000 -1000 -10\n"
         )
+
+
+def _columns_of(opening: Opening) -> list[str]:
+    return [] if "," in opening.first_line else opening.first_line.split()
+
+
+def _is_kitti(opening: Opening) -> bool:
+    columns = _columns_of(opening)
+    return len(columns) >= 15 and not is_number(columns[0])
+
+
+def _is_tracking(opening: Opening) -> bool:
+    columns = _columns_of(opening)
+    return len(columns) >= 17 and is_number(columns[0]) and not is_number(columns[2])
+
+
+def _truth(path: Path, asked: Asked) -> Annotations:
+    return read_many(path, lambda files: read_kitti(files, asked.frames))
+
+
+def _tracking_truth(path: Path, asked: Asked) -> Annotations:
+    return read_many(path, lambda files: read_kitti_tracking(files, asked.frames))
+
+
+def _results(path: Path, truth: Annotations) -> Boxes:
+    return read_many(path, lambda files: read_kitti_results(files, truth, tracking=False))
+
+
+def _tracking_results(path: Path, truth: Annotations) -> Boxes:
+    return read_many(path, lambda files: read_kitti_results(files, truth, tracking=True))
+
+
+KITTI = Format(_is_kitti, _truth, _results)
+TRACKING = Format(_is_tracking, _tracking_truth, _tracking_results)

@@ -19,6 +19,9 @@ from vru.formats.annotations import (
     Picture,
     Video,
     check_box,
+    check_count,
+    check_frame,
+    check_pictures,
     check_score,
     integer,
     number,
@@ -30,7 +33,6 @@ CLASSES = (
     "occluder", "occluder_on_the_ground", "occluder_full", "reflection", "crowd",
 )  # fmt: skip
 _COLUMNS = "A line is: frame,id,left,top,width,height,... (docs/formats.md)."
-_MOST_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def read_mot(sequences: Sequence[MotSequence]) -> Annotations:
         if start == 0:
             notes.append(f"{sequence.file or sequence.name} counts its frames from 0, MOT Challenge from 1.")
         frames = max(frame for _, frame, _ in rows) + 1 - start if sequence.frames is None else sequence.frames
+        check_pictures(first + check_count(frames, sequence.file or "The sequence"), sequence.file or "The sequence")
         for count, frame, row in rows:
             if frame - start >= frames:
                 where = line(count, sequence.file)
@@ -97,19 +100,18 @@ def _columns(text: str, where: str, least: int) -> list[str]:
     return columns
 
 
-def _start(columns: list[str], where: str, *, truth: bool) -> tuple[int, int, tuple[float, float, float, float]]:
+def _start(columns: list[str], where: str) -> tuple[int, int, tuple[float, float, float, float]]:
     frame, track = integer(columns[0], f"{where}: the frame"), integer(columns[1], f"{where}: the id")
-    if not 0 <= frame <= _MOST_FRAMES:
-        raise FormatError(f"{where} is about frame {frame}.", "Frames are counted from 1 (or from 0).")
+    check_frame(frame, where)
     x, y, width, height = (number(column, f"{where}: column {3 + at}") for at, column in enumerate(columns[2:6]))
-    check_box(x, y, width, height, where, truth=truth)
+    check_box(x, y, width, height, where)
     return frame, track, (x, y, width, height)
 
 
 def _truth_row(count: int, text: str, file: str, classes: int) -> tuple[int, int, BoxRow]:
     where = line(count, file)
     columns = _columns(text, where, 6)
-    frame, track, box = _start(columns, where, truth=True)
+    frame, track, box = _start(columns, where)
     flag = number(columns[6], f"{where}: the flag") if len(columns) > 6 else 1.0
     label, occlusion = 1, UNKNOWN
     if len(columns) in (8, 9):
@@ -174,7 +176,7 @@ def _found_row(
     """Frame, id, box, confidence and class of a line; the class is a number of the truth's where the line has one."""
     where = line(count, file)
     columns = _columns(text, where, 6)
-    frame, track, box = _start(columns, where, truth=False)
+    frame, track, box = _start(columns, where)
     score = check_score(number(columns[6], f"{where}: the confidence"), where) if len(columns) > 6 else 1.0
     own = integer(columns[7], f"{where}: the class") if len(columns) in (8, 9) else -1
     return frame, track, box, score, _only_label(truth) if own < 0 else truth.label_of(own, where)

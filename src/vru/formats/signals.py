@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vru.domain import FEWEST_MARKERS, Signal, SignalKind, VruClass, VruError, parse_class
-from vru.formats.annotations import FormatError, number
+from vru.formats.annotations import FormatError, number, shown
 from vru.formats.lines import line, lines
 from vru.formats.names import LIMIT_BYTES
 
@@ -206,10 +206,12 @@ def _json(text: str, where: str, how: str) -> dict[str, Any]:
 
 def _nanoseconds(value: object, where: str) -> int:
     """Whole nanoseconds: as a floating-point number the last digits of a clock would be lost."""
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    said = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and value < 2**64)
+    text = str(value) if said else ""
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
         raise FormatError(
-            f"{where}: time_ns is {value!r}, not a whole number of nanoseconds.", "Write the monotonic clock's integer."
+            f"{where}: time_ns is {shown(value)}, not a whole number of nanoseconds.",
+            "Write the monotonic clock's integer.",
         )
     if int(text) >= _TIME_OF_DAY_NS:
         raise FormatError(

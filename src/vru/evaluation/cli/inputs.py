@@ -1,7 +1,7 @@
 """Truth and predictions from files, as the evaluation's tables."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vru.domain import Criterion, VruError
@@ -11,7 +11,7 @@ from vru.evaluation.dataset.check import check_fit, shifted
 from vru.evaluation.dataset.prepare import to_dataset
 from vru.evaluation.dataset.protocol import Protocol, load_protocol
 from vru.evaluation.dataset.slice_views import kinds_of
-from vru.formats import Annotations, read_predictions, read_truth
+from vru.formats import Annotations, Rules, read_predictions, read_truth
 
 _PROTOCOL_OF = {"mot": "mot", "kitti": "kitti", "kitti-tracking": "mot", "cvat": "default"}
 
@@ -39,6 +39,17 @@ def truth_of(path: Path, reading: Reading) -> Annotations:
         size=reading.size,
         independent_images=reading.independent_images,
         sequence_from=reading.sequence_from,
+        rules=_rules(reading),
+    )
+
+
+def _rules(reading: Reading) -> Rules:
+    return Rules(
+        reading.out_of_picture,
+        reading.bad_boxes,
+        dict(reading.class_map),
+        # Of classes that nobody asked for nothing needs to be known.
+        reading.ignore_other_classes or bool(reading.classes),
     )
 
 
@@ -54,6 +65,7 @@ def predictions_of(path: Path, truth: Annotations, reading: Reading) -> Predicte
         format_=reading.predictions_format,
         limit_bytes=reading.limit_bytes,
         missing_sequences=reading.missing_sequences,
+        rules=_rules(reading),
     )
     data = to_dataset(truth, found)
     notes = [*truth.notes, *found.notes]
@@ -65,16 +77,33 @@ def predictions_of(path: Path, truth: Annotations, reading: Reading) -> Predicte
     return Predicted(data, len(found), tuple(notes))
 
 
-def protocol_of(name: str | None, truth: Annotations) -> Protocol:
-    """The protocol of this name, or the one that fits the truth.
+def protocol_of(name: str | None, truth: Annotations, classes: Sequence[str] = ()) -> Protocol:
+    """The protocol of this name, or the one that fits the truth; of these ``classes`` alone, if there are any.
 
     Raises:
-        VruError: there is none of this name.
+        VruError: there is none of this name, or the truth does not have a class.
     """
     usual = _PROTOCOL_OF.get(truth.format, "coco")
     if usual == "mot" and truth.sequences and all(name.startswith("MOT20-") for name in truth.sequences):
         usual = "mot20"
-    return load_protocol(name or usual)
+    return of_classes(load_protocol(name or usual), truth.labels, classes)
+
+
+def of_classes(protocol: Protocol, labels: Sequence[str], classes: Sequence[str]) -> Protocol:
+    """The protocol with these ``classes`` in the place of its own, if there are any.
+
+    Raises:
+        VruError: one is not among the ``labels``.
+    """
+    known = {label.lower() for label in labels}
+    for name in classes:
+        if name.lower() not in known:
+            raise VruError(f"--classes: the truth has no {name!r}.", f"It has: {', '.join(labels[:20]) or 'no class'}.")
+    if not classes:
+        return protocol
+    asked = {name.lower() for name in classes}
+    ignored = frozenset(name for name in protocol.ignored_classes if name.lower() not in asked)
+    return replace(protocol, classes=tuple(classes), ignored_classes=ignored)
 
 
 def times_of(annotations: Annotations) -> list[float] | None:

@@ -19,6 +19,7 @@ from vru.formats.names import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS
 EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}
 EXIT_UNUSABLE = 2
 MEGABYTE = 1 << 20
+_SIZE_DIGITS = 6
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -30,9 +31,37 @@ class Size(click.ParamType[tuple[int, int]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Both numbers."""
         width, _, height = str(value).lower().partition("x")
-        if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-            self.fail(f"{value!r} is not like 1920x1080.", param, ctx)
+        short = max(len(width), len(height)) <= _SIZE_DIGITS
+        if not (short and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+            self.fail(f"{str(value)[:40]!r} is not like 1920x1080.", param, ctx)
         return int(width), int(height)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between."""
+
+    name = "NAMES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Each once."""
+        return (
+            value
+            if isinstance(value, tuple)
+            else tuple(dict.fromkeys(name.strip() for name in str(value).split(",") if name.strip()))
+        )
+
+
+class Renaming(click.ParamType[tuple[str, str]]):
+    """A name and its new one, such as person=pedestrian."""
+
+    name = "FROM=TO"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Both names."""
+        before, _, after = (part.strip() for part in str(value).partition("="))
+        if not (before and after):
+            self.fail(f"{str(value)[:40]!r} is not like person=pedestrian.", param, ctx)
+        return before, after
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +76,32 @@ class Reading:
     sequence_from: str | None = None
     missing_sequences: str = "fail"
     shift_frames: int | None = None
+    out_of_picture: str = "refuse"
+    bad_boxes: str = "refuse"
+    classes: tuple[str, ...] = ()
+    class_map: tuple[tuple[str, str], ...] = ()
+    ignore_other_classes: bool = False
     max_mb: int = LIMIT_BYTES // MEGABYTE
 
     @property
     def limit_bytes(self) -> int:
         """The largest input."""
         return self.max_mb * MEGABYTE
+
+    def recorded(self) -> dict[str, Any]:
+        """What was asked for beside the usual, for the report."""
+        asked: dict[str, Any] = {
+            "independent_images": self.independent_images or None,
+            "sequence_from": self.sequence_from,
+            "missing_sequences": self.missing_sequences if self.missing_sequences != "fail" else None,
+            "shift_frames": self.shift_frames,
+            "out_of_picture": self.out_of_picture if self.out_of_picture != "refuse" else None,
+            "bad_boxes": self.bad_boxes if self.bad_boxes != "refuse" else None,
+            "classes": list(self.classes) or None,
+            "class_map": dict(self.class_map) or None,
+            "ignore_other_classes": self.ignore_other_classes or None,
+        }
+        return {name: value for name, value in asked.items() if value is not None}
 
     @classmethod
     def taken_from(cls, options: dict[str, Any]) -> "Reading":
@@ -84,6 +133,32 @@ _OPTIONS = (
     ),
     click.option(
         "--shift-frames", type=int, help="Move the detections by so many frames; 0 leaves them, and does not ask."
+    ),
+    click.option(
+        "--out-of-picture",
+        type=click.Choice(("clip", "keep", "refuse")),
+        default="refuse",
+        show_default=True,
+        help="What to do about boxes that reach out of their picture.",
+    ),
+    click.option(
+        "--bad-boxes",
+        type=click.Choice(("skip", "refuse")),
+        default="refuse",
+        show_default=True,
+        help="What to do about boxes without an area.",
+    ),
+    click.option("--classes", type=Names(), default="", metavar="A,B", help="Evaluate these classes alone."),
+    click.option(
+        "--map",
+        "class_map",
+        type=Renaming(),
+        multiple=True,
+        metavar="FROM=TO",
+        help="Give a class of truth and predictions another name; can be repeated.",
+    ),
+    click.option(
+        "--ignore-other-classes", is_flag=True, help="Leave out detections of classes that the truth does not have."
     ),
     click.option(
         "--max-mb", type=click.IntRange(1), default=LIMIT_BYTES // MEGABYTE, show_default=True, help="Largest input."

@@ -43,7 +43,7 @@ def run(request: Request) -> int:
     """
     asked = read_margins(request.criteria) if request.criteria else ()
     annotations = truth_of(request.truth, request.reading)
-    protocol = protocol_of(request.protocol, annotations)
+    protocol = protocol_of(request.protocol, annotations, request.reading.classes)
     if request.score is not None:
         protocol = replace(protocol, score_threshold=request.score)
     figures = [_measured(annotations, path, protocol, request) for path in (request.before, request.after)]
@@ -68,12 +68,11 @@ def _settings(reading: Reading, annotations: Annotations, protocol: Protocol, re
     """What the bounds assume, and what was said of the images."""
     return {
         "assumption": annotations.assumption,
-        "independent_images": reading.independent_images,
-        "sequence_from": reading.sequence_from,
         "unseen_truth": protocol.unseen_truth,
         "unseen_false_boxes": protocol.unseen_false_boxes,
         "resamples": request.resamples,
         "seed": request.seed,
+        **reading.recorded(),
     }
 
 

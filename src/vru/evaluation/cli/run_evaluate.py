@@ -62,7 +62,7 @@ def run(request: Request) -> int:
 def _measured(request: Request) -> _Run:
     criteria = read_criteria(request.criteria) if request.criteria else ()
     annotations = truth_of(request.truth, request.reading)
-    protocol = protocol_of(request.protocol, annotations)
+    protocol = protocol_of(request.protocol, annotations, request.reading.classes)
     asked: dict[str, Any] = {
         "score_threshold": request.score,
         "smallest_n": request.smallest_n,
@@ -155,13 +155,7 @@ def _inputs(request: Request, done: _Run) -> dict[str, dict[str, Any]]:
         "unseen_truth": done.protocol.unseen_truth,
         "unseen_false_boxes": done.protocol.unseen_false_boxes,
     }
-    asked = {
-        "independent_images": reading.independent_images,
-        "sequence_from": reading.sequence_from,
-        "missing_sequences": reading.missing_sequences if reading.missing_sequences != "fail" else None,
-        "shift_frames": reading.shift_frames,
-    }
-    settings |= {name: value for name, value in asked.items() if value is not None and value is not False}
+    settings |= reading.recorded()
     if request.hold_ms:
         settings["hold_ms"] = request.hold_ms
     if annotations.assumption:

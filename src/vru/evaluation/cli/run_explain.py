@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from vru.domain import VruError
-from vru.evaluation.cli.inputs import predictions_of, truth_of
+from vru.evaluation.cli.inputs import of_classes, predictions_of, truth_of
 from vru.evaluation.cli.options import Reading, write
 from vru.evaluation.core.tables import DataSet
+from vru.evaluation.dataset.prepare import prepared
+from vru.evaluation.dataset.protocol import load_protocol
 from vru.evaluation.detection.coco import evaluate_coco
 from vru.evaluation.study.explain import COCO, HABITS, TOOLS, average_precision, steps
 
@@ -22,7 +24,11 @@ def run(*, reading: Reading, truth: Path, predictions: Path, json_path: Path | N
     Raises:
         VruError: the input is not what it should be, or has no truth.
     """
-    content = explained(predictions_of(predictions, truth_of(truth, reading), reading).data)
+    read = predictions_of(predictions, truth_of(truth, reading), reading)
+    data = read.data
+    if reading.classes:
+        data, _ = prepared(data, of_classes(load_protocol("coco"), data.labels, reading.classes))
+    content = {"settings": reading.recorded(), "notes": list(read.notes), **explained(data)}
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     if json_path is not None and str(json_path) == "-":
         click.echo(text, nl=False)
@@ -70,6 +76,8 @@ def _show(content: dict[str, Any]) -> None:
         points = "" if value is None else f"{100 * (value - content['ours']):+.2f}"
         habits.add_row(name, _number(value), points)
     console.print(habits)
+    for note in content["notes"]:
+        console.print(f"note: {note}", style="dim", markup=False)
     console.print("Rules are changed one after the other: what one is worth depends on those before it.", style="dim")
 
 

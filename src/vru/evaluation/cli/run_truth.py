@@ -83,7 +83,7 @@ def run_noise(
     data = predictions_of(predictions, annotations, reading).data
     measure = partial(
         measure_all,
-        protocol=protocol_of(protocol, annotations),
+        protocol=protocol_of(protocol, annotations, reading.classes),
         times=times_of(annotations),
         resamples=resamples,
         seed=seed,
