@@ -27,7 +27,7 @@ test: page ## all tests that need no Docker engine, and the end-to-end tests whe
 e2e: page ## the end-to-end tests: deploy to a bare server, in a container
 	@VRU_E2E=1 $(BIN)/python tests/run.py e2e
 
-soak: page ## the long end-to-end tests: many updates under load, Docker and the power cut off in the middle
+soak: page ## the long tests: many updates under load, Docker and the power cut off in the middle, many simulated campaigns
 	@VRU_E2E=1 $(BIN)/python tests/run.py soak
 
 lint: page ## ruff, mypy, import-linter, biome, tsc

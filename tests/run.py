@@ -124,11 +124,11 @@ def stages(command: str) -> list[Stage]:
     ruff, mypy, lint_imports = BIN / "ruff", BIN / "mypy", BIN / "lint-imports"
     skip = no_engine() if command == "test" else None
     e2e = Stage("end-to-end tests", pytest("-m", "e2e and not soak", "tests/e2e"), skip=skip)
-    soak = Stage("long end-to-end tests", pytest("-m", "soak", "tests/e2e"))
+    soak = Stage("long tests", pytest("-m", "soak"))
     workers = "2" if (os.cpu_count() or 1) <= 4 else "4"
     return {
         "test": [
-            Stage("tests", pytest("-m", "not e2e", "-n", workers, "--dist", "loadfile")),
+            Stage("tests", pytest("-m", "not e2e and not soak", "-n", workers, "--dist", "loadfile")),
             npm("the page's tests", "test"),
             e2e,
         ],

@@ -21,10 +21,10 @@ import numpy as np
 from benchmarks.evaluation.datasets import random_dataset
 from tests.evaluation.oracles import pycocotools_eval, run
 
-from vru.evaluation.bootstrap import bca
-from vru.evaluation.coco import NAMES, evaluate_coco
-from vru.evaluation.operating_point import rates
-from vru.evaluation.resampling import Units, resampled
+from vru.evaluation.detection.coco import NAMES, evaluate_coco
+from vru.evaluation.detection.operating_point import rates
+from vru.evaluation.statistics.draws import Draws
+from vru.evaluation.statistics.resampling import resampled
 from vru.evaluation.tracking import clear_rates, hota_rates, identity_rates
 
 TARGET = 5.0
@@ -62,16 +62,16 @@ def coco(pictures: int, detections: int, truths: int, classes: int, rounds: int)
 
 
 def bootstrap(clips: int, resamples: int, rounds: int) -> dict[str, Any]:
-    """All figures at an operating point and all of tracking, with the BCa bounds of each."""
+    """All figures at an operating point and all of tracking, with the bounds of each."""
     rng = np.random.default_rng(1)
-    units = Units("clips", np.arange(clips), clips)
+    draws = Draws(clips, resamples)
     tables = [(rng.integers(1, 50, (clips, columns)).astype(float), of) for columns, of in
               ((4, rates), (10, clear_rates), (3, identity_rates), (133, hota_rates))]  # fmt: skip
 
     def work() -> int:
-        drawn = [item for table, of in tables for item in resampled(units, table, of, resamples, 0).values()]
+        drawn = [item for table, of in tables for item in resampled(draws, table, of, 2 * table[:2]).values()]
         for figure in drawn:
-            bca(figure.value or 0.0, figure.replicates, figure.influences, clips, 0.975)
+            figure.replicates.bounds(0.975)
         return len(drawn)
 
     seconds, counts = zip(*(timed(work) for _ in range(rounds)), strict=True)

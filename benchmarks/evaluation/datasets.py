@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vru.evaluation.tables import DataSet, found_table, truth_table
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
 
 
 def random_dataset(

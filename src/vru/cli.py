@@ -1,6 +1,7 @@
 """The root of ``vru``. A room's commands are imported only when one of them is called."""
 
 import importlib
+import importlib.util
 
 import click
 
@@ -24,15 +25,16 @@ _COMMANDS = {
     "lock": ("vru.deploy.commands.guarding:lock", "Keep others' changes out of the server for a while."),
     "audit": ("vru.deploy.commands.guarding:audit", "Show who changed what, and check the record."),
     "doctor": ("vru.deploy.commands.doctor:doctor", "Name what is wrong with laptop and server, with the fix."),
-    "evaluate": ("vru.evaluation.cli:evaluate", "Measure detections against ground truth, and judge them."),
-    "compare": ("vru.evaluation.comparing_cli:compare", "Say whether a new version of a model is worse."),
-    "truth": ("vru.evaluation.truth_cli:truth", "Say how good ground truth is: agreement, effect of label noise."),
+    "evaluate": ("vru.evaluation.cli.evaluate:evaluate", "Measure detections against ground truth, and judge them."),
+    "compare": ("vru.evaluation.cli.compare:compare", "Say whether a new version of a model is worse."),
+    "explain": ("vru.evaluation.cli.explain:explain", "Say why average precision differs from tool to tool."),
+    "truth": ("vru.evaluation.cli.truth:truth", "Say how good ground truth is: agreement, effect of label noise."),
     "evidence": ("vru.reports.cli:evidence", "Check the signed evidence of a validation run."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
 
-# Commands that need more than the base install, and the extra that has it.
-_EXTRAS = {"evaluate": "evaluation", "compare": "evaluation", "truth": "evaluation"}
+# Commands that need more than the base install: the extra, and what of it they import, later than their help.
+_EXTRAS = dict.fromkeys(("evaluate", "compare", "explain", "truth"), ("evaluation", ("numpy", "scipy", "defusedxml")))
 
 
 class _LazyGroup(click.Group):
@@ -43,16 +45,14 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, attribute = _COMMANDS[cmd_name][0].split(":")
-        try:
-            command = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if cmd_name not in _EXTRAS or (error.name or "").startswith("vru"):
-                raise
-            extra = _EXTRAS[cmd_name]
+        extra, needed = _EXTRAS.get(cmd_name, ("", ()))
+        missing = [module_name for module_name in needed if importlib.util.find_spec(module_name) is None]
+        if missing:
             raise click.UsageError(
-                f"{error.name} is not installed: `vru {cmd_name}` needs the extra {extra!r}.\n"
+                f"{missing[0]} is not installed: `vru {cmd_name}` needs the extra {extra!r}.\n"
                 f"  Install it: pip install 'vru-platform[{extra}]', or `make` in a checkout."
-            ) from None
+            )
+        command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)  # noqa: S101 - _COMMANDS names commands only
         return command
 

@@ -11,7 +11,7 @@ import pytest
 
 from vru.deploy import environment
 from vru.deploy.environment import Environment
-from vru.host import routes
+from vru.host.rolling import routes
 
 ROOT = Path(__file__).parents[2]
 

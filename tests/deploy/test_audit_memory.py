@@ -4,8 +4,8 @@ import pytest
 
 from vru.deploy import audit_memory
 from vru.deploy.connection import Address
-from vru.host import audit
-from vru.host.host import Host
+from vru.host.base.host import Host
+from vru.host.lock import audit
 
 HERE = Address("server.example", 22)
 

@@ -20,8 +20,8 @@ from vru.deploy.environment import Environment, server_env
 from vru.deploy.images import BUILD_IMAGES, base_images, images, public_images
 from vru.deploy.limits import scale_limits
 from vru.deploy.variables import BUILT, CONFIGURED, VARIABLES
-from vru.host import rolling, routes
-from vru.host.newcomers import ENDPOINTS
+from vru.host.rolling import rollout, routes
+from vru.host.rolling.candidates import ENDPOINTS
 from vru.service.app import DRAIN_S
 
 COMPOSE = (ROOT / "docker-compose.production.yml").read_text()
@@ -193,8 +193,8 @@ def test_images_are_the_built_ones_and_the_pulled_ones(config: dict[str, Any], e
 def test_what_is_recreated_in_place_depends_on_nothing_that_is_replaced_beside_itself(config: dict[str, Any]) -> None:
     """Compose would recreate those as well, and cut off their users."""
     for name, service in config["services"].items():
-        if name not in rolling.SERVICES and "tools" not in service.get("profiles", ()):
-            assert not set(service.get("depends_on") or {}) & set(rolling.SERVICES), name
+        if name not in rollout.SERVICES and "tools" not in service.get("profiles", ()):
+            assert not set(service.get("depends_on") or {}) & set(rollout.SERVICES), name
 
 
 def test_the_program_asks_services_where_they_answer(config: dict[str, Any]) -> None:
@@ -205,10 +205,10 @@ def test_the_program_asks_services_where_they_answer(config: dict[str, Any]) -> 
 
 
 def test_services_reach_each_other_through_nginx_and_may_finish_what_they_began(config: dict[str, Any]) -> None:
-    for name in rolling.SERVICES:
+    for name in rollout.SERVICES:
         service = config["services"][name]
         urls = {key: value for key, value in service["environment"].items() if key.endswith("_URL")}
         ports = {**INTERNAL_PORTS, "api_gateway": 8000}
         assert urls == {f"VRU_{other.upper()}_URL": f"http://nginx:{port}" for other, port in ports.items()}
-        assert service["stop_grace_period"] == f"{rolling.DRAIN_S // 60}m{rolling.DRAIN_S % 60}s"
-    assert DRAIN_S < rolling.DRAIN_S
+        assert service["stop_grace_period"] == f"{rollout.DRAIN_S // 60}m{rollout.DRAIN_S % 60}s"
+    assert DRAIN_S < rollout.DRAIN_S

@@ -14,7 +14,7 @@ from vru.deploy.differences import Change, Difference
 from vru.deploy.environment import Environment, generate
 from vru.deploy.release import Release, build
 from vru.domain import VruError
-from vru.host import shown
+from vru.host.release import masking
 
 PLANNED = Difference(
     release="0123456789ab",
@@ -54,8 +54,8 @@ def test_a_plan_is_named_by_release_and_server() -> None:
 
 def test_files_are_compared_with_secrets_masked_on_both_sides(release: Release, environment: Environment) -> None:
     path = "config/production/users.acl"
-    right = shown.Mask(release.environment)(release.text(path) or "")
-    assert shown.MASK in right
+    right = masking.Mask(release.environment)(release.text(path) or "")
+    assert masking.MASK in right
     read = Difference.from_answer(answer(release, contents={path: right, "src/a.py": "x"}), release)
     assert read.files == (differences.FileDifference(path, ()),)
     read = Difference.from_answer(answer(release, contents={path: right + "user eve on nopass\n"}), release)

@@ -15,7 +15,7 @@ from vru.deploy.environment import Environment
 from vru.deploy.images import Image, build_arguments, images, source_files
 from vru.deploy.local_build import lacking
 from vru.domain import VruError
-from vru.host.layers import chain_ids
+from vru.host.release.image_transfer import chain_ids
 
 BASE, CODE = b"the base's files", b"one changed line"
 DIFF_IDS = ["sha256:" + hashlib.sha256(data).hexdigest() for data in (BASE, CODE)]

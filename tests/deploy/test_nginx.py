@@ -15,8 +15,8 @@ from tests.deploy.conftest import ROOT, ROUTES, Containers, configs_in_container
 
 from vru.deploy import environment
 from vru.deploy.configuration import render
-from vru.host import rolling, routes
-from vru.host.routes import Route
+from vru.host.rolling import rollout, routes
+from vru.host.rolling.routes import Route
 
 # Stands for the gateway, the page and Grafana: echoes requests, streams events, hands files to nginx.
 UPSTREAM = b"""
@@ -337,7 +337,7 @@ def test_what_a_watched_container_cannot_do_the_old_one_does(nginx: Nginx) -> No
     assert nginx.ask_json(8080, "/api/v1/role") == "new"
     assert nginx.ask_json(8080, "/api/v1/broken") == "old"
     line = [line for line in nginx.log() if line["path"] == "/api/v1/broken"][-1]
-    assert rolling.two_answers(json.dumps(line)) == [(known[new], 500, 200)]
+    assert rollout.two_answers(json.dumps(line)) == [(known[new], 500, 200)]
     # What may not be asked twice is not.
     assert nginx.ask(8080, "/api/v1/broken", "POST", b"{}")[0] == 500
     assert docker("stop", "--time=1", new).returncode == 0

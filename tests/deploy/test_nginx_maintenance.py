@@ -11,8 +11,8 @@ import pytest
 from tests.deploy.conftest import docker, tar_of
 from tests.deploy.test_nginx import Nginx, nginx
 
-from vru.host import maintenance
-from vru.host.host import Host
+from vru.host.base.host import Host
+from vru.host.operations import maintenance
 
 __all__ = ["nginx"]
 

@@ -16,9 +16,9 @@ from vru.deploy.release import Content
 from vru.deploy.remote_setup import command
 from vru.deploy.transfer import Sent, send
 from vru.domain import VruError
-from vru.host import store
+from vru.host.base.host import Host
 from vru.host.build import build_pyz
-from vru.host.host import Host
+from vru.host.release import store
 
 
 class Pipe:

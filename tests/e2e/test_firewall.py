@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -252,22 +253,28 @@ def test_ssh_on_another_port_locks_nobody_out(house: House) -> None:
     house.everything_is_as_it_should_be()
 
 
-def test_rules_that_the_laptop_cannot_confirm_are_taken_back(house: House) -> None:
-    before = house.rules()
+@contextmanager
+def shut_out(house: House) -> Iterator[None]:
+    """Set up, with the laptop shut out before it can confirm: in the block the rules stand, after it they do not."""
     for path, text in SHUT_OUT.items():
         house.server.write(path, text.encode())
     house.server.run("systemctl daemon-reload && systemctl start shut-out.path")
-    v4, _ = house.monitor.addresses(NETWORK)
-    house.set(VRU_MONITORING_ALLOW=f"{v4}/32,10.99.0.0/16")
-    started = time.monotonic()
-    said = house.setup(check=False)
-    assert "shut us out" in said
-    assert "10.99.0.0/16" in "\n".join(house.rules())
+    assert "shut us out" in house.setup(check=False)
+    yield
     house.server.run("systemctl stop shut-out.path shut-out.service && iptables -D INPUT 1")
     deadline = time.monotonic() + 150
     while "taken back" not in house.audit()[-1]["detail"]:
         assert time.monotonic() < deadline, house.audit()[-3:]
         time.sleep(1)
+
+
+def test_rules_that_the_laptop_cannot_confirm_are_taken_back(house: House) -> None:
+    before = house.rules()
+    v4, _ = house.monitor.addresses(NETWORK)
+    house.set(VRU_MONITORING_ALLOW=f"{v4}/32,10.99.0.0/16")
+    started = time.monotonic()
+    with shut_out(house):
+        assert "10.99.0.0/16" in "\n".join(house.rules())
     print(f"taken back after {time.monotonic() - started:.0f} s")
     assert house.rules() == before
     assert "nobody confirmed in 90 s" in house.server.run("journalctl -o cat -u vru-firewall-revert.service")
@@ -283,6 +290,11 @@ def test_rules_that_the_laptop_cannot_confirm_are_taken_back(house: House) -> No
 def test_ufw_and_the_platform_keep_the_door_together(house: House) -> None:
     house.server.run("apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y ufw")
     house.server.run("ufw allow 22/tcp && ufw deny 7777/tcp && ufw --force enable")
+    with shut_out(house):
+        assert "80/tcp" in house.server.run("ufw status")
+    status = house.server.run("ufw status")
+    assert not any(f"{port}/tcp" in status for port in OPEN if port != 22)
+    assert "22/tcp" in status
     house.setup()
     status = house.server.run("ufw status")
     assert all(f"{port}/tcp" in status for port in OPEN)

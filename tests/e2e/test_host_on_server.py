@@ -157,6 +157,22 @@ def test_5_a_dropped_database_comes_back_row_for_row(driver):
     assert driver.sql("SELECT count(*) FROM projects;") == "1234"
 
 
+def test_5b_a_backup_of_a_newer_schema_is_refused_and_nothing_is_stopped(driver):
+    driver.sql("UPDATE alembic_version SET version_num = '0009';")
+    newer = json.loads(driver.run("backup", "--json"))
+    driver.sql("UPDATE alembic_version SET version_num = '0001'; INSERT INTO projects (name) VALUES ('later');")
+    before = driver.server.run("docker ps --no-trunc --format '{{.ID}} {{.CreatedAt}}'")
+    refused = driver.server.exec(["vru-platform", "restore", newer["name"]], timeout=600)
+    assert refused.returncode == 1
+    assert "does not fit the live release" in refused.stderr
+    assert "unknown revision" in refused.stderr
+    assert "Nothing was stopped or changed" in refused.stderr
+    assert driver.server.run("docker ps --no-trunc --format '{{.ID}} {{.CreatedAt}}'") == before
+    assert driver.sql("DELETE FROM projects WHERE name = 'later' RETURNING name;") == "later"
+    assert driver.get(80) == ("version one", "one")
+    assert driver.plan()["changes"] == []
+
+
 def test_6_changed_code_config_and_password_go_live(driver):
     project = driver.project
     project.files["src/serve.py"] = project.files["src/serve.py"].replace("version one", "version two")
@@ -170,6 +186,36 @@ def test_6_changed_code_config_and_password_go_live(driver):
     assert driver.get(80) == ("version two", "two")
     assert driver.server.run("docker inspect -f '{{.Id}}' vru-platform-nginx-1") == nginx
     assert states(events)["database password"] == "done"
+    # What the containers wrote that were replaced is still there: of one beside the new one, and of one in its place.
+    assert "api_gateway-1  | " in driver.run("logs", "api_gateway", "--since", "2h", "--tail", "all")
+    kept = driver.run("logs", "postgres", "--since", "2h", "--tail", "all")
+    assert "database system is shut down" in kept
+    assert "api_gateway-1 " not in driver.run("logs", "api_gateway")
+
+
+def test_6b_a_server_whose_docker_was_stopped_says_so_first(driver):
+    driver.server.run("systemctl stop docker.socket docker.service")
+    try:
+        shown = driver.server.exec(["vru-platform", "status"])
+        assert shown.returncode == 3
+        assert shown.stdout.startswith("Docker does not run on this server; 3 containers run on without it")
+        assert "missing" not in shown.stdout
+        answer = driver.plan()
+        assert "This plan is uncertain until it runs." in answer["notes"][0]
+        assert {change["name"] for change in answer["changes"]} == {"docker.service", "all services"}
+    finally:
+        driver.server.run("systemctl start docker.socket docker.service")
+    assert driver.plan()["changes"] == []
+
+
+def test_6c_a_killed_container_is_started_by_the_watchdog(driver):
+    driver.server.run("docker kill vru-platform-postgres-1")
+    said = driver.run("heal")
+    assert "postgres does not run (exit code 137) and is started again" in said
+    # The watchdog starts it; reading its log again after the kill takes a moment.
+    ready = "docker exec vru-platform-postgres-1 pg_isready -q -U vru"
+    driver.server.run(f"for i in $(seq 60); do {ready} && exit 0; sleep 1; done; exit 1")
+    assert driver.sql("SELECT count(*) FROM projects;") == "1234"
 
 
 def test_7_a_release_that_fails_shows_its_log_and_goes_back_by_itself(driver):
@@ -180,6 +226,7 @@ def test_7_a_release_that_fails_shows_its_log_and_goes_back_by_itself(driver):
     assert code == 1
     assert end["service"] == "api_gateway"
     assert "the configuration is broken on purpose" in end["logs"]
+    assert "the configuration is broken on purpose" in driver.run("logs", "api_gateway", "--since", "10m")
     assert f"Release {live} goes on serving" in end["fix"]
     assert driver.get(80) == ("version two", "two")
     del driver.project.env["BREAK"]

@@ -181,8 +181,8 @@ UPROOT = f"docker rm -f {FOREIGN}; docker network rm {FOREIGN}; docker volume rm
 CLEAN_CACHE = """
 import json, sys
 sys.path.insert(0, "/opt/vru-platform/bin/vru-platform.pyz")
-from vru.host import pruning
-from vru.host.host import Host
+from vru.host.release import pruning
+from vru.host.base.host import Host
 host = Host.here()
 ours = pruning.Ledger.read(host).cache
 before = {record.id: record.own for record in pruning.records()}
@@ -195,7 +195,10 @@ print(json.dumps({"held": held, "freed": freed, "ours": sorted(ours), "gone": so
 
 def test_cleaning_up_leaves_everything_of_others(restored: Laptop) -> None:
     image = live_image(restored)
-    ids = "import sys; sys.path.insert(0, '/opt/vru-platform/bin/vru-platform.pyz'); from vru.host import pruning; "
+    ids = (
+        "import sys; sys.path.insert(0, '/opt/vru-platform/bin/vru-platform.pyz'); "
+        "from vru.host.release import pruning; "
+    )
     records = f'python3 -c "{ids}print(*(record.id for record in pruning.records()))"'
     before = set(on_server(restored, records).split())
     # Not one of ours: Compose's labels, which tell ours from others, would come with the image.

@@ -1,40 +1,44 @@
 """The evaluation of a whole video at once, with all truth and detections held: what ``evaluate`` has to be equal to.
 
-It is written for the whole video: there is nothing here that could go wrong at the border of two pieces.
+It is written from the definitions, slowly, for the whole video: there is nothing here that could go wrong at the border
+of two pieces, and no figure comes from the code that it checks. It shares the plain records of tracks and times.
 """
 
+import math
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vru.domain import Detection, GroundTruth, Track, TruthBox
-from vru.evaluation import matching
-from vru.evaluation.alarms import FalseAlarm
-from vru.evaluation.average_precision import average_precision
-from vru.evaluation.bootstrap import influence
-from vru.evaluation.curves import MISS_RATE, MOST_POINTS, PRECISION_RECALL, Curve, detected_in_time
-from vru.evaluation.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
-from vru.evaluation.evaluate import SliceEvaluation, _excuse_outside
-from vru.evaluation.latency import Outcome, TrackOutcome, latency_quantile
-from vru.evaluation.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floats, Ints, match_frame, overlaps
-from vru.evaluation.measuring import METRICS
-from vru.evaluation.resampling import Units
-from vru.evaluation.settings import EvaluationSettings
-from vru.evaluation.slices import ALL, take
-from vru.evaluation.tables import ratio
-from vru.evaluation.visibility import TrackTiming, Undetected, timing_figures
+from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass, iou
+from vru.evaluation.core.settings import EvaluationSettings
+from vru.evaluation.video.alarms import FalseAlarm
+from vru.evaluation.video.curves import Curve
+from vru.evaluation.video.latency import Outcome, TrackOutcome
+from vru.evaluation.video.visibility import TrackTiming, Undetected
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+CLASSES = tuple(VruClass)
+FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, -1
 _NUMBER = {road_user: number for number, road_user in enumerate(CLASSES)}
 
 
 @dataclass(frozen=True)
-class Matches(matching.Matches):
-    """With one entry per counted truth box: its frame's position among the evaluated ones, and its track's."""
+class Matches:
+    """An entry per detection, by frame, class and falling score: its frame's position, class, score, outcome, track
+    (-1 for none) and box; and an entry per counted truth box: its frame's position, and its track's.
+    """
 
+    frame: Ints
+    road_user: Ints
+    score: Floats
+    outcome: Ints
+    track: Ints
+    boxes: Floats
     truth_frame: Ints
     truth_track: Ints
 
@@ -93,12 +97,7 @@ def match(
         candidates = truths[key]
         ordered = sorted(found[key], key=lambda detection: -detection.score)
         boxes = [detection.box.as_tuple() for detection in ordered]
-        outcomes, taken = match_frame(
-            np.array(boxes),
-            np.array([box.box.as_tuple() for _, box in candidates]).reshape(-1, 4),
-            np.array([box.ignore for _, box in candidates], dtype=bool),
-            iou_threshold,
-        )
+        outcomes, taken = _matched(ordered, [box for _, box in candidates], iou_threshold)
         for detection, outcome, which in zip(ordered, outcomes, taken, strict=True):
             track_number = candidates[which][0] if outcome == TRUE_POSITIVE else -1
             frames_of.append(key[0])
@@ -120,6 +119,35 @@ def match(
         truth_frame=np.array(where_truth, dtype=np.int64),
         truth_track=np.array(who, dtype=np.int64),
     )
+
+
+def _matched(
+    detections: Sequence[Detection], truths: Sequence[TruthBox], iou_threshold: float
+) -> tuple[list[int], list[int]]:
+    """Each detection takes the free counted box that it overlaps most (the last on a tie), else any ignored one."""
+    needed = min(iou_threshold, 1 - 1e-10)
+    free = [number for number, box in enumerate(truths) if not box.ignore]
+    ignored = [number for number, box in enumerate(truths) if box.ignore]
+    outcomes, taken = [], []
+    for detection in detections:
+        fitting = [(iou(detection.box, truths[number].box), number) for number in free]
+        fitting = [pair for pair in fitting if pair[0] >= needed]
+        excuses = [number for number in ignored if _shared(detection.box, truths[number].box) >= needed]
+        if fitting:
+            outcomes.append(TRUE_POSITIVE)
+            taken.append(max(fitting)[1])
+            free.remove(taken[-1])
+        else:
+            outcomes.append(IGNORED if excuses else FALSE_POSITIVE)
+            taken.append(excuses[0] if excuses else -1)
+    return outcomes, taken
+
+
+def _shared(box: Box, region: Box) -> float:
+    """The share of a box that lies in a region."""
+    width = min(box.x + box.width, region.x + region.width) - max(box.x, region.x)
+    height = min(box.y + box.height, region.y + region.height) - max(box.y, region.y)
+    return max(width, 0) * max(height, 0) / box.area
 
 
 def track_outcomes(
@@ -209,8 +237,17 @@ def _link(matches: Matches, before: Ints, here: Ints, link_iou: float) -> dict[i
     """Detection of this frame -> detection of the frame before that it continues."""
     if not len(before):
         return {}
-    shared = overlaps(matches.boxes[here], matches.boxes[before], np.zeros(len(before), dtype=bool))
-    shared[matches.road_user[here][:, None] != matches.road_user[before][None, :]] = 0
+    shared = np.array(
+        [
+            [
+                iou(Box(*matches.boxes[one]), Box(*matches.boxes[other]))
+                if matches.road_user[one] == matches.road_user[other]
+                else 0.0
+                for other in before
+            ]
+            for one in here
+        ]
+    )
     linked: dict[int, int] = {}
     used: set[int] = set()
     for flat in np.argsort(-shared, axis=None, kind="stable"):
@@ -245,52 +282,33 @@ def clips(
     return numbers.astype(np.int64), np.bincount(numbers, weights=lasting) / 60
 
 
-@dataclass(frozen=True, slots=True)
-class _Draws:
-    """How often tracks and clips are drawn: ``resamples`` rows of either, then rows that leave out some tracks, then
-    rows that leave out some clips.
-    """
+@dataclass(frozen=True)
+class Known:
+    """A figure, how many clips it rests on, and its one-sided bounds at 95 %."""
 
-    tracks: Floats
-    clips: Floats
-    resamples: int
-    groups: tuple[int, int]
-
-    @classmethod
-    def of(cls, tracks: int, clips: int, settings: EvaluationSettings) -> "_Draws":
-        """Draws of so many tracks, and independently of so many clips."""
-        rows = []
-        for stream, count in enumerate((tracks, clips)):
-            units = Units("", np.arange(count), count)
-            blocks = list(units.weights(settings.resamples, (settings.seed, stream)))
-            drawn = np.concatenate(blocks) if blocks else np.zeros((settings.resamples, 0))
-            rows.append((drawn, units.without()))
-        (drawn_tracks, without_tracks), (drawn_clips, without_clips) = rows
-        return cls(
-            np.concatenate([drawn_tracks, without_tracks, np.ones((len(without_clips), tracks))]),
-            np.concatenate([drawn_clips, np.ones((len(without_tracks), clips)), without_clips]),
-            settings.resamples,
-            (len(without_tracks), len(without_clips)),
-        )
-
-    def split(self, figures: Floats) -> tuple[Floats, Floats]:
-        """Replicates and influences, from the figures of all rows. Several samples: Davison and Hinkley 1997, 5.3.2."""
-        left_out = figures[self.resamples :]
-        parts = (left_out[: self.groups[0]], left_out[self.groups[0] :])
-        return figures[: self.resamples], np.concatenate([influence(part) for part in parts])
+    value: float | None
+    n: int
+    low: float
+    high: float
 
 
-def _or_none(above: float, below: float) -> float | None:
-    return above / below if below > 0 else None
+def weights(clips: int, settings: EvaluationSettings) -> tuple[Floats, Floats]:
+    """The clips' random weights (rows x clips), and those of the one that was not seen."""
+    rng = np.random.default_rng((settings.seed, clips))
+    seen = rng.standard_exponential((settings.resamples, clips))
+    steps = (np.arange(settings.resamples) + 0.5) / settings.resamples
+    unseen = seen.sum(axis=1) * ((1 - steps) ** (-1 / clips) - 1)
+    return np.round(seen * 65536) / 65536, np.round(unseen * 65536) / 65536
+
+
+def lowest(values: Sequence[float]) -> float:
+    """What 95 % of the rows' figures do not lie below, to the safe side."""
+    place = math.floor(0.05 * (len(values) + 1) + 1e-9)
+    return sorted(-math.inf if math.isnan(value) else value for value in values)[place - 1] if place else -math.inf
 
 
 class Sample:
-    """One slice's tracks and clips, and their resamples.
-
-    Two kinds of independent unit are drawn, each with replacement and independently of the other: tracks, which carry
-    the hits and the misses, and clips, which carry the false positives. So a video in which someone is always visible
-    still has as many units as it has road users and time segments.
-    """
+    """One slice's clips, each with the tracks that begin in it and the false positives in its frames."""
 
     def __init__(
         self,
@@ -302,115 +320,186 @@ class Sample:
     ) -> None:
         """``track_numbers`` are the positions of the ``outcomes`` among the ground truth's tracks."""
         self.matches, self.outcomes, self.settings = matches, outcomes, settings
-        self.frame_times = np.fromiter(frames.values(), dtype=np.float64, count=len(frames))
-        self.clip_of_frame, self.clip_minutes = clips(frames, settings.clip_seconds, settings.excluded)
+        self.times = list(frames.values())
+        self.clip_of_frame, self.minutes = clips(frames, settings.clip_seconds, settings.excluded)
+        self.count = len(self.minutes)
+        self.frames = [int((self.clip_of_frame == clip).sum()) for clip in range(self.count)]
         self.gaps = before_gaps(frames, settings.excluded)
-        self.clip_count = len(self.clip_minutes)
-        row = {number: position for position, number in enumerate(track_numbers)}
-        self.row_of_track = row
-        self.draws = _Draws.of(len(outcomes), self.clip_count, settings)
+        self.clip_of = [self._clip_at(track.first_visible_s) for track in outcomes]
+        self.clip_of_track = dict(zip(track_numbers, self.clip_of, strict=True))
+        self.seen, self.unseen = weights(self.count, settings)
 
-    def estimates(
-        self,
-        alarms: Sequence[FalseAlarm],
-        timings: Sequence[TrackTiming],
-        *,
-        not_evaluated: int,
-        false_positives_known: bool,
-    ) -> dict[str, Estimate]:
-        """Every metric. Figures that count false positives have no value if those cannot be told for the slice."""
-        result: dict[str, Estimate] = dict(self._track_figures())
-        result |= timing_figures(timings)
-        result |= self._box_figures(known=false_positives_known)
-        result["ap50"] = self._average_precision(known=false_positives_known)
-        starts = np.array([alarm.first_frame for alarm in alarms], dtype=np.int64)
-        per_clip = np.bincount(self.clip_of_frame[starts], minlength=self.clip_count).astype(np.float64)
-        minutes = float(self.clip_minutes.sum()) if false_positives_known else 0.0
-        rates = ratio(self.draws.clips @ per_clip, self.draws.clips @ self.clip_minutes)
-        result["false_alarms_per_minute"] = Rate(
-            len(alarms), minutes, self.clip_count, *self._split(np.nan_to_num(rates), "clips")
+    def _clip_at(self, second: float) -> int:
+        after = [place for place, time in enumerate(self.times) if time >= second - 1e-6]
+        return int(self.clip_of_frame[after[0] if after else len(self.times) - 1])
+
+    def figures(
+        self, alarms: Sequence[FalseAlarm], timings: Sequence[TrackTiming], *, not_evaluated: int, known: bool
+    ) -> dict[str, Known]:
+        """Every metric."""
+        tracks = self._per_clip([1.0] * len(self.outcomes))
+        hits = self._per_clip([track.hits for track in self.outcomes])
+        boxes = self._per_clip([track.boxes for track in self.outcomes])
+        detected = self._per_clip([float(track.outcome == Outcome.DETECTED) for track in self.outcomes])
+        sure = self.matches.score >= self.settings.score_threshold
+        wrong = [0.0] * self.count
+        for frame in self.matches.frame[sure & (self.matches.outcome == FALSE_POSITIVE)]:
+            wrong[self.clip_of_frame[frame]] += 1
+        starts = [0.0] * self.count
+        for alarm in alarms:
+            starts[self.clip_of_frame[alarm.first_frame]] += 1
+        most = {name: 2 * max(of, default=0) for name, of in (("boxes", boxes), ("tracks", tracks))}
+        false = max(1.0 * max(self.frames), 2 * max(wrong))
+        false_alarms = max(1.0 * max(self.frames), 2 * max(starts))
+        longest = max(self.minutes)
+        shown = sum(count > 0 for count in tracks)
+        said = sum(one + other > 0 for one, other in zip(hits, wrong, strict=True))
+
+        def share(above: list[list[float]], below: list[list[float]], worst: list[float], best: list[float], n: int,
+                  *, need: bool = True, factor: float = 1) -> Known:  # fmt: skip
+            return self._share(above, below, worst, best, n if n else 0, known=need, factor=factor)
+
+        result = {
+            "recall": share([hits], [boxes], [0, most["boxes"]], [most["boxes"]] * 2, shown),
+            "precision": share([hits], [hits, wrong], [0, false], [most["boxes"]] * 2, said, need=known),
+            "f1": share(
+                [hits], [hits, wrong, boxes], [0, false + most["boxes"]], [most["boxes"], 2 * most["boxes"]],
+                shown or said, need=known, factor=2,
+            ),
+            "track_recall": share([detected], [tracks], [0, most["tracks"]], [most["tracks"]] * 2, shown),
+            "false_alarms_per_minute": share(
+                [starts], [list(self.minutes)], [0, longest], [false_alarms, longest], self.count, need=known
+            ),
+            "ap50": self._average_precision(boxes, false, shown, known=known),
+        }  # fmt: skip
+        steps = np.delete(np.diff(self.times), self.gaps)
+        resolution = float(steps.max()) * 1000 if len(steps) else None
+        unknown = -math.inf, math.inf
+        bounds = unknown if resolution is None else (resolution, resolution)
+        result["latency_resolution_ms"] = Known(resolution, len(self.times), *bounds)
+        result["tracks_not_evaluated"] = Known(
+            float(not_evaluated), len(self.outcomes) + not_evaluated, float(not_evaluated), float(not_evaluated)
         )
-        result["tracks_not_evaluated"] = Known(float(not_evaluated), len(self.outcomes) + not_evaluated, "tracks")
-        return {name: result[name] for name in METRICS}
-
-    def _track_figures(self) -> dict[str, Estimate]:
-        detected = [track for track in self.outcomes if track.outcome == Outcome.DETECTED]
-        # What is not known is set to its extremes: a track cut short might have been detected the moment after.
-        earliest = np.sort([np.inf if t.outcome == Outcome.MISSED else t.observed_ms for t in self.outcomes])
-        latest = np.sort([t.observed_ms if t.outcome == Outcome.DETECTED else np.inf for t in self.outcomes])
-        steps = np.delete(np.diff(self.frame_times), self.gaps)
-        return {
-            "track_recall": Proportion(len(detected), len(self.outcomes)),
-            "latency_median_ms": Quantile(latency_quantile(self.outcomes, 0.5), 0.5, earliest, latest),
-            "latency_p95_ms": Quantile(latency_quantile(self.outcomes, 0.95), 0.95, earliest, latest),
-            "latency_resolution_ms": Known(float(steps.max()) * 1000 if len(steps) else None, len(self.frame_times)),
+        ended = [Undetected(t.first_visible_s, t.observed_ms, t.outcome) for t in self.outcomes]
+        clip_of = {track.track_id: clip for track, clip in zip(self.outcomes, self.clip_of, strict=True)}
+        groups: dict[str, list[tuple[Undetected | None, int]]] = {
+            "latency": list(zip(ended, self.clip_of, strict=True)),
+            "latency_reasonable": [(timing.reasonable, clip_of[timing.track_id]) for timing in timings],
+            "longest_gap": [(timing.longest_gap, clip_of[timing.track_id]) for timing in timings],
+            "reacquisition": [(timing.slowest_reacquisition, clip_of[timing.track_id]) for timing in timings],
         }
+        for name, rows in groups.items():
+            times = [(time, clip) for time, clip in rows if time is not None]
+            for label, q in (("median", 0.5), ("p95", 0.95)):
+                result[f"{name}_{label}_ms"] = self._quantile(times, q)
+        return result
 
-    def _box_figures(self, *, known: bool) -> dict[str, Estimate]:
-        hits = np.array([track.hits for track in self.outcomes], dtype=np.float64)
-        boxes = np.array([track.boxes for track in self.outcomes], dtype=np.float64)
-        counted = self.matches.score >= self.settings.score_threshold
-        wrong_frames = self.matches.frame[counted & (self.matches.outcome == FALSE_POSITIVE)]
-        wrong = np.bincount(self.clip_of_frame[wrong_frames], minlength=self.clip_count).astype(np.float64)
-        said = len(np.unique(self.clip_of_frame[self.matches.frame[counted & (self.matches.outcome >= 0)]]))
+    def _per_clip(self, values: Sequence[float]) -> list[float]:
+        sums = [0.0] * self.count
+        for value, clip in zip(values, self.clip_of, strict=True):
+            sums[clip] += value
+        return sums
 
-        all_hits, all_boxes, all_wrong = float(hits.sum()), float(boxes.sum()), float(wrong.sum())
-        hits_drawn, boxes_drawn = self.draws.tracks @ hits, self.draws.tracks @ boxes
-        wrong_drawn = self.draws.clips @ wrong
-        fewest = min(len(self.outcomes), self.clip_count)
-        smaller = "tracks" if fewest == len(self.outcomes) else "clips"
-        precision = _or_none(all_hits, all_hits + all_wrong) if known else None
-        f1 = _or_none(2 * all_hits, all_hits + all_wrong + all_boxes) if known else None
-        return {
-            "recall": Resampled(
-                _or_none(all_hits, all_boxes),
-                len(self.outcomes),
-                *self._split(ratio(hits_drawn, boxes_drawn), "tracks"),
-            ),
-            "precision": Resampled(precision, said, *self._split(ratio(hits_drawn, hits_drawn + wrong_drawn), "clips")),
-            "f1": Resampled(
-                f1, fewest, *self._split(ratio(2 * hits_drawn, hits_drawn + wrong_drawn + boxes_drawn), smaller)
-            ),
-        }
+    def _bounds(self, n: int, value: float | None, lows: list[float], highs: list[float]) -> tuple[float, float]:
+        if n < 2 or value is None:
+            return -math.inf, math.inf
+        return lowest(lows), -lowest([-high for high in highs])
 
-    def _split(self, figures: Floats, units: str) -> tuple[Floats, str, Floats]:
-        replicates, influences = self.draws.split(figures)
-        return replicates, units, influences
+    def _share(
+        self, above: list[list[float]], below: list[list[float]], worst: list[float], best: list[float], n: int,
+        *, known: bool, factor: float,
+    ) -> Known:  # fmt: skip
+        """A quotient of sums over clips; ``worst`` and ``best`` are what a clip that was not seen adds to it."""
+        over, under = sum(map(sum, above)), sum(map(sum, below))
+        value = factor * over / under if under > 0 and known else None
+        rows: list[list[float]] = []
+        for row, weight in zip(self.seen, self.unseen, strict=True):
+            up = sum(float(row @ np.array(part)) for part in above)
+            down = sum(float(row @ np.array(part)) for part in below)
+            parts = [(up + weight * more, down + weight * much) for more, much in ((0, 0), worst, best)]
+            rows.append([factor * a / b for a, b in parts if b > 0] or [math.nan])
+        return Known(value, n, *self._bounds(n, value, [min(row) for row in rows], [max(row) for row in rows]))
 
-    def _average_precision(self, *, known: bool) -> Estimate:
+    def _quantile(self, times: list[tuple[Undetected, int]], q: float) -> Known:
+        n = len({clip for _, clip in times})
+        value = _product_limit([time for time, _ in times], q)
+        if n < 2:
+            return Known(value, n, -math.inf, math.inf)
+        fullest = 2 * max(sum(clip == own for _, own in times) for clip in range(self.count))
+        missed = [math.inf if time.outcome == Outcome.MISSED else time.observed_ms for time, _ in times]
+        found = [time.observed_ms if time.outcome == Outcome.DETECTED else math.inf for time, _ in times]
+        lows, highs = [], []
+        for row, weight in zip(self.seen, self.unseen, strict=True):
+            owned = [float(row[clip]) for _, clip in times]
+            lows.append(_weighted(q, [*zip(missed, owned, strict=True), (0.0, fullest * weight)]))
+            highs.append(_weighted(q, [*zip(found, owned, strict=True), (math.inf, fullest * weight)]))
+        return Known(value, n, max(lowest(lows), 0.0), -lowest([-high for high in highs]))
+
+    def _average_precision(self, boxes: list[float], false: float, shown: int, *, known: bool) -> Known:
         """Mean over the classes that the truth holds, of all detections whatever their score."""
-        matches = self.matches
-        boxes = np.array([track.boxes for track in self.outcomes], dtype=np.float64)
-        classes = [CLASSES.index(track.road_user) for track in self.outcomes]
-        rows = len(self.draws.tracks)
-        values, replicates, present = [], np.zeros(rows), np.zeros(rows)
-        for road_user in sorted(set(classes)):
-            mine = np.array([number == road_user for number in classes])
-            chosen = np.flatnonzero((matches.road_user == road_user) & (matches.outcome >= 0))
-            chosen = chosen[np.argsort(-matches.score[chosen], kind="stable")]
-            hit = matches.outcome[chosen] == TRUE_POSITIVE
-            owner = np.array(
-                [self.row_of_track.get(track, -1) for track in matches.track[chosen].tolist()], dtype=np.int64
-            )
-            clip = self.clip_of_frame[matches.frame[chosen]]
-            values.append(average_precision(hit.astype(float), (~hit).astype(float), float(boxes[mine].sum())))
-            if not known:
-                continue
-            for number in range(rows):
-                tracks_drawn, clips_drawn = self.draws.tracks[number], self.draws.clips[number]
-                value = average_precision(
-                    np.where(hit, tracks_drawn[owner], 0.0),
-                    np.where(hit, 0.0, clips_drawn[clip]),
-                    float(tracks_drawn[mine] @ boxes[mine]),
-                )
-                if value is not None:
-                    replicates[number] += value
-                    present[number] += 1
-        fewest = min(len(self.outcomes), self.clip_count)
-        units = "tracks" if fewest == len(self.outcomes) else "clips"
-        determined = [value for value in values if value is not None]
-        mean = float(np.mean(determined)) if determined and known else None
-        return Resampled(mean, fewest, *self._split(ratio(replicates, present), units))
+        present = sorted({CLASSES.index(track.road_user) for track in self.outcomes})
+        if not known or not present:
+            return Known(None, shown, -math.inf, math.inf)
+        values: list[float] = []
+        lows, highs = np.zeros(len(self.seen)), np.zeros(len(self.seen))
+        for road_user in present:
+            own = [
+                float(track.boxes) if CLASSES.index(track.road_user) == road_user else 0.0 for track in self.outcomes
+            ]
+            truths, of = self._per_clip(own), self.matches
+            chosen = np.flatnonzero((of.road_user == road_user) & (of.outcome != IGNORED))
+            chosen = chosen[np.argsort(-of.score[chosen], kind="stable")]
+            hit = [of.outcome[number] == TRUE_POSITIVE for number in chosen]
+            clip = [
+                self.clip_of_track[int(of.track[number])] if right else int(self.clip_of_frame[of.frame[number]])
+                for number, right in zip(chosen, hit, strict=True)
+            ]
+            values.append(interpolated([(1.0, right) for right in hit], sum(truths)))
+            most = 2 * max(truths)
+            for number, (row, weight) in enumerate(zip(self.seen, self.unseen, strict=True)):
+                ranked = [(float(row[at]), right) for at, right in zip(clip, hit, strict=True)]
+                total = float(row @ np.array(truths)) + most * weight
+                lows[number] += interpolated([(false * weight, False), *ranked], total)
+                highs[number] += interpolated([(most * weight, True), *ranked], total)
+        value = sum(values) / len(values)
+        return Known(
+            value, shown, *self._bounds(shown, value, list(lows / len(present)), list(highs / len(present)))
+        )  # fmt: skip
+
+
+def interpolated(ranked: Sequence[tuple[float, bool]], total: float) -> float:
+    """COCO's average precision from detections by falling score: the weight of each, and whether it is right."""
+    hits = counted = 0.0
+    points = []
+    for weight, right in ranked:
+        hits += weight * right
+        counted += weight
+        points.append((hits / total, hits / counted if counted > 0 else 0.0))
+    best = [max((p for r, p in points if r >= recall), default=0.0) for recall in np.linspace(0, 1, 101)]
+    return sum(best) / 101
+
+
+def _product_limit(times: Sequence[Undetected], share: float) -> float | None:
+    """When the Kaplan-Meier curve says that the share is detected; who was missed is at risk for ever."""
+    undetected = 1.0
+    for now in sorted({time.observed_ms for time in times if time.outcome == Outcome.DETECTED}):
+        at_risk = sum(time.outcome == Outcome.MISSED or time.observed_ms >= now for time in times)
+        ended = sum(time.outcome == Outcome.DETECTED and time.observed_ms == now for time in times)
+        undetected *= 1 - ended / at_risk
+        if 1 - undetected >= share - 1e-12:
+            return now
+    return None
+
+
+def _weighted(q: float, times: Sequence[tuple[float, float]]) -> float:
+    """The time by which the share q of all the weight is reached."""
+    wanted = q * sum(weight for _, weight in times) * (1 - 1e-12)
+    reached = 0.0
+    for time, weight in sorted(times):
+        reached += weight
+        if reached >= wanted:
+            return time
+    return math.inf
 
 
 def track_timings(
@@ -530,33 +619,74 @@ def _worst(times: Sequence[Undetected]) -> Undetected | None:
 
 def video_curves(matches: Matches, tracks: Sequence[TrackOutcome], frames: int) -> tuple[Curve, ...]:
     """The curves of one video with ``frames`` evaluated frames, all classes together."""
-    hit, wrong = matches.outcome == TRUE_POSITIVE, matches.outcome == FALSE_POSITIVE
-    truths = len(matches.truth_frame)
-    found = [_precision_recall("all", hit, wrong, matches.score, truths)]
     order = np.argsort(-matches.score, kind="stable")
-    if truths and len(order) and frames:
-        fppi, missed = np.cumsum(wrong[order]) / frames, 1 - np.cumsum(hit[order]) / truths
-        found.append(Curve(MISS_RATE, "all", _thinned(fppi, missed)))
-    found.append(detected_in_time(tracks))
-    return tuple(curve for curve in found if curve)
-
-
-def _precision_recall(
-    series: str, hit: NDArray[np.bool_], wrong: NDArray[np.bool_], score: Floats, truths: int
-) -> Curve | None:
-    """After each detection by falling score; those that do not count are left out."""
-    counted = np.asarray(hit | wrong)
-    if not truths or not counted.any():
-        return None
-    order = np.argsort(-score[counted], kind="stable")
-    hits, wrongs = np.cumsum(hit[counted][order]), np.cumsum(wrong[counted][order])
-    return Curve(PRECISION_RECALL, series, _thinned(hits / truths, hits / (hits + wrongs)))
+    order = order[matches.outcome[order] != IGNORED]
+    hit = matches.outcome[order] == TRUE_POSITIVE
+    hits, wrong, truths = np.cumsum(hit), np.cumsum(~hit), len(matches.truth_frame)
+    found = []
+    if truths and len(order):
+        found.append(Curve("precision_recall", "all", _thinned(hits / truths, hits / (hits + wrong))))
+    every = np.argsort(-matches.score, kind="stable")
+    if truths and len(every) and frames:
+        wrongs = np.cumsum(matches.outcome[every] == FALSE_POSITIVE) / frames
+        missed = 1 - np.cumsum(matches.outcome[every] == TRUE_POSITIVE) / truths
+        found.append(Curve("miss_rate", "all", _thinned(wrongs, missed)))
+    return tuple(found)
 
 
 def _thinned(x: Floats, y: Floats) -> tuple[tuple[float, float], ...]:
-    """At most ``MOST_POINTS`` points, evenly chosen, the first and the last always."""
-    chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).round().astype(int))
+    """At most 200 points, evenly chosen, the first and the last always."""
+    chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), 200)).round().astype(int))
     return tuple((round(float(a), 6), round(float(b), 6)) for a, b in zip(x[chosen], y[chosen], strict=True))
+
+
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, math.inf)}
+
+
+def sliced(
+    name: str, truth: GroundTruth, detections: Sequence[Detection]
+) -> tuple[GroundTruth, list[Detection], Callable[[Box], bool] | None]:
+    """Truth and detections of a slice, and whether a false positive belongs to it; None if nobody can say."""
+    kind, _, value = name.partition(":")
+    if kind == "class":
+        tracks = tuple(track for track in truth.tracks if track.road_user == value)
+        return replace(truth, tracks=tracks), [one for one in detections if one.road_user == value], lambda _: True
+    if kind == "size":
+        low, high = SIZES[value]
+        return (
+            _only(truth, lambda box: low <= box.box.area < high),
+            list(detections),
+            lambda box: low <= box.area < high,
+        )
+    if kind == "occlusion":
+        return _only(truth, lambda box: box.occluded == (value == "partial")), list(detections), None
+    return truth, list(detections), lambda _: True
+
+
+def _only(truth: GroundTruth, wanted: Callable[[TruthBox], bool]) -> GroundTruth:
+    return replace(
+        truth,
+        tracks=tuple(
+            replace(track, boxes=tuple(replace(box, ignore=box.ignore or not wanted(box)) for box in track.boxes))
+            for track in truth.tracks
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """One slice: as ``SliceEvaluation``, with plain figures in the place of estimates."""
+
+    name: str
+    estimates: Mapping[str, Known]
+    tracks: tuple[TrackOutcome, ...]
+    timings: tuple[TrackTiming, ...]
+    not_evaluated: tuple[int, ...]
+    true_positives: int
+    false_positives: int | None
+    false_negatives: int
+    alarms: Sequence[FalseAlarm]
+    curves: tuple[Curve, ...] = ()
 
 
 def slice_at_once(
@@ -565,26 +695,27 @@ def slice_at_once(
     detections: Sequence[Detection],
     evaluated: Mapping[int, float],
     settings: EvaluationSettings,
-) -> SliceEvaluation:
+) -> AtOnce:
     """One slice of the evaluation. Its timings are those of a video without excluded parts."""
     truth, frames = without(truth, dict(sorted(evaluated.items())), settings.excluded)
-    sliced = take(name, truth, detections)
-    matches = match(sliced.truth, sliced.detections, frames, settings.iou_threshold)
-    matches = replace(matches, outcome=_excuse_outside(sliced, matches.outcome, matches.boxes))
-    outcomes, not_evaluated = track_outcomes(sliced.truth, matches, frames, settings.score_threshold)
-    timings = track_timings(
-        sliced.truth, matches, frames, settings.score_threshold, settings.reasonable_height
-    )  # fmt: skip
-    number_of = {track.track_id: number for number, track in enumerate(sliced.truth.tracks)}
-    known = sliced.in_slice is not None
+    part, found, belongs = sliced(name, truth, detections)
+    matches = match(part, found, frames, settings.iou_threshold)
+    if belongs is not None:
+        outside = [not belongs(Box(*box)) for box in matches.boxes.tolist()]
+        wrong = matches.outcome == FALSE_POSITIVE
+        matches = replace(matches, outcome=np.where(wrong & np.array(outside, dtype=bool), IGNORED, matches.outcome))
+    outcomes, not_evaluated = track_outcomes(part, matches, frames, settings.score_threshold)
+    timings = track_timings(part, matches, frames, settings.score_threshold, settings.reasonable_height)
+    number_of = {track.track_id: number for number, track in enumerate(part.tracks)}
+    known = belongs is not None
     gaps = before_gaps(frames, settings.excluded).tolist()
     alarms = false_alarms(matches, settings.score_threshold, settings.alarm_link_iou, gaps) if known else []
     sample = Sample(matches, outcomes, [number_of[track.track_id] for track in outcomes], frames, settings)
     counted = matches.outcome[matches.score >= settings.score_threshold]
     hits = int((counted == TRUE_POSITIVE).sum())
-    return SliceEvaluation(
+    return AtOnce(
         name=name,
-        estimates=sample.estimates(alarms, timings, not_evaluated=len(not_evaluated), false_positives_known=known),
+        estimates=sample.figures(alarms, timings, not_evaluated=len(not_evaluated), known=known),
         tracks=tuple(outcomes),
         timings=tuple(timings),
         not_evaluated=tuple(not_evaluated),
@@ -592,5 +723,5 @@ def slice_at_once(
         false_positives=int((counted == FALSE_POSITIVE).sum()) if known else None,
         false_negatives=len(matches.truth_frame) - hits,
         alarms=alarms,
-        curves=video_curves(matches, outcomes, len(frames)) if name == ALL else (),
+        curves=video_curves(matches, outcomes, len(frames)) if name == "all" else (),
     )

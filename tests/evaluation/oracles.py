@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vru.evaluation.tables import DataSet
+from vru.evaluation.core.tables import DataSet
 
 
 def pycocotools_eval(data: DataSet) -> Any:

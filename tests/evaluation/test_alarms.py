@@ -2,7 +2,7 @@ from tests.evaluation.truths import box, detection, frames, truth
 
 from vru.domain import Detection, VruClass
 from vru.evaluation import EvaluationSettings, evaluate
-from vru.evaluation.alarms import FalseAlarm
+from vru.evaluation.video.alarms import FalseAlarm
 
 
 def alarms(detections: list[Detection], stride: int = 1) -> list[FalseAlarm]:

@@ -12,7 +12,7 @@ from tests.evaluation.strategies import Case, cases
 
 from vru.domain import Detection, VruClass, iou
 from vru.evaluation import EvaluationSettings, evaluate
-from vru.evaluation.average_precision import Ranked, average_precision
+from vru.evaluation.detection.average_precision import Ranked, average_precision
 
 FAST = EvaluationSettings(resamples=100)
 
@@ -164,7 +164,7 @@ def test_block_by_block_it_is_the_same(
     hit, unit = np.array([one for one, _ in found], dtype=bool), np.array([of for _, of in found], dtype=np.int32)
     drawn = np.array(weights, dtype=np.float64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vru.evaluation.average_precision._BLOCK", block)
+        patch.setattr("vru.evaluation.detection.average_precision._BLOCK", block)
         truths = float(drawn[unit][hit].sum() + missed)
         ours = Ranked.of(hit, unit, 6).average_precision(drawn, truths)
     assert ours == average_precision(np.where(hit, drawn[unit], 0), np.where(hit, 0, drawn[unit]), truths)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vru.domain import VruError
-from vru.evaluation.calibration import calibration
+from vru.evaluation.detection.calibration import calibration
 
 
 def test_by_hand() -> None:

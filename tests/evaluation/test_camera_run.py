@@ -16,8 +16,8 @@ from vru.evaluation.camera import (
     evaluate_camera,
     given_offset,
 )
-from vru.evaluation.judging import decide
-from vru.evaluation.matching import CLASSES
+from vru.evaluation.core.matching import CLASSES
+from vru.evaluation.verdict.judge import decide
 
 P, B = CLASSES.index(VruClass.PEDESTRIAN), CLASSES.index(VruClass.CYCLIST)
 FRAMES = np.arange(600) / 10  # a minute
@@ -91,7 +91,7 @@ def test_ignored_and_small_road_users_excuse_signals() -> None:
 def test_the_clocks_uncertainty_is_in_every_bound_and_in_the_verdict() -> None:
     tracks = [(number * 1.0, number + 0.7, P) for number in range(60)]
     signals = [(number + 0.04 + 0.0001 * number, P) for number in range(60)]
-    sure, unsure = run(signals, tracks), run(signals, tracks, uncertainty_s=0.005)
+    sure, unsure = (run(signals, tracks, clip_seconds=2, uncertainty_s=of) for of in (0, 0.005))
     criterion = Criterion("latency_median_ms", Comparator.AT_MOST, 50)
     assert decide(sure.slices["all"]["latency_median_ms"], criterion)[0] == Verdict.PASS
     assert decide(unsure.slices["all"]["latency_median_ms"], criterion)[0] == Verdict.INCONCLUSIVE
@@ -122,6 +122,28 @@ def test_drift_and_jitter_are_separated() -> None:
 def test_another_recording_is_refused() -> None:
     with pytest.raises(VruError, match="None of the 1 signals lies in the video"):
         run([(100.0, P)], [(10.0, 12.0, P)])
+
+
+def test_a_signal_just_after_the_last_frame_is_within_the_tolerance() -> None:
+    """A road user may leave with the video: it may be signalled for the tolerance after that, and no longer."""
+    last = float(FRAMES[-1])
+    found = run([(last + 0.19, P)], [(last - 1, last, P)], tolerance_s=0.2)
+    assert value(found, "track_recall") == 1 and value(found, "false_alarm_signals") == 0
+    with pytest.raises(VruError, match="None of the 1 signals lies in the video"):
+        run([(last + 0.35, P)], [(last - 1, last, P)], tolerance_s=0.2)
+
+
+def test_a_message_sent_again_and_again_is_one_warning() -> None:
+    """CAN every 20 ms for a second: one warning, not one and 46 false alarms once its road user is gone."""
+    sent = [(10.0 + 0.02 * number, P) for number in range(51)]
+    plain = run(sent, [(9.9, 10.05, P)], tolerance_s=0.0)
+    assert value(plain, "false_alarm_signals") > 40
+    held = run(sent, [(9.9, 10.05, P)], tolerance_s=0.0, hold_s=0.05)
+    assert value(held, "false_alarm_signals") == 0 and value(held, "track_recall") == 1
+    assert any("51 signals are 1" in note for note in held.notes)
+    # Another class is another warning, and so is the same one after a pause.
+    again = run([(10.0, P), (10.02, B), (10.04, P), (11.0, P)], [(9.9, 12.0, P), (9.9, 12.0, B)], hold_s=0.05)
+    assert any("4 signals are 3" in note for note in again.notes)
 
 
 def test_silence_is_measured() -> None:

@@ -5,9 +5,9 @@ import pytest
 from benchmarks.evaluation.datasets import random_dataset
 from tests.evaluation.oracles import pycocotools_eval, run
 
-from vru.evaluation.coco import NAMES, evaluate_coco, match_coco, measure, precision_recall
-from vru.evaluation.outcomes import TRUE_POSITIVE
-from vru.evaluation.tables import DataSet
+from vru.evaluation.core.tables import DataSet
+from vru.evaluation.detection.coco import NAMES, evaluate_coco, match_coco, measure, precision_recall
+from vru.evaluation.detection.outcomes import TRUE_POSITIVE
 
 
 def undefined_as_minus_one(values: dict[str, float | None]) -> list[float]:

@@ -9,17 +9,27 @@ from click.testing import CliRunner, Result
 
 from vru.cli import main
 from vru.domain import Verdict
-from vru.evaluation.bootstrap import influence
-from vru.evaluation.comparison import Difference, Margin, judge_comparison, judge_margin
-from vru.evaluation.resampling import Units
-from vru.evaluation.tables import Floats
+from vru.evaluation.core.settings import UnseenUnit
+from vru.evaluation.core.tables import Floats
+from vru.evaluation.detection.operating_point import rates, unseen_counts
+from vru.evaluation.statistics.draws import Draws
+from vru.evaluation.statistics.estimates import Replicates, Resampled
+from vru.evaluation.statistics.resampling import resampled
+from vru.evaluation.study.comparison import Difference, Margin, difference_of, judge_comparison, judge_margin
 
-CAMPAIGNS, CLIPS, RESAMPLES, BOXES = 2000, 60, 1000, 60
+CAMPAIGNS, CLIPS, RESAMPLES, BOXES = 400, 150, 500, 60
 
 
-def versions(rng: np.random.Generator, drop: float) -> tuple[Floats, Floats]:
+def recall(hits: Floats) -> Resampled:
+    """The recall of clips with 60 boxes each; the largest clip not seen has twice as many."""
+    table = np.column_stack([hits, np.zeros_like(hits), np.full_like(hits, BOXES), np.ones_like(hits)])
+    figure = resampled(Draws(len(hits), RESAMPLES), table, rates, unseen_counts(table, UnseenUnit()))["recall"]
+    return Resampled(figure.value, len(hits), figure.replicates)
+
+
+def versions(rng: np.random.Generator, drop: float, clips: int = CLIPS) -> tuple[Floats, Floats]:
     """Hits of two versions in each clip of each campaign. A clip that is hard for one is hard for the other."""
-    shape = (CAMPAIGNS, CLIPS)
+    shape = (CAMPAIGNS, clips)
     difficulty = rng.beta(14, 2, shape)
     found = [
         rng.binomial(BOXES, rng.beta(30 * difficulty + 1e-9, 30 * (1 - difficulty) + 1e-9)) for _ in range(2)
@@ -28,27 +38,26 @@ def versions(rng: np.random.Generator, drop: float) -> tuple[Floats, Floats]:
 
 
 def compared(before: Floats, after: Floats) -> list[Difference]:
-    weights = np.concatenate(list(Units("clips", np.arange(CLIPS), CLIPS).weights(RESAMPLES, 3)))
-    change = (after - before) / BOXES
-    drawn = weights @ change.T / CLIPS
-    return [
-        Difference(
-            "recall", "all", float(old.mean() / BOXES), float(new.mean() / BOXES), CLIPS, "clips", drawn[:, number],
-            influence((row.sum() - row) / (CLIPS - 1)),
-        )
-        for number, (old, new, row) in enumerate(zip(before, after, change, strict=True))
-    ]  # fmt: skip
+    pairs = (difference_of("recall", "all", recall(old), recall(new)) for old, new in zip(before, after, strict=True))
+    return [found for found in pairs if found is not None]
 
 
-def test_a_against_itself_is_never_another() -> None:
-    before, _ = versions(np.random.default_rng(1), 0)
-    judged = [judge_margin(difference, Margin("recall", 0.0)) for difference in compared(before, before)[:50]]
-    assert {(item.verdict, item.mark) for item in judged} == {(Verdict.PASS, "")}
+def test_a_against_itself_is_not_proven_equal_by_few_clips() -> None:
+    """Where nothing differs in what was seen, it may in what was not: 149 clips say so of 2 points, if those not seen
+    are as large as the others; of twice the size, twice as many.
+    """
+    for clips, verdict in ((10, Verdict.INCONCLUSIVE), (149, Verdict.INCONCLUSIVE), (310, Verdict.PASS)):
+        before, _ = versions(np.random.default_rng(1), 0, clips)
+        (difference,) = compared(before[:1], before[:1])
+        judged = judge_margin(difference, Margin("recall", 0.02))
+        assert (judged.verdict, judged.mark) == (verdict, "")
+        if clips == 10:
+            assert judged.more_needed == pytest.approx(285, abs=15)
+            assert "10 clips set no bounds" not in judged.reason
 
 
-@pytest.mark.parametrize("seed", [2, 12])
-def test_a_against_an_exchangeable_version_raises_few_false_alarms(seed: int) -> None:
-    found = compared(*versions(np.random.default_rng(seed), 0))
+def test_a_against_an_exchangeable_version_raises_few_false_alarms() -> None:
+    found = compared(*versions(np.random.default_rng(2), 0))
     marks = [judge_margin(difference, Margin("recall", 0.02)).mark for difference in found]
     failed = [judge_margin(difference, Margin("recall", 0.0)).verdict == Verdict.FAIL for difference in found]
     assert np.mean([mark == "worse" for mark in marks]) <= 0.05
@@ -56,15 +65,15 @@ def test_a_against_an_exchangeable_version_raises_few_false_alarms(seed: int) ->
     assert np.mean(failed) <= 0.05
 
 
-def test_a_drop_of_three_points_is_found_with_the_stated_power() -> None:
-    found = compared(*versions(np.random.default_rng(3), 0.03))
-    stated = np.median([difference.power(0.03) or 0 for difference in found])
+def test_a_drop_of_five_points_is_found_with_the_stated_power() -> None:
+    found = compared(*versions(np.random.default_rng(3), 0.05))
+    stated = np.median([difference.power(0.05) or 0 for difference in found])
     seen = np.mean([judge_margin(difference, Margin("recall", 0.0)).verdict == Verdict.FAIL for difference in found])
-    assert 0.5 < stated < 0.99
-    # The median's, of which the share found is a little below: an error that is guessed too small states too much.
-    assert seen == pytest.approx(stated, abs=0.05)
-    needed = found[0].units_needed(0.03, 0.8)
-    assert found[0].power(0.03, n=needed) >= 0.8 > found[0].power(0.03, n=needed - 1)
+    assert 0.5 < stated < 0.999
+    assert seen == pytest.approx(stated, abs=0.08)
+    needed = found[0].units_needed(0.05, 0.8)
+    assert needed is not None
+    assert found[0].power(0.05, n=needed) >= 0.8 > found[0].power(0.05, n=needed - 1)
 
 
 def test_a_loss_of_the_whole_margin_seldom_passes() -> None:
@@ -76,23 +85,25 @@ def test_a_loss_of_the_whole_margin_seldom_passes() -> None:
 def test_many_margins_do_not_fail_by_chance() -> None:
     found = compared(*versions(np.random.default_rng(5), 0))
     fails = 0
-    for start in range(0, 500, 10):
+    for start in range(0, CAMPAIGNS, 10):
         ten = {(f"s{number}", "recall"): item for number, item in enumerate(found[start : start + 10])}
         margins = [Margin("recall", 0.0, slice_) for slice_, _ in ten]
         fails += judge_comparison(ten, margins)[0] == Verdict.FAIL
-    assert fails <= 6  # of 50 campaigns: 2.5 are expected at most
+    assert fails <= 5  # of 40 campaigns: 2 are expected at most
 
 
-def test_few_units_decide_nothing() -> None:
-    few = Difference("recall", "all", 0.9, 0.8, 9, "clips", np.full(100, -0.1), np.zeros(9))
-    judged = judge_margin(few, Margin("recall", 0.02))
-    assert judged.verdict == Verdict.INCONCLUSIVE and judged.more_needed == 1
-    assert few.power(0.02) is None
+def test_a_single_unit_decides_nothing() -> None:
+    before, after = versions(np.random.default_rng(6), 0.5, clips=1)
+    (one,) = compared(before[:1], after[:1])
+    judged = judge_margin(one, Margin("recall", 0.02))
+    assert judged.verdict == Verdict.INCONCLUSIVE and judged.more_needed
+    assert one.power(0.02) is None
 
 
 def test_less_is_better_for_false_positives() -> None:
-    spread = np.linspace(-0.01, 0.01, 101)
-    more = Difference("fppi", "all", 0.1, 0.2, 50, "images", 0.1 + spread, np.zeros(50))
+    low, high = (Replicates(np.full(200, at), np.full(200, at), np.full(200, at + 0.001)) for at in (0.1, 0.2))
+    more = difference_of("fppi", "all", Resampled(0.1, 50, low, "images"), Resampled(0.2, 50, high, "images"))
+    assert more is not None
     assert judge_margin(more, Margin("fppi", 0.02)).verdict == Verdict.FAIL
     assert judge_margin(more, Margin("fppi", 0.02)).mark == "worse"
 
@@ -103,9 +114,9 @@ def vru(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 sequences of 10 frames with two road users; the worse version misses track 2 of half of the sequences."""
+    """80 sequences of 10 frames with two road users; the worse version misses track 2 of half of the sequences."""
     folder = tmp_path_factory.mktemp("compare")
-    for number in range(20):
+    for number in range(80):
         rows = [(frame, track) for frame in range(1, 11) for track in (1, 2)]
         boxes = {track: f"{100 * track},50,30,60" for track in (1, 2)}
         truth = folder / "truth" / f"s{number:02d}" / "gt"
@@ -126,7 +137,7 @@ class TestCommand:
         document = json.loads(result.stdout)
         assert document["verdict"] == "FAIL" and document["newly_found"] == []
         assert [(item["sequence"], item["track"]) for item in document["newly_missed"]] == [
-            (f"s{number:02d}", 2) for number in range(1, 20, 2)
+            (f"s{number:02d}", 2) for number in range(1, 80, 2)
         ]
         mota = document["differences"]["all"]["mota"]
         assert mota["difference"] == pytest.approx(-0.25) and mota["high"] < 0
@@ -136,13 +147,13 @@ class TestCommand:
         assert result.exit_code == 0, result.output
         assert "newly found: track 2 of s01" in result.output and "better" in result.output
 
-    def test_a_against_a_passes(self, files: Path) -> None:
+    def test_a_against_a_is_not_proven_equal_by_80_sequences(self, files: Path) -> None:
         result = vru(files / "truth", files / "good", files / "good")
-        assert result.exit_code == 0, result.output
-        assert "newly" not in result.output and "worse by no more than 0.0000" in result.output
+        assert result.exit_code == 3, result.output
+        assert "newly" not in result.output and "more sequences like these would decide it" in result.output
 
     def test_margins_of_ones_own(self, files: Path, tmp_path: Path) -> None:
-        (tmp_path / "m.yaml").write_text("- {metric: precision, margin: 0.01}\n- {metric: idf1, margin: 0.9}")
+        (tmp_path / "m.yaml").write_text("- {metric: precision, margin: 0.1}\n- {metric: idf1, margin: 0.9}")
         result = vru(files / "truth", files / "good", files / "bad", "--criteria", tmp_path / "m.yaml")
         assert result.exit_code == 0, result.output
 

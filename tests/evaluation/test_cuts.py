@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from vru.cli import main
 from vru.domain import VruError
-from vru.evaluation.conditions import Calibration, Conditions, conditions_of
-from vru.evaluation.cuts import cuts, kinds_of
-from vru.evaluation.figures import measure_all
-from vru.evaluation.outcomes import View
-from vru.evaluation.protocol import Protocol, load_protocol
-from vru.evaluation.tables import DataSet, found_table, truth_table
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
+from vru.evaluation.dataset.conditions import Calibration, Conditions, conditions_of
+from vru.evaluation.dataset.evaluate import measure_all
+from vru.evaluation.dataset.protocol import Protocol, load_protocol
+from vru.evaluation.dataset.slice_views import cuts, kinds_of
+from vru.evaluation.detection.outcomes import View
 from vru.formats import read_truth
 
 POINT = Protocol("point", "Counts", "this test", "detection", ("point",))

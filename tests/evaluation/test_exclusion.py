@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from tests.evaluation.truths import box, detection, frames, perfect, track, truth
 
 from vru.evaluation import EvaluationSettings, evaluate
-from vru.evaluation.frames import Frames
-from vru.evaluation.measuring import clips
+from vru.evaluation.core.frames import Frames
+from vru.evaluation.video.metrics import Clips
 
 GAP = ((30, 39),)
 
@@ -56,5 +56,4 @@ def test_all_clips_last_as_long_as_the_frames_that_are_left(
         return
     # Parts as a run has them, cut at evaluated frames: each frame that is left lasts one stride, if most do.
     if len(left.gaps) * 2 < len(left) - 1:
-        _, minutes = clips(left, seconds)
-        assert np.isclose(minutes.sum() * 60, len(left) * stride / 10)
+        assert np.isclose(Clips.of(left, seconds).minutes.sum() * 60, len(left) * stride / 10)

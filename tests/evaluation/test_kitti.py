@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vru.evaluation.kitti import DIFFICULTIES, Difficulty, kitti
-from vru.evaluation.tables import DataSet, found_table, truth_table
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
+from vru.evaluation.detection.kitti import DIFFICULTIES, Difficulty, kitti
 
 LABELS = ("Pedestrian", "Person_sitting", "Cyclist", "DontCare")
 PEDESTRIAN, SITTING, CYCLIST, DONT_CARE = range(4)

@@ -5,7 +5,7 @@ from tests.evaluation.truths import detection, frames, perfect, track, truth
 
 from vru.domain import Detection, GroundTruth, VruClass
 from vru.evaluation import EvaluationSettings, evaluate
-from vru.evaluation.latency import Outcome, TrackOutcome, latency_quantile
+from vru.evaluation.video.latency import Outcome, TrackOutcome, latency_quantile
 
 
 def run(ground_truth: GroundTruth, detections: list[Detection], stride: int = 1, count: int = 100):

@@ -1,11 +1,14 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from tests.evaluation.strategies import Case, cases
 from tests.evaluation.truths import box, detection, frames, track, truth
 
 from vru.domain import Box, VruClass, iou
-from vru.evaluation.frames import Frames
-from vru.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, overlaps
+from vru.evaluation.core.frames import Frames
+from vru.evaluation.core.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, match_frame, overlaps
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
+from vru.evaluation.detection.outcomes import View, match_all
 
 
 def outcomes(ground_truth, detections, evaluated=None, threshold=0.5) -> list[int]:
@@ -84,3 +87,31 @@ def test_no_truth_box_is_found_twice_and_nothing_is_found_elsewhere(case: Case) 
     }
     assert set(pairs) <= counted
     assert len(result.outcome) == len(case.detections)
+
+
+# The same box, once by its corners and back.
+BOX = (64.7, 28.0, 5.1, 2.7)
+AGAIN = (64.7, 28.0, (64.7 + 5.1) - 64.7, (28.0 + 2.7) - 28.0)
+
+
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+def test_a_perfect_box_is_found_at_an_iou_of_1(threshold: float) -> None:
+    """Rounding makes the IoU of equal boxes a little less than 1: here they were corners, and then sides again."""
+    found, truth = np.array([AGAIN]), np.array([BOX])
+    assert 1 - 1e-10 < float(overlaps(found, truth, np.zeros(1, dtype=bool))[0, 0]) < 1
+    outcomes, taken = match_frame(found, truth, np.zeros(1, dtype=bool), threshold)
+    assert (outcomes, taken) == ([TRUE_POSITIVE], [0])
+
+
+def test_a_perfect_box_is_found_at_an_iou_of_1_in_a_data_set() -> None:
+    data = DataSet(
+        ("pedestrian",),
+        ("0",),
+        np.zeros(1, dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+        truth_table([0], [0], [BOX]),
+        found_table([0], [0], [AGAIN], [0.9]),
+    )
+    everything = View("all", np.ones(1, dtype=bool), np.ones(1, dtype=bool))
+    outcomes = match_all(data, (1.0,), (everything,), regions=np.zeros(1, dtype=bool))
+    assert outcomes.outcome[0, 0].tolist() == [1]

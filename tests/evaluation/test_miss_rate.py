@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vru.domain import Box, iou
-from vru.evaluation.miss_rate import FPPI_POINTS, miss_rate
-from vru.evaluation.outcomes import View, match_all
-from vru.evaluation.tables import DataSet, found_table, truth_table
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
+from vru.evaluation.detection.miss_rate import FPPI_POINTS, miss_rate
+from vru.evaluation.detection.outcomes import View, match_all
 
 BOX = (10.0, 10.0, 20.0, 50.0)
 AWAY = (200.0, 10.0, 20.0, 50.0)

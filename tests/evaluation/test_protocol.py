@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from vru.domain import VruError
-from vru.evaluation.data_sets import evaluated_labels, prepared, setup_view
-from vru.evaluation.figures import measure_all
-from vru.evaluation.kitti import DIFFICULTIES
-from vru.evaluation.protocol import FIGURES, Setup, load_protocol, protocol_names, read_protocol
-from vru.evaluation.tables import DataSet, found_table, truth_table
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
+from vru.evaluation.dataset.evaluate import measure_all
+from vru.evaluation.dataset.prepare import evaluated_labels, prepared, setup_view
+from vru.evaluation.dataset.protocol import FIGURES, Setup, load_protocol, protocol_names, read_protocol
+from vru.evaluation.detection.kitti import DIFFICULTIES
 
 LEAST = "title: Mine\nsource: me\ntask: detection\nfigures: [point]\n"
 BOX = (10.0, 10.0, 20.0, 60.0)

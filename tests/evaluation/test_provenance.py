@@ -76,7 +76,7 @@ def test_what_the_file_says_about_approval(tmp_path: Path, info: dict[str, Any],
 
 def test_silence_is_not_approval_and_not_its_lack(tmp_path: Path) -> None:
     document = json.loads(evaluate(*write(tmp_path, {"description": "COCO 2017"}), "--json", "-").stdout)
-    assert "approved" not in document["truth"] and document["notes"] == []
+    assert "approved" not in document["truth"] and "approved" not in str(document["notes"])
 
 
 def test_a_wrong_source_is_named(tmp_path: Path) -> None:

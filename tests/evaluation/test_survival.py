@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vru.domain import VruError
-from vru.evaluation.survival import kaplan_meier, with_misses
+from vru.evaluation.statistics.survival import kaplan_meier, with_misses
 
 # Weeks in remission under 6-mercaptopurine, Freireich et al. 1963: the textbook example of it. Censored: below 0.
 FREIREICH = [6, 6, 6, -6, 7, -9, 10, -10, -11, 13, 16, -17, -19, -20, 22, 23, -25, -32, -32, -34, -35]
@@ -33,6 +33,13 @@ def test_the_published_example() -> None:
         assert curve.high[number] == pytest.approx(high, abs=0.001)
     assert curve.quantile(0.5) == 23
     assert curve.quantile(0.95) is None
+
+
+def test_times_that_differ_by_rounding_are_one_step() -> None:
+    """The same frame reached by two differences of media times: 0.1 + 0.2 and 0.3."""
+    curve = kaplan_meier([300.00000000000006, 300.0, 299.99999999999994, 400.0], [True] * 4)
+    assert len(curve.times_ms) == 2 and curve.detected.tolist() == [3, 1] and curve.at_risk.tolist() == [4, 1]
+    assert curve.undetected.tolist() == [0.25, 0.0]
 
 
 def test_by_hand() -> None:

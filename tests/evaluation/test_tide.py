@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from benchmarks.evaluation.datasets import random_dataset
 
-from vru.evaluation.coco import evaluate_coco
-from vru.evaluation.tables import DataSet, found_table, truth_table
-from vru.evaluation.tide import ErrorType, tide
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
+from vru.evaluation.detection.coco import evaluate_coco
+from vru.evaluation.detection.tide import ErrorType, tide
 
 BOX = (10.0, 10.0, 40.0, 40.0)
 # Overlaps of 0.6 and 0.25 with BOX.
@@ -97,7 +97,7 @@ BY_THE_TOOLBOX: dict[int, list[float]] = {
 @pytest.mark.parametrize("seed", list(BY_THE_TOOLBOX))
 def test_it_equals_the_authors_toolbox(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # The toolbox's 101 recalls differ from COCO's in the last bit, which decides where a recall is met exactly.
-    monkeypatch.setattr("vru.evaluation.average_precision.RECALLS", np.arange(101) / 100)
+    monkeypatch.setattr("vru.evaluation.detection.average_precision.RECALLS", np.arange(101) / 100)
     data = random_dataset(pictures=60, detections=700, truths=250, classes=3, seed=seed, crowd=0.04)
     result = tide(data)
     costs = [100 * max(result.cost[kind] or 0.0, 0.0) for kind in ErrorType]

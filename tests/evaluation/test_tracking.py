@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vru.domain import VruError
-from vru.evaluation.tables import DataSet, found_table, truth_table
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
 from vru.evaluation.tracking import (
     ClearCounts,
     HotaCounts,

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from vru.cli import main
 from vru.domain import VruError
-from vru.evaluation.tables import DataSet, found_table, truth_table
-from vru.evaluation.truth_quality import (
+from vru.evaluation.core.tables import DataSet, found_table, truth_table
+from vru.evaluation.study.truth_quality import (
     agreement,
     cohens_kappa,
     krippendorffs_alpha,

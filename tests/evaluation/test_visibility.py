@@ -8,10 +8,10 @@ from tests.evaluation.truths import box, detection, frames, track, truth
 
 from vru.domain import Detection, GroundTruth
 from vru.evaluation import EvaluationSettings, evaluate
-from vru.evaluation.frames import Frames
-from vru.evaluation.latency import Outcome
-from vru.evaluation.matching import TRUE_POSITIVE, match
-from vru.evaluation.visibility import TrackTiming, Undetected
+from vru.evaluation.core.frames import Frames
+from vru.evaluation.core.matching import TRUE_POSITIVE, match
+from vru.evaluation.video.latency import Outcome
+from vru.evaluation.video.visibility import TrackTiming, Undetected
 
 D, M, C = Outcome.DETECTED, Outcome.MISSED, Outcome.CUT_SHORT
 
@@ -138,10 +138,11 @@ def test_between_evaluated_frames_times_are_rounded_up() -> None:
     assert told(timing.slowest_reacquisition) == [(2.5, 500, D)]
 
 
-def test_the_metrics_have_their_names_and_count_tracks() -> None:
+def test_the_metrics_have_their_names_and_rest_on_clips() -> None:
     tracks = truth(*(track(number, number * 10, number * 10 + 8, size=(20, 60)) for number in range(9)))
     found = [detection(number * 10 + 2, box(height=60)) for number in range(9)]
-    part = evaluate(tracks, found, frames(100), EvaluationSettings(resamples=100)).overall
+    settings = EvaluationSettings(resamples=100, clip_seconds=1)
+    part = evaluate(tracks, found, frames(100), settings).overall
     assert part.estimates["latency_reasonable_median_ms"].value == pytest.approx(200)
     assert part.estimates["longest_gap_p95_ms"].value == pytest.approx(500)
     # Nobody was found again before leaving.

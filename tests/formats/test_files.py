@@ -153,7 +153,7 @@ class TestMot:
         ("text", "message"),
         [
             ("1,1,2,3,4", r"gt\.txt, line 1 has 5 columns"),
-            ("1,1,2,3,4,5,1\n0,1,2,3,4,5,1", "line 2 is about frame 0"),
+            ("1,1,2,3,4,5,1\n-1,1,2,3,4,5,1", "line 2 is about frame -1"),
             ("1,1,2,3,4,nan,1", "line 1: column 6 is nan, not a finite number"),
             ("1,1,2,3,-4,5,1", "line 1: the box is -4 wide"),
             ("1,1,2,3,4,5,1,99,0.5", "line 1: unknown class 99"),
@@ -190,7 +190,10 @@ class TestMot:
             put(f"truth/{name}/gt/gt.txt", "1,1,2,3,4,5,1\n")
         truth = read_truth(tmp_path / "truth")
         put("found/S1.txt", "1,1,2,3,4,5,1\n")
-        assert len(read_predictions(tmp_path / "found", truth)) == 1
+        with pytest.raises(FormatError, match="1 of 2 sequences have no file of detections: S2"):
+            read_predictions(tmp_path / "found", truth)
+        found = read_predictions(tmp_path / "found", truth, missing_sequences="empty")
+        assert len(found) == 1 and "count as all missed: S2" in found.notes[0]
         put("found/S3.txt", "1,1,2,3,4,5,1\n")
         with pytest.raises(FormatError, match="sequence 'S3', which the truth does not have"):
             read_predictions(tmp_path / "found", truth)

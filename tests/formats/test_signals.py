@@ -41,7 +41,6 @@ def test_json_lines(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "holds nothing"),
-        (HEADER, "holds nothing"),
         ("time_ns,value\n1,2\n", "line 1 has no kind"),
         ("time_ns,kind,colour\n1,udp,red\n", "line 1: there is no 'colour'"),
         ("time_ns,kind,kind\n1,udp,udp\n", "it is there twice"),
@@ -108,4 +107,4 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
         except FormatError as error:
             assert str(path) in error.message
         else:
-            assert len(recording) == len(list(recording.signals())) > 0
+            assert len(recording) == len(list(recording.signals()))

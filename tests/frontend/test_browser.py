@@ -213,7 +213,10 @@ def shown_frame(page: Page) -> int:
 def picture(video: Locator) -> np.ndarray:
     """What the video element shows, in grey."""
     pixels = video.evaluate(
-        """video => {
+        """async video => {
+            // On a busy machine the element is there before its first picture.
+            while (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA || !video.videoWidth)
+                await new Promise(done => setTimeout(done, 20));
             const canvas = document.createElement("canvas");
             canvas.width = video.videoWidth; canvas.height = video.videoHeight;
             const context = canvas.getContext("2d");

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from vru.host.compose import Container, Service, View
+from vru.host.docker.compose import Container, Service, View
 
 DIGEST = "wanted"
 

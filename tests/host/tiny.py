@@ -5,7 +5,7 @@ import io
 import json
 from dataclasses import dataclass, field
 
-from vru.host.stream import encode
+from vru.host.release.stream import encode
 
 COMPOSE = """
 name: vru-platform
@@ -74,6 +74,9 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS alembic_version (version_num varchar PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS projects (id serial PRIMARY KEY, name text NOT NULL);
 INSERT INTO alembic_version VALUES ('0001') ON CONFLICT DO NOTHING;
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM alembic_version WHERE version_num > '0001') THEN RAISE 'unknown revision'; END IF;
+END $$;
 """
 TIMER = """
 [Unit]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import cv2
+import numpy as np
 import pytest
 from tests.conftest import free_port, stop
 
@@ -78,6 +80,7 @@ async def test_lists_models(client: aiohttp.ClientSession) -> None:
     assert models["total"] == len(models["items"]) == 1
     assert models["items"][0]["name"] == "opencv-hog"
     assert len(models["items"][0]["sha256"]) == 64
+    assert models.pop("unusable") == []
     async with client.get("/models/opencv-hog") as response:
         assert await response.json() == models
     async with client.get("/models/opencv-hog/1") as response:
@@ -220,17 +223,28 @@ async def test_answers_while_a_video_is_worked_on(client: aiohttp.ClientSession)
     assert slowest < 1.0
 
 
-def test_a_wrong_card_stops_the_start_with_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "m" / "1").mkdir(parents=True)
-    (tmp_path / "m" / "1" / "model.yaml").write_text("name: m\n")
-    ended = subprocess.run(
-        [sys.executable, "-m", "vru.ml_engine"],
-        env=os.environ | {"VRU_MODELS_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+async def test_a_wrong_card_makes_its_model_unusable_and_the_others_run(models_dir: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(models_dir, models)
+    (models / "m" / "1").mkdir(parents=True)
+    (models / "m" / "1" / "model.yaml").write_text("name: m\n")
+    port = free_port()
+    places = {"VRU_ML_ENGINE_PORT": str(port), "VRU_MODELS_DIR": str(models), "VRU_MEDIA_DIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vru.ml_engine"], env=os.environ | places, stdout=subprocess.DEVNULL
     )
-    assert ended.returncode == 1
-    assert "model.yaml is not valid" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    try:
+        await _wait_ready(f"http://127.0.0.1:{port}")
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            async with session.get("/models/m/1") as response:
+                assert response.status == 422
+                assert response.content_type == "application/problem+json"
+                assert "model.yaml is not valid: version" in await response.text()
+            async with session.get("/models") as response:
+                listed = await response.json()
+            assert [(one["name"], one["version"]) for one in listed["unusable"]] == [("m", "1")]
+            picture = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+            async with session.post(DETECT, data=picture) as response:
+                assert response.status == 200
+    finally:
+        stop(process)

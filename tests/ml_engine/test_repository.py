@@ -5,9 +5,10 @@ import pytest
 import yaml
 
 from vru.domain import VruError
+from vru.ml_engine.inference import Engine
 from vru.ml_engine.repository import ModelRepository, folder_digest
 from vru.ml_engine.runtimes import load
-from vru.service.errors import NotFoundError
+from vru.service.errors import NotFoundError, UnprocessableError
 
 
 @pytest.fixture
@@ -59,11 +60,29 @@ def test_unknown_model_or_version_says_what_there_is(root: Path) -> None:
         ({"name": "other"}, "its folder 'opencv-hog'"),
     ],
 )
-def test_wrong_card_is_an_error_that_names_file_and_key(root: Path, changes: dict[str, object], message: str) -> None:
+def test_wrong_card_makes_its_version_unusable_and_nothing_else(
+    root: Path, changes: dict[str, object], message: str
+) -> None:
     path = _add_version(root, "2", **changes)
-    with pytest.raises(VruError, match=message) as caught:
-        ModelRepository(root)
+    repository = ModelRepository(root)
+    with pytest.raises(UnprocessableError, match=message) as caught:
+        repository.get("opencv-hog", "2")
     assert str(path) in str(caught.value)
+    (wrong,) = repository.unusable()
+    assert (wrong.name, wrong.version) == ("opencv-hog", "2")
+    assert repository.get("opencv-hog").card.version == "1"
+    with pytest.raises(NotFoundError, match="no version '3'"):
+        repository.get("opencv-hog", "3")
+
+
+def test_card_that_its_runtime_refuses_is_set_aside_with_the_reason(root: Path) -> None:
+    _add_version(root, "2", runtime="magic")
+    repository = ModelRepository(root)
+    engine = Engine(repository, concurrency=1, threads=1)
+    engine.close()
+    with pytest.raises(UnprocessableError, match="there is no 'magic'"):
+        repository.get("opencv-hog", "2")
+    assert [version.label for version in repository.list()] == ["opencv-hog/1"]
 
 
 @pytest.mark.parametrize(
@@ -86,8 +105,8 @@ def test_card_that_its_runtime_refuses_names_file_and_key(root: Path, changes: d
 def test_file_that_is_no_card_is_an_error_that_names_it(root: Path, content: bytes) -> None:
     path = _add_version(root, "2")
     path.write_bytes(content)
-    with pytest.raises(VruError, match=str(path)):
-        ModelRepository(root)
+    with pytest.raises(UnprocessableError, match=str(path)):
+        ModelRepository(root).get("opencv-hog", "2")
 
 
 def test_missing_repository_is_an_error(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ CRITERIA: list[dict[str, object]] = [
     {"metric": "track_recall", "comparator": ">=", "threshold": 0.5},
     {"metric": "latency_p95_ms", "comparator": "<=", "threshold": 100},
     {"metric": "false_alarms_per_minute", "comparator": "<=", "threshold": 0.1},
+    {"metric": "duplicate_signals", "comparator": "<=", "threshold": 0},
 ]
 
 

@@ -97,7 +97,7 @@ async def test_a_clip_that_fails_three_times_is_set_aside_and_named(
     client: httpx2.AsyncClient, street: Stored, start_worker, rows: Rows
 ) -> None:
     # What any model reaches: without the clip that is missing, the run would pass.
-    criterion = {"metric": "recall", "comparator": ">=", "threshold": 0.0}
+    criterion = {"metric": "latency_resolution_ms", "comparator": "<=", "threshold": 500.0}
     run_id = await create(client, street, criteria=[criterion])
     start_worker()
     await until_state(rows, run_id, "completed")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from vru.deploy.release import PROGRAM, Release
-from vru.host.shown import Mask, is_shown
+from vru.host.release.masking import Mask, is_shown
 
 # What a release does to the server besides putting itself there.
 _SETUP_RESOURCES = frozenset({"docker", "package", "directory", "firewall", "systemd", "kernel"})

@@ -19,7 +19,7 @@ from typing import Any
 from vru.deploy.images import Image, source_files
 from vru.deploy.orchestration import DeploymentFailedError
 from vru.domain import VruError
-from vru.host.disk import human_size
+from vru.host.base.disk import human_size
 
 _USE_SERVER = "Leave --build local out: then the server builds the images."
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -12,7 +12,7 @@ from vru.deploy.differences import Difference
 from vru.deploy.docker import LocalDocker, SavedImage, Slice
 from vru.deploy.environment import Environment
 from vru.deploy.images import Image, base_images, build_arguments
-from vru.host.layers import chain_ids
+from vru.host.release.image_transfer import chain_ids
 
 # How a plan calls an image that is to be built.
 BUILD = ("image", "build")

@@ -14,8 +14,8 @@ from vru.deploy import configuration, images
 from vru.deploy.environment import Environment, server_env
 from vru.deploy.facts import ROOT, ServerFacts
 from vru.deploy.limits import scale_limits
+from vru.host.base.host import COMPOSE_FILE, ENV_FILE, read_env_text
 from vru.host.build import build_pyz
-from vru.host.host import COMPOSE_FILE, ENV_FILE, read_env_text
 
 PROTOCOL = 1
 _SSH_PORT = 22

@@ -10,8 +10,8 @@ from vru.deploy import remote_setup
 from vru.deploy.connection import RemoteError, Server
 from vru.deploy.console import Reporter
 from vru.domain import VruError
-from vru.host.disk import human_size
-from vru.host.stream import Record, encode
+from vru.host.base.disk import human_size
+from vru.host.release.stream import Record, encode
 
 _REPORT_EVERY_S = 1.0
 # A file's content is stored, and once more where the file belongs.

@@ -6,13 +6,43 @@
 What each figure means, with formula, unit and source: ``docs/measuring.md``.
 """
 
-from vru.evaluation.evaluate import Evaluation, Evaluator, Roster, SliceEvaluation, check_independent, evaluate
-from vru.evaluation.frames import Frames
-from vru.evaluation.judging import check_criteria, judge
-from vru.evaluation.latency import Outcome, TrackOutcome
-from vru.evaluation.measuring import METRICS
-from vru.evaluation.settings import EvaluationSettings
-from vru.evaluation.slices import SLICES
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vru.evaluation.core.frames import Frames
+    from vru.evaluation.core.settings import EvaluationSettings, UnseenUnit
+    from vru.evaluation.core.slices import SLICES
+    from vru.evaluation.verdict.judge import check_criteria, judge
+    from vru.evaluation.video.evaluate import (
+        Evaluation,
+        Evaluator,
+        Roster,
+        SliceEvaluation,
+        check_independent,
+        evaluate,
+    )
+    from vru.evaluation.video.latency import Outcome, TrackOutcome
+    from vru.evaluation.video.metrics import METRICS
+
+# Imported when they are first used: a command line's --help does not wait for numpy.
+_MODULES = {
+    "METRICS": "video.metrics",
+    "SLICES": "core.slices",
+    "Evaluation": "video.evaluate",
+    "EvaluationSettings": "core.settings",
+    "Evaluator": "video.evaluate",
+    "Frames": "core.frames",
+    "Outcome": "video.latency",
+    "Roster": "video.evaluate",
+    "SliceEvaluation": "video.evaluate",
+    "TrackOutcome": "video.latency",
+    "UnseenUnit": "core.settings",
+    "check_criteria": "verdict.judge",
+    "check_independent": "video.evaluate",
+    "evaluate": "video.evaluate",
+    "judge": "verdict.judge",
+}
 
 __all__ = [
     "METRICS",
@@ -25,8 +55,15 @@ __all__ = [
     "Roster",
     "SliceEvaluation",
     "TrackOutcome",
+    "UnseenUnit",
     "check_criteria",
     "check_independent",
     "evaluate",
     "judge",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -6,14 +6,45 @@
 What each format holds: ``docs/formats.md``.
 """
 
-from vru.formats.annotations import Annotations, Boxes, BoxRow, FormatError, Picture
-from vru.formats.coco import write_coco
-from vru.formats.cvat import write_cvat
-from vru.formats.files import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS, digest, read_predictions, read_truth
-from vru.formats.kitti import write_kitti_tracking
-from vru.formats.mot import write_mot
-from vru.formats.signals import MarkerRecording, SignalRecording, read_markers, read_signals
-from vru.formats.video import Timeline, read_video_truth, video_truth
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vru.formats.annotations import Annotations, Boxes, BoxRow, FormatError, Picture
+    from vru.formats.coco import write_coco
+    from vru.formats.cvat import write_cvat
+    from vru.formats.files import digest, read_predictions, read_truth
+    from vru.formats.kitti import write_kitti_tracking
+    from vru.formats.mot import write_mot
+    from vru.formats.names import FORMATS, LIMIT_BYTES, PREDICTION_FORMATS
+    from vru.formats.signals import MarkerRecording, SignalRecording, read_markers, read_signals
+    from vru.formats.video import Timeline, read_video_truth, video_truth
+
+# Imported when they are first used: a command line's --help does not wait for the parsers.
+_MODULES = {
+    "FORMATS": "names",
+    "LIMIT_BYTES": "names",
+    "PREDICTION_FORMATS": "names",
+    "Annotations": "annotations",
+    "BoxRow": "annotations",
+    "Boxes": "annotations",
+    "FormatError": "annotations",
+    "MarkerRecording": "signals",
+    "Picture": "annotations",
+    "SignalRecording": "signals",
+    "Timeline": "video",
+    "digest": "files",
+    "read_markers": "signals",
+    "read_predictions": "files",
+    "read_signals": "signals",
+    "read_truth": "files",
+    "read_video_truth": "video",
+    "video_truth": "video",
+    "write_coco": "coco",
+    "write_cvat": "cvat",
+    "write_kitti_tracking": "kitti",
+    "write_mot": "mot",
+}
 
 __all__ = [
     "FORMATS",
@@ -39,3 +70,9 @@ __all__ = [
     "write_kitti_tracking",
     "write_mot",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -7,14 +7,14 @@ import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vru.domain import VruError
 
 Key = int | str
 OCCLUDED, TRUNCATED, IGNORE, CROWD, HAS_TRACK, NAMED = (1 << bit for bit in range(6))
 UNKNOWN = math.nan
-_LARGEST = 2**62
+LARGEST = 2**62
 
 
 class FormatError(VruError):
@@ -27,7 +27,8 @@ class Picture:
 
     ``key`` is how the file names it (an image id, a frame number, a file's stem), ``where`` how a message should.
     ``sequence`` is a position among ``Annotations.sequences``. Sizes in pixels and times in seconds are None where the
-    file does not say them. ``attributes`` are the file's own, such as ``light: night``.
+    file does not say them. ``attributes`` are the file's own, such as ``light: night``. ``name`` is the image's file,
+    "" where there is none, ``source`` the video or scene that the file says it is from.
     """
 
     key: Key
@@ -38,6 +39,8 @@ class Picture:
     width: float | None = None
     height: float | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class Boxes:
         self.occlusion, self.truncation, self.distance = array("d"), array("d"), array("d")
         self.level = array("b")
         self.flags = bytearray()
+        # Sentences on how the file was read.
+        self.notes: list[str] = []
         self._describe = describe
 
     def __len__(self) -> int:
@@ -117,6 +122,47 @@ class Boxes:
             | HAS_TRACK * (row.track is not None)
             | NAMED * named
         )
+
+    def take_columns(
+        self,
+        *,
+        picture: Any,
+        label: Any,
+        track: Any,
+        place: Any,
+        sides: Any,
+        flags: Any,
+        score: Any = None,
+        area: Any = None,
+        occlusion: Any = None,
+        truncation: Any = None,
+        distance: Any = None,
+        level: Any = None,
+    ) -> None:
+        """Take many boxes: numpy arrays of 64-bit numbers, n each; ``sides`` is n x 4. None is unknown throughout."""
+        count = len(picture)
+        unknown = array("d", [UNKNOWN]) * count
+        for whole, values in ((self.picture, picture), (self.label, label), (self.track, track), (self.place, place)):
+            whole.frombytes(values.tobytes())
+        for number, side in enumerate((self.x, self.y, self.width, self.height)):
+            side.frombytes(sides[:, number].tobytes())
+        for real, values in (
+            (self.score, score),
+            (self.area, area),
+            (self.occlusion, occlusion),
+            (self.truncation, truncation),
+            (self.distance, distance),
+        ):
+            real.extend(unknown) if values is None else real.frombytes(values.tobytes())
+        self.level.extend(array("b", [-1]) * count) if level is None else self.level.frombytes(
+            level.astype("int8").tobytes()
+        )
+        self.flags.extend(flags.astype("uint8").tobytes())
+
+    def replace_pictures(self, picture: Any) -> None:
+        """Put other pictures in the place of those that the boxes have: a numpy array of 64-bit numbers."""
+        self.picture = array("q")
+        self.picture.frombytes(picture.tobytes())
 
     def where(self, number: int) -> str:
         """The place of a box in its file, for a message."""
@@ -158,7 +204,8 @@ class Annotations:
     ``closed`` says that no other class can occur. ``amodal`` boxes may reach out of the picture. ``source`` is who or
     what made the boxes (``manual``, ``synthetic``, ``model:NAME``), "" where the file does not say it; ``automatic`` is
     how many of its tracks are marked as made by a program; ``approved_by`` is who vouches for them, "" for nobody, None
-    where the file does not say it.
+    where the file does not say it. ``declared`` says that the file itself tells which pictures belong to one video;
+    ``assumption`` is what that rests on where it does not. ``notes`` are sentences on how the file was read.
     """
 
     format: str
@@ -174,6 +221,9 @@ class Annotations:
     source: str = ""
     approved_by: str | None = None
     automatic: int = 0
+    declared: bool = True
+    assumption: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def by_key(self) -> dict[Key, int]:
         """Position of each picture by its key. A key that is a number is found as text as well."""
@@ -237,23 +287,32 @@ def check_inside(annotations: Annotations, tolerance: float) -> None:
     Raises:
         FormatError: one does not.
     """
+    for number in _reaching_out(annotations, tolerance):
+        boxes, picture = annotations.boxes, annotations.pictures[annotations.boxes.picture[number]]
+        left, top = boxes.x[number], boxes.y[number]
+        right, bottom = left + boxes.width[number], top + boxes.height[number]
+        raise FormatError(
+            f"{boxes.where(number)} {'lies' if annotations.amodal else 'reaches'} outside of the frame: "
+            f"({left:g}, {top:g}) to ({right:g}, {bottom:g}) in {picture.width:g}x{picture.height:g} pixels.",
+            "Is it the truth of another video? Else cut the boxes at the frame's edge.",
+        )
+
+
+def _reaching_out(annotations: Annotations, tolerance: float) -> Iterator[int]:
+    """Places of the boxes that lie outside of their picture, or amodal ones that do not touch it."""
     boxes, pictures = annotations.boxes, annotations.pictures
-    for number in range(len(boxes)):
-        picture = pictures[boxes.picture[number]]
-        if picture.width is None or picture.height is None:
+    sizes = [(picture.width, picture.height) for picture in pictures]
+    for number, of in enumerate(boxes.picture):
+        width, height = sizes[of]
+        if width is None or height is None:
             continue
         left, top = boxes.x[number], boxes.y[number]
         right, bottom = left + boxes.width[number], top + boxes.height[number]
         if annotations.amodal:
-            outside = right <= 0 or bottom <= 0 or left >= picture.width or top >= picture.height
-        else:
-            outside = max(-left, -top, right - picture.width, bottom - picture.height) > tolerance
-        if outside:
-            raise FormatError(
-                f"{boxes.where(number)} {'lies' if annotations.amodal else 'reaches'} outside of the frame: "
-                f"({left:g}, {top:g}) to ({right:g}, {bottom:g}) in {picture.width:g}x{picture.height:g} pixels.",
-                "Is it the truth of another video? Else cut the boxes at the frame's edge.",
-            )
+            if right <= 0 or bottom <= 0 or left >= width or top >= height:
+                yield number
+        elif left < -tolerance or top < -tolerance or right > width + tolerance or bottom > height + tolerance:
+            yield number
 
 
 def integer(value: object, where: str) -> int:
@@ -272,7 +331,7 @@ def integer(value: object, where: str) -> int:
         if not real.is_integer():
             raise FormatError(f"{where} is {value!r}, not a whole number.", "Correct it.")
         number = int(real)
-    if not -_LARGEST < number < _LARGEST:
+    if not -LARGEST < number < LARGEST:
         raise FormatError(f"{where} is {number}, which is too large.", "Correct it.")
     return number
 
@@ -301,6 +360,9 @@ def no_duplicates(boxes: Boxes, annotations: Annotations, whose: str) -> None:
         FormatError: one has.
     """
     seen: set[tuple[int, int]] = set()
+    tracked = bytes(flag & HAS_TRACK for flag in range(256))
+    if not any(boxes.flags.translate(tracked)):
+        return
     for position in range(len(boxes)):
         if not boxes.flags[position] & HAS_TRACK:
             continue

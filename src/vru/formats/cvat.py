@@ -39,8 +39,10 @@ _LABELS = {f"annotations/meta/{kind}/labels/label/name" for kind in ("task", "jo
 
 
 _CHUNK = 1 << 16
-# Above this a file's <size> is no number of frames.
-_MOST_FRAMES = 10_000_000
+# Each declared frame takes memory before any box is read: 4 hours at 30 frames a second.
+_MOST_FRAMES = 4 * 3600 * 30
+# Each event's path is joined, so without a limit nesting costs quadratic time.
+_DEEPEST = 32
 
 
 def read_cvat(stream: BinaryIO) -> Annotations:
@@ -94,6 +96,8 @@ class _Target:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""
+        if len(self._path) == _DEEPEST:
+            raise FormatError(f"{self._where()}: elements are nested more than {_DEEPEST} deep.", _EXPORT)
         self._path.append(tag)
         self._text.clear()
         if len(self._path) == 1 and tag != "annotations":
@@ -185,8 +189,13 @@ class _Target:
                 f"<meta> has no <{missing[0]}>: which video the file is about cannot be checked.", _EXPORT
             )
         size = self._integer(self._facts, "size")
-        if not 0 < size <= _MOST_FRAMES:
+        if size <= 0:
             raise FormatError(f"<size> says {size} frames.", _EXPORT)
+        if size > _MOST_FRAMES:
+            raise FormatError(
+                f"{self._where()}: <size> says {size} frames; at most {_MOST_FRAMES} are read.",
+                "Cut the video into shorter ones, each with its own export.",
+            )
         self._frames = size
         self._width = self._integer(self._facts, "original_size/width")
         self._height = self._integer(self._facts, "original_size/height")

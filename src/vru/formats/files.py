@@ -16,11 +16,10 @@ from vru.formats.cvat import read_cvat
 from vru.formats.kitti import TextFile, read_kitti, read_kitti_results, read_kitti_tracking
 from vru.formats.lines import lines
 from vru.formats.mot import MotSequence, read_mot, read_mot_results
+from vru.formats.names import FORMATS, LIMIT_BYTES
+from vru.formats.recordings import group_recordings
 from vru.formats.yolo import read_yolo, read_yolo_results
 
-FORMATS = ("coco", "cvat", "kitti", "kitti-tracking", "mot", "yolo")
-PREDICTION_FORMATS = ("coco", "kitti", "kitti-tracking", "mot", "yolo")
-LIMIT_BYTES = 1 << 30
 # Data sets count pixels from 0 or from 1, and round.
 TOLERANCE_PX = 1.0
 _WHAT_IS_READ = f"These are read: {', '.join(FORMATS)} (docs/formats.md)."
@@ -35,11 +34,14 @@ def read_truth(
     limit_bytes: int = LIMIT_BYTES,
     frames: int | None = None,
     size: tuple[int, int] | None = None,
+    independent_images: bool = False,
+    sequence_from: str | None = None,
 ) -> Annotations:
     """Read ground truth from a file, or from a folder of files.
 
     ``format_`` is one of ``FORMATS``; without it the content decides. ``frames`` is how many frames there are, for
-    formats that do not say it. ``size`` is the pictures' width and height in pixels, for YOLO.
+    formats that do not say it. ``size`` is the pictures' width and height in pixels, for YOLO. Which pictures belong to
+    one recording: see ``group_recordings``.
 
     Raises:
         FormatError: it is not there, too large, empty, in no known format, or wrong; the message names file and place.
@@ -47,7 +49,7 @@ def read_truth(
     _check_size(path, limit_bytes)
     kind = format_ or _detect(path, truth=True)
     readers: dict[str, Callable[[], Annotations]] = {
-        "coco": lambda: _single(path, read_coco),
+        "coco": lambda: _coco_truth(path),
         "cvat": lambda: _single(path, read_cvat),
         "mot": lambda: _mot_truth(path, frames),
         "kitti": lambda: _many(path, lambda files: read_kitti(files, frames)),
@@ -63,13 +65,21 @@ def read_truth(
         if frames is not None and declared and declared != [frames]:
             raise FormatError(f"The file has {declared[0]} frames, not {frames}.", "Is it the truth of another video?")
         _check_frames(annotations)
-    return annotations
+        return group_recordings(annotations, independent=independent_images, pattern=sequence_from)
 
 
 def read_predictions(
-    path: Path, truth: Annotations, *, format_: str | None = None, limit_bytes: int = LIMIT_BYTES
+    path: Path,
+    truth: Annotations,
+    *,
+    format_: str | None = None,
+    limit_bytes: int = LIMIT_BYTES,
+    missing_sequences: str = "fail",
 ) -> Boxes:
     """Read detections about the pictures of ``truth`` from a file, or from a folder of files.
+
+    A sequence without a file of detections is refused, or with ``missing_sequences`` "empty" taken as one in which
+    nothing was found, which is noted.
 
     Raises:
         FormatError: it is not there, too large, empty, in no known format, wrong, or about other pictures; the message
@@ -78,18 +88,52 @@ def read_predictions(
     _check_size(path, limit_bytes)
     kind = format_ or _detect(path, truth=False)
     readers: dict[str, Callable[[], Boxes]] = {
-        "coco": lambda: _single(path, lambda stream: read_coco_results(stream, truth)),
+        "coco": lambda: _coco_results(path, truth),
         "mot": lambda: _mot_results(path, truth),
         "kitti": lambda: _many(path, lambda files: read_kitti_results(files, truth, tracking=False)),
         "kitti-tracking": lambda: _many(path, lambda files: read_kitti_results(files, truth, tracking=True)),
-        "yolo": lambda: _many(path, lambda files: read_yolo_results(files, truth)),
+        "yolo": lambda: _many(path, lambda files: read_yolo_results(files, truth, _names(path))),
     }
     if kind not in readers:
         raise FormatError(f"{path}: {kind} holds no detections.", f"Use one of: {', '.join(readers)}.")
     boxes = readers[kind]()
     with _named(path):
         no_duplicates(boxes, truth, "detections")
+        if kind in ("mot", "kitti-tracking"):
+            _check_sequences(path, truth, boxes, missing_sequences)
+        if kind in ("yolo", "kitti"):
+            _note_missing(path, truth, boxes)
+        _check_scores(boxes)
     return boxes
+
+
+def _check_sequences(path: Path, truth: Annotations, boxes: Boxes, missing: str) -> None:
+    there = {file.stem for file in _label_files(path)}
+    absent = [name for name in truth.sequences if name not in there] if len(truth.sequences) > 1 else []
+    if not absent:
+        return
+    named = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")
+    if missing == "fail":
+        raise FormatError(
+            f"{len(absent)} of {len(truth.sequences)} sequences have no file of detections: {named}.",
+            "Add the files; or say --missing-sequences empty, if nothing was found there.",
+        )
+    boxes.notes.append(f"{len(absent)} sequences have no file of detections, and count as all missed: {named}.")
+
+
+def _note_missing(path: Path, truth: Annotations, boxes: Boxes) -> None:
+    there = {file.stem for file in _label_files(path)}
+    absent = sum(str(picture.key) not in there for picture in truth.pictures)
+    if absent:
+        boxes.notes.append(f"{absent} of {len(truth.pictures)} images have no file of detections: nothing was found.")
+
+
+def _check_scores(boxes: Boxes) -> None:
+    """A confidence of -1 everywhere stands for none: all detections are taken as equally sure."""
+    if len(boxes) and all(score == -1 for score in boxes.score):
+        for position in range(len(boxes)):
+            boxes.score[position] = 1.0
+        boxes.notes.append("The detections have no confidence (-1): all are taken as equally sure, with 1.")
 
 
 def digest(path: Path) -> str:
@@ -198,6 +242,8 @@ def _text_format(first: str) -> str | None:
         return "kitti"
     if len(columns) in (5, 6) and all(map(_is_number, columns)):
         return "yolo"
+    if 7 <= len(columns) <= 10 and all(map(_is_number, columns)):
+        return "mot"
     return None
 
 
@@ -214,6 +260,29 @@ def _single(path: Path, read: Callable[[BinaryIO], _Result]) -> _Result:
         raise FormatError(f"{path} is a folder.", "This format is a file.")
     with _named(path), path.open("rb") as stream:
         return read(stream)
+
+
+def _coco_truth(path: Path) -> Annotations:
+    """By the quick reader; what that does not take, the careful one does, or says what is wrong."""
+    if path.is_file():
+        from vru.formats.coco_columns import read_coco_columns
+
+        with _named(path):
+            found = read_coco_columns(path)
+        if found is not None:
+            return found
+    return _single(path, read_coco)
+
+
+def _coco_results(path: Path, truth: Annotations) -> Boxes:
+    if path.is_file():
+        from vru.formats.coco_columns import read_results_columns
+
+        with _named(path):
+            found = read_results_columns(path, truth)
+        if found is not None:
+            return found
+    return _single(path, lambda stream: read_coco_results(stream, truth))
 
 
 class _Lazy(io.RawIOBase):
@@ -259,13 +328,20 @@ def _names(path: Path) -> list[str] | None:
     folder = path if path.is_dir() else path.parent
     for place in (folder, folder.parent, folder.parent.parent):
         for name in ("classes.txt", "obj.names"):
-            if (place / name).is_file():
-                with (place / name).open("rb") as stream:
-                    return [text for _, text in lines(stream, name)]
+            if found := _text_lines(place / name):
+                return found
         for name in ("data.yaml", "dataset.yaml"):
             if (place / name).is_file():
                 return _yaml_names(place / name)
     return None
+
+
+def _text_lines(path: Path) -> list[str]:
+    """The lines of a file that are not blank; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as stream:
+        return [text for _, text in lines(stream, str(path))]
 
 
 def _yaml_names(path: Path) -> list[str] | None:
@@ -312,7 +388,9 @@ def _mot_truth(path: Path, frames: int | None) -> Annotations:
             info = _seqinfo(folder / "seqinfo.ini") if by_folder else {}
             stream = stack.enter_context(truth.open("rb"))
             length = info.get("seqlength") if frames is None else frames
-            sequences.append(MotSequence(name, stream, str(truth), length, info.get("imwidth"), info.get("imheight")))
+            labels = tuple(_text_lines(truth.with_name("labels.txt")))
+            size = info.get("imwidth"), info.get("imheight")
+            sequences.append(MotSequence(name, stream, str(truth), length, *size, labels))
         return read_mot(sequences)
 
 

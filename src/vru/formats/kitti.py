@@ -25,8 +25,9 @@ from vru.formats.annotations import (
 from vru.formats.lines import line, lines
 
 CLASSES = ("Pedestrian", "Person_sitting", "Cyclist", "Car", "Van", "Truck", "Tram", "Misc", "DontCare")
-# The tracking benchmark's other name, and the road users that KITTI does not know but its format can hold.
-_ALIASES = {"person": "Person_sitting"}
+# The tracking benchmark's name of it. In other spelling, a "person" of another tool's classes stands as often as not.
+_TRACKING_ALIASES = {"Person": "Person_sitting"}
+# The road users that KITTI does not know but its format can hold.
 _OTHERS = tuple(str(road_user) for road_user in VruClass if road_user not in ("pedestrian", "cyclist"))
 _COLUMNS = "A line is: type truncated occluded alpha left top right bottom h w l x y z ry (docs/formats.md)."
 _MOST_FRAMES = 10_000_000
@@ -50,7 +51,7 @@ def _empty(pictures: list[Picture], sequences: list[str], files: Sequence[TextFi
     labels = [*CLASSES, *_OTHERS]
     keys: dict[Key, int] = {name: position for position, name in enumerate(labels)}
     keys |= {position + 1: position for position in range(len(labels))}
-    return Annotations("kitti", labels, keys, pictures, sequences, Boxes(describe))
+    return Annotations("kitti-tracking" if tracking else "kitti", labels, keys, pictures, sequences, Boxes(describe))
 
 
 def read_kitti(files: Sequence[TextFile], frames: int | None = None) -> Annotations:
@@ -60,10 +61,11 @@ def read_kitti(files: Sequence[TextFile], frames: int | None = None) -> Annotati
         FormatError: a line is none; the message names file and line.
     """
     pictures = [
-        Picture(file.stem, f"picture {file.stem}", number_of, int(file.stem) if file.stem.isdecimal() else None)
-        for number_of, file in enumerate(files)
+        Picture(file.stem, f"picture {file.stem}", place, _frame_of(file.stem), name=file.stem)
+        for place, file in enumerate(files)
     ]
     annotations = _empty(pictures, [file.stem for file in files], files, tracking=False)
+    annotations.declared = False
     for position, file in enumerate(files):
         for count, text in lines(file.stream, file.name):
             row = _row(text.split(), position, annotations, line(count, file.name), truth=True)
@@ -76,9 +78,13 @@ def read_kitti(files: Sequence[TextFile], frames: int | None = None) -> Annotati
         for index in range(frames):
             if index not in known:
                 key = f"{index:0{width}d}"
-                pictures.append(Picture(key, f"picture {key}", len(annotations.sequences), index))
+                pictures.append(Picture(key, f"picture {key}", len(annotations.sequences), index, name=key))
                 annotations.sequences.append(key)
     return annotations
+
+
+def _frame_of(stem: str) -> int | None:
+    return int(stem) if stem.isdecimal() else None
 
 
 def read_kitti_tracking(files: Sequence[TextFile], frames: int | None = None) -> Annotations:
@@ -95,7 +101,7 @@ def read_kitti_tracking(files: Sequence[TextFile], frames: int | None = None) ->
             where = line(count, file.name)
             columns = text.split()
             frame, track = _frame_and_track(columns, where)
-            row = _row(columns[2:], first + frame, annotations, where, truth=True)
+            row = _row(columns[2:], first + frame, annotations, where, truth=True, tracking=True)
             annotations.boxes.add(row._replace(track=None if track < 0 else track), count)
             count_of = max(count_of, frame + 1)
         if frames is not None and count_of > frames:
@@ -113,11 +119,17 @@ def _frame_and_track(columns: list[str], where: str) -> tuple[int, int]:
     return frame, track
 
 
-def _row(columns: list[str], picture: int, truth_of: Annotations, where: str, *, truth: bool) -> BoxRow:
+def _row(
+    columns: list[str], picture: int, truth_of: Annotations, where: str, *, truth: bool, tracking: bool = False
+) -> BoxRow:
     wanted = 15 if truth else 16
     if len(columns) < wanted:
         raise FormatError(f"{where} has {len(columns)} columns of a label, not {wanted}.", _COLUMNS)
-    name = _ALIASES.get(columns[0].lower(), columns[0])
+    name = _TRACKING_ALIASES.get(columns[0], columns[0]) if tracking else columns[0]
+    if name.lower() == "person":
+        raise FormatError(
+            f"{where}: KITTI knows no {name!r}: is it a Pedestrian, or a Person_sitting?", "Rename the class."
+        )
     label = truth_of.label_of(name, where)
     truncation = number(columns[1], f"{where}: truncated")
     level = integer(columns[2], f"{where}: occluded")
@@ -177,7 +189,7 @@ def read_kitti_results(files: Sequence[TextFile], truth: Annotations, *, trackin
                 picture = by_key.get(file.stem)
             if picture is None:
                 raise _not_there(where, f"frame {frame}" if tracking else f"picture {file.stem}")
-            row = _row(columns, picture, truth, where, truth=False)
+            row = _row(columns, picture, truth, where, truth=False, tracking=tracking)
             boxes.add(row._replace(track=None if track is None or track < 0 else track), count)
             sources.append(source)
         if not tracking and file.stem not in by_key:

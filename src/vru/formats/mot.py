@@ -35,7 +35,9 @@ _MOST_FRAMES = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class MotSequence:
-    """One sequence: its name, its text, and what its ``seqinfo.ini`` says (None where there is none)."""
+    """One sequence: its name, its text, what its ``seqinfo.ini`` says (None where there is none), and the names of the
+    classes in the order of their numbers, from ``labels.txt`` beside the truth.
+    """
 
     name: str
     stream: BinaryIO
@@ -43,6 +45,7 @@ class MotSequence:
     frames: int | None = None
     width: int | None = None
     height: int | None = None
+    labels: tuple[str, ...] = ()
 
 
 def read_mot(sequences: Sequence[MotSequence]) -> Annotations:
@@ -56,32 +59,39 @@ def read_mot(sequences: Sequence[MotSequence]) -> Annotations:
         lambda boxes, position: line(boxes.place[position], files[pictures[boxes.picture[position]].sequence])
     )
     pictures: list[Picture] = []
-    labels = set[int]()
+    names = list(dict.fromkeys(name for sequence in sequences for name in sequence.labels or CLASSES))
+    notes = []
     for position, sequence in enumerate(sequences):
         first = len(pictures)
-        rows = [_truth_row(count, text, sequence.file) for count, text in lines(sequence.stream, sequence.file)]
+        classes = sequence.labels or CLASSES
+        rows = [
+            _truth_row(count, text, sequence.file, len(classes))
+            for count, text in lines(sequence.stream, sequence.file)
+        ]
         if not rows:
             raise FormatError(f"{sequence.file or 'The file'} has no line.", _COLUMNS)
-        last = max(frame for _, frame, _ in rows)
-        frames = last if sequence.frames is None else sequence.frames
+        start = min(1, min(frame for _, frame, _ in rows))
+        if start == 0:
+            notes.append(f"{sequence.file or sequence.name} counts its frames from 0, MOT Challenge from 1.")
+        frames = max(frame for _, frame, _ in rows) + 1 - start if sequence.frames is None else sequence.frames
         for count, frame, row in rows:
-            if frame > frames:
+            if frame - start >= frames:
                 where = line(count, sequence.file)
                 raise FormatError(f"{where} is about frame {frame}, but there are {frames}.", "See seqinfo.ini.")
-            labels.add(row.label)
-            boxes.add(row._replace(picture=first + frame - 1), count)
+            label = names.index(classes[row.label])
+            boxes.add(row._replace(picture=first + frame - start, label=label), count)
         pictures += [
-            Picture(frame + 1, f"frame {frame + 1}", position, frame, None, sequence.width, sequence.height)
+            Picture(frame + start, f"frame {frame + start}", position, frame, None, sequence.width, sequence.height)
             for frame in range(frames)
         ]
     videos = [Video(item.file or "The sequence", item.width, item.height, item.frames) for item in sequences]
-    keys: dict[int | str, int] = {number: number - 1 for number in range(1, len(CLASSES) + 1)}
-    names = [item.name for item in sequences]
-    return Annotations("mot", list(CLASSES), keys, pictures, names, boxes, videos, amodal=True)
+    keys: dict[int | str, int] = {number: number - 1 for number in range(1, len(names) + 1)}
+    folders = [item.name for item in sequences]
+    return Annotations("mot", names, keys, pictures, folders, boxes, videos, amodal=True, notes=notes)
 
 
 def _columns(text: str, where: str, least: int) -> list[str]:
-    columns = text.replace(" ", "").rstrip(",").split(",")
+    columns = text.replace(" ", "").rstrip(",").split(",") if "," in text else text.split()
     if len(columns) < least:
         raise FormatError(f"{where} has {len(columns)} columns, not {least} or more.", _COLUMNS)
     return columns
@@ -89,14 +99,14 @@ def _columns(text: str, where: str, least: int) -> list[str]:
 
 def _start(columns: list[str], where: str, *, truth: bool) -> tuple[int, int, tuple[float, float, float, float]]:
     frame, track = integer(columns[0], f"{where}: the frame"), integer(columns[1], f"{where}: the id")
-    if not 1 <= frame <= _MOST_FRAMES:
-        raise FormatError(f"{where} is about frame {frame}.", "Frames are counted from 1.")
+    if not 0 <= frame <= _MOST_FRAMES:
+        raise FormatError(f"{where} is about frame {frame}.", "Frames are counted from 1 (or from 0).")
     x, y, width, height = (number(column, f"{where}: column {3 + at}") for at, column in enumerate(columns[2:6]))
     check_box(x, y, width, height, where, truth=truth)
     return frame, track, (x, y, width, height)
 
 
-def _truth_row(count: int, text: str, file: str) -> tuple[int, int, BoxRow]:
+def _truth_row(count: int, text: str, file: str, classes: int) -> tuple[int, int, BoxRow]:
     where = line(count, file)
     columns = _columns(text, where, 6)
     frame, track, box = _start(columns, where, truth=True)
@@ -105,8 +115,8 @@ def _truth_row(count: int, text: str, file: str) -> tuple[int, int, BoxRow]:
     if len(columns) in (8, 9):
         label = integer(columns[7], f"{where}: the class")
         label = 1 if label == -1 else label
-        if not 1 <= label <= len(CLASSES):
-            raise FormatError(f"{where}: unknown class {label}.", f"MOT Challenge's classes are 1 to {len(CLASSES)}.")
+        if not 1 <= label <= classes:
+            raise FormatError(f"{where}: unknown class {label}.", f"The classes are 1 to {classes} (labels.txt).")
     if len(columns) == 9:
         visibility = number(columns[8], f"{where}: the visibility")
         if visibility != -1 and not 0 <= visibility <= 1:
@@ -125,8 +135,12 @@ def read_mot_results(sequences: Sequence[MotSequence], truth: Annotations) -> Bo
     sources: list[int] = []
     boxes = Boxes(lambda boxes, position: line(boxes.place[position], files[sources[position]]))
     by_frame = _frames(truth)
-    label = _only_label(truth)
     alone = len(sequences) == len(truth.sequences) == 1
+    starts = {
+        owner: int(truth.pictures[position].key)
+        for (owner, index), position in by_frame.items()
+        if index == 0 and truth.format == "mot"
+    }
     for position, sequence in enumerate(sequences):
         if not alone and sequence.name not in truth.sequences:
             raise FormatError(
@@ -134,22 +148,49 @@ def read_mot_results(sequences: Sequence[MotSequence], truth: Annotations) -> Bo
                 f"The truth has: {', '.join(truth.sequences[:10])}.",
             )
         number_of = 0 if alone else truth.sequences.index(sequence.name)
-        for count, text in lines(sequence.stream, sequence.file):
+        rows = [
+            (count, *_found_row(count, text, sequence.file, truth))
+            for count, text in lines(sequence.stream, sequence.file)
+        ]
+        last = max((index for owner, index in by_frame if owner == number_of), default=-1)
+        start = _first_frame([row[1] for row in rows], starts.get(number_of, 1), last + 1, sequence, boxes.notes)
+        for count, frame, track, box, score, label in rows:
             where = line(count, sequence.file)
-            columns = _columns(text, where, 6)
-            frame, track, box = _start(columns, where, truth=False)
-            picture = by_frame.get((number_of, frame - 1))
+            picture = by_frame.get((number_of, frame - start))
             if picture is None:
-                last = max((index for owner, index in by_frame if owner == number_of), default=-1) + 1
                 raise FormatError(
-                    f"{where} is about frame {frame}, but the truth's last frame is {last}.",
+                    f"{where} is about frame {frame}, but the truth's last frame is {last + start}.",
                     "Is it of another video? If nobody is there after that frame, say how many frames there are: "
                     "--frames, or seqinfo.ini beside the truth.",
                 )
-            score = check_score(number(columns[6], f"{where}: the confidence"), where) if len(columns) > 6 else 1.0
             boxes.add(BoxRow(picture, label, *box, None if track == -1 else track, score), count)
             sources.append(position)
     return boxes
+
+
+def _found_row(
+    count: int, text: str, file: str, truth: Annotations
+) -> tuple[int, int, tuple[float, float, float, float], float, int]:
+    """Frame, id, box, confidence and class of a line; the class is a number of the truth's where the line has one."""
+    where = line(count, file)
+    columns = _columns(text, where, 6)
+    frame, track, box = _start(columns, where, truth=False)
+    score = check_score(number(columns[6], f"{where}: the confidence"), where) if len(columns) > 6 else 1.0
+    own = integer(columns[7], f"{where}: the class") if len(columns) in (8, 9) else -1
+    return frame, track, box, score, _only_label(truth) if own < 0 else truth.label_of(own, where)
+
+
+def _first_frame(frames: list[int], truth_start: int, count: int, sequence: MotSequence, notes: list[str]) -> int:
+    """From which number a tracker counts frames: as the truth does, unless its own frames say otherwise."""
+    if not frames:
+        return truth_start
+    if min(frames) == 0 and truth_start == 1:
+        notes.append(f"{sequence.file or sequence.name} counts its frames from 0, the truth from 1: it was moved.")
+        return 0
+    if truth_start == 0 and max(frames) == count:
+        notes.append(f"{sequence.file or sequence.name} counts its frames from 1, the truth from 0: it was moved.")
+        return 1
+    return truth_start
 
 
 def _frames(truth: Annotations) -> dict[tuple[int, int], int]:
@@ -166,9 +207,10 @@ def _frames(truth: Annotations) -> dict[tuple[int, int], int]:
 
 
 def _only_label(truth: Annotations) -> int:
-    """MOT text names no class: it is the truth's only one."""
-    if truth.format == "mot":
-        return 0
+    """A line without a class is of the truth's only one, or of its pedestrians."""
+    names = [name.lower() for name in truth.labels]
+    if truth.format == "mot" and "pedestrian" in names:
+        return names.index("pedestrian")
     if len(truth.labels) != 1:
         raise FormatError(
             f"MOT text names no class, but the truth has {len(truth.labels)}: {', '.join(truth.labels[:10])}.",

@@ -15,8 +15,8 @@ from typing import Any
 
 from vru.domain import FEWEST_MARKERS, Signal, SignalKind, VruClass, VruError, parse_class
 from vru.formats.annotations import FormatError, number
-from vru.formats.files import LIMIT_BYTES
 from vru.formats.lines import line, lines
+from vru.formats.names import LIMIT_BYTES
 
 _CLASSES = tuple(VruClass)
 _SIGNAL_KEYS = ("time_ns", "kind", "class", "value", "source", "id", "video")
@@ -71,8 +71,9 @@ def read_signals(
     the largest number of signals; messages call the file ``name``, or by its path.
 
     Raises:
-        FormatError: it is not there, too large, empty, or a line is wrong: no whole number of nanoseconds, before
-            the line before, of an unknown kind or class, an id twice, of another video. The message names the line.
+        FormatError: it is not there, too large, empty (a header alone is a device that was silent), or a line is
+            wrong: no whole number of nanoseconds, before the line before, of an unknown kind or class, an id twice, of
+            another video. The message names the line.
     """
     found = SignalRecording(array("q"), array("b"), [], [], [])
     classes = {"": -1}
@@ -153,8 +154,8 @@ def _rows(
             "Split it, or raise --max-mb.",
         )
     count = 0
+    header: list[str] | None = None
     with path.open("rb") as stream:
-        header: list[str] | None = None
         for place, text in lines(stream, name):
             where = line(place, name)
             if header is None and not count and not text.startswith("{"):
@@ -166,7 +167,7 @@ def _rows(
                 _check_keys(list(row), keys, needed, where, how)
             count += 1
             yield where, row
-    if not count:
+    if not count and header is None:
         raise FormatError(f"{name} holds nothing.", how)
 
 

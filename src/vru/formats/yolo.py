@@ -45,6 +45,7 @@ def read_yolo(
             None,
             width,
             height,
+            name=file.stem,
         )
         for position, file in enumerate(files)
     ]
@@ -63,7 +64,7 @@ def read_yolo(
     keys: dict[Key, int] = dict(enumerate(range(len(labels))))
     keys |= {name: position for position, name in enumerate(labels)}
     sequences = [file.stem for file in files]
-    return Annotations("yolo", labels, keys, pictures, sequences, boxes, normalised=size is None)
+    return Annotations("yolo", labels, keys, pictures, sequences, boxes, normalised=size is None, declared=False)
 
 
 def _row(columns: list[str], picture: int, label: int, size: tuple[float, float], where: str, *, truth: bool) -> BoxRow:
@@ -78,8 +79,11 @@ def _row(columns: list[str], picture: int, label: int, size: tuple[float, float]
     )  # fmt: skip
 
 
-def read_yolo_results(files: Sequence[TextFile], truth: Annotations) -> Boxes:
+def read_yolo_results(files: Sequence[TextFile], truth: Annotations, names: Sequence[str] | None = None) -> Boxes:
     """Read detections: six columns, about the pictures of the truth, whose size must be known (or none be).
+
+    ``names`` are the detector's own classes in the order of their numbers: those of the truth are found by name.
+    Without them the numbers are taken to be the truth's.
 
     Raises:
         FormatError: a line is none, or about a picture that the truth does not have; it names file and line.
@@ -87,6 +91,8 @@ def read_yolo_results(files: Sequence[TextFile], truth: Annotations) -> Boxes:
     sources: list[int] = []
     boxes = Boxes(lambda boxes, position: line(boxes.place[position], files[sources[position]].name))
     by_key = truth.by_key()
+    if names is None and files:
+        boxes.notes.append("The detections do not name their classes: their numbers are taken to be the truth's.")
     for source, file in enumerate(files):
         if file.stem not in by_key:
             raise FormatError(
@@ -104,7 +110,15 @@ def read_yolo_results(files: Sequence[TextFile], truth: Annotations) -> Boxes:
             columns, where = text.split(), line(count, file.name)
             if len(columns) != 6:
                 raise FormatError(f"{where} has {len(columns)} columns, not 6.", f"{_COLUMNS} Then the confidence.")
-            label = truth.label_of(integer(columns[0], f"{where}: the class"), where)
+            label = _label(integer(columns[0], f"{where}: the class"), names, truth, where)
             boxes.add(_row(columns, picture, label, (width, height), where, truth=False), count)
             sources.append(source)
     return boxes
+
+
+def _label(number_of: int, names: Sequence[str] | None, truth: Annotations, where: str) -> int:
+    if names is None:
+        return truth.label_of(number_of, where)
+    if not 0 <= number_of < len(names):
+        raise FormatError(f"{where}: unknown class {number_of}.", f"There are {len(names)} names of classes.")
+    return truth.label_of(names[number_of], where)

@@ -29,6 +29,20 @@ class ModelList(Schema):
     total: int
 
 
+class UnusableBody(Schema):
+    """A model version that cannot run, and why."""
+
+    name: str
+    version: str
+    reason: str
+
+
+class Models(ModelList):
+    """Every version of every model: those that run, and those that do not."""
+
+    unusable: list[UnusableBody]
+
+
 class ImageDetections(Schema):
     """What was found in one image. Pixels as they are stored; ``frame_index`` and ``time_s`` are 0."""
 
@@ -59,7 +73,7 @@ def create_ml_engine(settings: MlEngineSettings | None = None) -> FastAPI:
     """The ML engine, ready for ``vru.service.app.serve``. Every model is loaded before it answers.
 
     Raises:
-        VruError: the model repository is missing, or a card in it is wrong.
+        VruError: the model repository is missing.
     """
     settings = settings or MlEngineSettings()
     repository = ModelRepository(settings.models_dir)
@@ -72,7 +86,7 @@ def create_ml_engine(settings: MlEngineSettings | None = None) -> FastAPI:
 
     async def check_models() -> None:
         if not repository.list():
-            raise UnavailableError(f"The model repository {settings.models_dir} is empty.")
+            raise UnavailableError(f"The model repository {settings.models_dir} has no usable model.")
 
     async def check_media() -> None:
         if not settings.media_dir.is_dir():
@@ -108,17 +122,18 @@ def _routes(engine: Engine, settings: MlEngineSettings) -> APIRouter:
     picture = {"schema": {"type": "string", "format": "binary"}}
 
     @router.get("", summary="List models")
-    async def list_models() -> ModelList:
+    async def list_models() -> Models:
         items = [version.body() for version in models.list()]
-        return ModelList(items=items, total=len(items))
+        unusable = [UnusableBody.model_validate(wrong) for wrong in models.unusable()]
+        return Models(items=items, total=len(items), unusable=unusable)
 
-    @router.get("/{name}", summary="List the versions of a model", responses=_problems(404))
+    @router.get("/{name}", summary="List the versions of a model", responses=_problems(404, 422))
     async def list_versions(name: str) -> ModelList:
         models.get(name)
         items = [version.body() for version in models.list() if version.card.name == name]
         return ModelList(items=items, total=len(items))
 
-    @router.get("/{name}/{version}", summary="Get a model version", responses=_problems(404))
+    @router.get("/{name}/{version}", summary="Get a model version", responses=_problems(404, 422))
     async def get_version(name: str, version: str) -> ModelBody:
         return models.get(name, version).body()
 

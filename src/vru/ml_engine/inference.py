@@ -56,17 +56,21 @@ class Engine:
     """Every model of a repository, loaded, and the threads that run them."""
 
     def __init__(self, repository: ModelRepository, *, concurrency: int, threads: int) -> None:
-        """Load every model.
+        """Load every model; one that cannot be loaded is set aside in the repository, with its reason.
 
         ``concurrency`` frames are in inference at once; OpenCV uses ``threads`` threads for each.
-
-        Raises:
-            VruError: a model cannot be loaded; names its card.
         """
         # Process-wide; 1 means: no threads of its own, which is fastest where several frames run at once.
         cv2.setNumThreads(threads)
         self.repository = repository
-        self._detectors = {version.label: load(version) for version in repository.list()}
+        self._detectors: dict[str, Detector] = {}
+        for version in repository.list():
+            try:
+                self._detectors[version.label] = load(version)
+            except VruError as error:
+                repository.set_aside(version, error)
+        for wrong in repository.unusable():
+            log.error("model is unusable", model=f"{wrong.name}/{wrong.version}", reason=wrong.reason)
         self._concurrency = concurrency
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="inference")
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vru.domain import VruClass, VruError
-from vru.service.errors import NotFoundError
+from vru.service.errors import NotFoundError, UnprocessableError
 from vru.service.schemas import ModelBody
 
 CARD = "model.yaml"
@@ -50,40 +50,69 @@ class ModelVersion:
         return ModelBody(**self.card.model_dump(), sha256=self.sha256)
 
 
+@dataclass(frozen=True, slots=True)
+class UnusableModel:
+    """A model version that cannot run: the names of its folders, and why."""
+
+    name: str
+    version: str
+    reason: str
+
+
 class ModelRepository:
     """Every model version below a folder, read once: what a process runs does not change under it."""
 
     def __init__(self, root: Path) -> None:
-        """Read every card.
+        """Read every card. A wrong one makes its own version unusable, and no other.
 
         Raises:
-            VruError: the folder is missing or a card is wrong; names the file and the key.
+            VruError: the folder is missing.
         """
         if not root.is_dir():
             raise VruError(f"The model repository {root} is not a folder.", "Set VRU_MODELS_DIR to it.")
-        folders = [card.parent for card in root.glob(f"*/*/{CARD}")]
-        versions = [_read_version(folder) for folder in folders]
-        self._versions = sorted(versions, key=lambda version: (version.card.name, _natural(version.card.version)))
+        self._versions: list[ModelVersion] = []
+        self._unusable: dict[tuple[str, str], VruError] = {}
+        for folder in sorted(card.parent for card in root.glob(f"*/*/{CARD}")):
+            try:
+                self._versions.append(_read_version(folder))
+            except VruError as error:
+                self._unusable[folder.parent.name, folder.name] = error
+        self._versions.sort(key=lambda version: (version.card.name, _natural(version.card.version)))
 
     def list(self) -> list[ModelVersion]:
-        """All versions, by name, the oldest version first."""
+        """The usable versions, by name, the oldest version first."""
         return self._versions.copy()
 
+    def unusable(self) -> Sequence[UnusableModel]:
+        """The versions that cannot run, by name and version."""
+        return [UnusableModel(name, version, str(error)) for (name, version), error in sorted(self._unusable.items())]
+
+    def set_aside(self, version: ModelVersion, error: VruError) -> None:
+        """Make a version unusable whose card is right, but which cannot be loaded."""
+        self._versions.remove(version)
+        self._unusable[version.card.name, version.card.version] = error
+
     def get(self, name: str, version: str | None = None) -> ModelVersion:
-        """One version of a model; the newest, if none is asked for.
+        """One version of a model; the newest usable one, if none is asked for.
 
         Raises:
             NotFoundError: there is none; says which there are.
+            UnprocessableError: it cannot run; says why.
         """
         of_name = [entry for entry in self._versions if entry.card.name == name]
-        if not of_name:
-            raise NotFoundError(f"There is no model {name!r}.", _there_is(entry.card.name for entry in self._versions))
-        if version is None:
+        wrong = {number: error for (named, number), error in self._unusable.items() if named == name}
+        if version is None and of_name:
             return of_name[-1]
         for entry in of_name:
             if entry.card.version == version:
                 return entry
-        known = _there_is(entry.card.version for entry in of_name)
+        if version in wrong or (wrong and version is None):
+            number = version or max(wrong, key=_natural)
+            error = wrong[number]
+            raise UnprocessableError(f"Model {name}/{number} is unusable: {error.message}", error.fix)
+        if not of_name and not wrong:
+            raise NotFoundError(f"There is no model {name!r}.", _there_is(entry.card.name for entry in self._versions))
+        known = _there_is([*(entry.card.version for entry in of_name), *wrong])
         raise NotFoundError(f"Model {name!r} has no version {version!r}.", known)
 
 

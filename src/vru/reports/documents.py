@@ -9,7 +9,7 @@ from vru.reports.model import ALL, ErrorKind, Fact, Judged, Line, Measured, Repo
 
 
 def report_of_evaluation(document: Mapping[str, Any]) -> Report:
-    """A report on files. ``document`` is that of ``vru.evaluation.results.document``."""
+    """A report on files. ``document`` is that of ``vru.evaluation.verdict.results.document``."""
     protocol, level = document["protocol"], document["confidence_level"]
     found = []
     for name, part in ({ALL: document["metrics"]} | document["slices"]).items():

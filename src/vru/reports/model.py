@@ -90,7 +90,7 @@ class TrackRow:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chart: see ``vru.evaluation.curves.Curve``."""
+    """One line of a chart: see ``vru.evaluation.video.curves.Curve``."""
 
     chart: str
     series: str

@@ -152,7 +152,7 @@ class TrackResult(Schema):
 
 
 class CurveBody(Schema):
-    """One line of a chart. See ``vru.evaluation.curves.Curve``."""
+    """One line of a chart. See ``vru.evaluation``'s ``Curve``."""
 
     chart: Literal["precision_recall", "miss_rate", "detected_in_time"]
     series: str

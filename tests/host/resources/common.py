@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from vru.host.host import Host
-from vru.host.resources import Change
+from vru.host.base.change import Change
+from vru.host.base.host import Host
 
 HOST = Host(Path("/nowhere"))
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from tests.host.resources.common import HOST, names
 
-from vru.host import routes
-from vru.host.compose import Compose, Service, View, parse_container
+from vru.host.docker.compose import Compose, Service, View, parse_container
 from vru.host.resources import containers
+from vru.host.rolling import routes
 
 
 def service(name, digest="d1", **differences):

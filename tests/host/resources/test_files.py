@@ -6,14 +6,14 @@ import pytest
 from tests.host.resources.common import HOST
 from tests.host.tiny import Tiny
 
-from vru.host.manifest import Manifest
+from vru.host.release.manifest import Manifest
 from vru.host.resources import files
 
 
 def test_files_are_compared_by_content_mode_and_owner_and_old_ones_removed():
     manifest = Manifest.parse(json.dumps(Tiny().manifest()))
     entry = manifest.files[0]
-    same = {item.path: files.Found(item.sha256, item.mode, item.uid or 0, item.gid or 0) for item in manifest.files}
+    same = {item.path: files.FileState(item.sha256, item.mode, item.uid or 0, item.gid or 0) for item in manifest.files}
     everything = frozenset(item.path for item in manifest.files)
 
     def changed(found, owned=everything):
@@ -27,8 +27,8 @@ def test_files_are_compared_by_content_mode_and_owner_and_old_ones_removed():
 
     assert changed(same) == []
     assert changed({**same, entry.path: None})[0][:2] == (entry.path, "create")
-    assert changed({**same, entry.path: files.Found(None, entry.mode, 0, 0)}) == [(entry.path, "update", "content")]
-    assert changed({**same, ".env": files.Found(manifest.file(".env").sha256, 0o644, 0, 0)}) == [
+    assert changed({**same, entry.path: files.FileState(None, entry.mode, 0, 0)}) == [(entry.path, "update", "content")]
+    assert changed({**same, ".env": files.FileState(manifest.file(".env").sha256, 0o644, 0, 0)}) == [
         (".env", "update", "mode 0644 -> 0600")
     ]
     assert changed(same, everything | {"src/old.py"}) == [("src/old.py", "remove", "no longer part of the release")]
@@ -36,9 +36,9 @@ def test_files_are_compared_by_content_mode_and_owner_and_old_ones_removed():
 
 def test_what_stands_in_a_files_place_is_named_and_strays_are_removed():
     manifest = Manifest.parse(json.dumps(Tiny().manifest()))
-    found = {item.path: files.Found(item.sha256, item.mode, 0, 0) for item in manifest.files}
+    found = {item.path: files.FileState(item.sha256, item.mode, 0, 0) for item in manifest.files}
     path = manifest.files[0].path
-    found[path] = files.Found(None, 0o777, 0, 0, "symbolic link")
+    found[path] = files.FileState(None, 0o777, 0, 0, "symbolic link")
     facts = files.FileFacts(found, frozenset(found), ("config/production/rules/by-hand.yml",))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.geteuid", lambda: 0)

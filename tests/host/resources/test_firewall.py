@@ -1,10 +1,20 @@
 """Tables, listeners and sshd as they are, and a policy -> changes."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
 from tests.host.resources.common import HOST, names
 
-from vru.host.manifest import FirewallEntry
+from vru.host.base.errors import HostError
+from vru.host.base.host import Host
+from vru.host.base.journal import Journal, Step
+from vru.host.base.run import Done, Runner
+from vru.host.firewall import confirmation, sockets
+from vru.host.firewall.rules import Policy, Table, differences, docker_rules, input_rules
+from vru.host.release.manifest import FirewallEntry
 from vru.host.resources import firewall
-from vru.host.rules import Policy, Table, differences, docker_rules, input_rules
 
 # As `ss -Htulnp` printed it.
 LISTENING = """udp   UNCONN 0      0            0.0.0.0:68         0.0.0.0:*    users:(("dhclient",pid=7,fd=7))
@@ -23,7 +33,7 @@ def tables(**differences):
     values = {
         "tables": {4: Table.parse(":INPUT ACCEPT [0:0]"), 6: None},
         "ssh_ports": frozenset({2222}),
-        "sockets": firewall.parse_sockets(LISTENING),
+        "sockets": sockets.parse_sockets(LISTENING),
         "ufw_active": False,
         "ufw_allowed": frozenset(),
         "firewalld_active": False,
@@ -34,18 +44,18 @@ def tables(**differences):
 
 
 def test_listeners_leave_out_loopback():
-    found = firewall.parse_sockets(LISTENING)
-    assert firewall.tcp_ports(found) == {2222: "sshd", 25: "exim4", 9999: "docker-proxy"}
+    found = sockets.parse_sockets(LISTENING)
+    assert sockets.tcp_ports(found) == {2222: "sshd", 25: "exim4", 9999: "docker-proxy"}
     assert [(one.port, one.version) for one in found if one.process == "docker-proxy"] == [(9999, 4), (9999, 6)]
 
 
 def test_ssh_is_found_by_settings_socket_unit_and_sockets():
-    listeners = firewall.tcp_ports(firewall.parse_sockets(LISTENING))
+    listeners = sockets.tcp_ports(sockets.parse_sockets(LISTENING))
     off, on = "ActiveState=inactive\n", "ActiveState=active\n"
-    assert firewall.ssh_ports("port 2200\n", off + "Listen=[::]:22 (Stream)\n", listeners) == {2200, 2222}
+    assert sockets.ssh_ports("port 2200\n", off + "Listen=[::]:22 (Stream)\n", listeners) == {2200, 2222}
     # Where the socket unit listens, sshd's own settings say nothing.
-    assert firewall.ssh_ports("port 22\n", "Listen=[::]:2201 (Stream)\n" + on, listeners) == {2201, 2222}
-    assert firewall.ssh_ports("port 2200\n", off, {}) == {2200}
+    assert sockets.ssh_ports("port 22\n", "Listen=[::]:2201 (Stream)\n" + on, listeners) == {2201, 2222}
+    assert sockets.ssh_ports("port 2200\n", off, {}) == {2200}
 
 
 def test_the_live_ssh_port_is_open_whatever_the_release_says():
@@ -89,3 +99,92 @@ def test_each_rule_that_lacks_or_is_too_much_is_named():
         "- IPv4 VRU-INPUT -p tcp -m tcp --dport 9999 -j ACCEPT",
         "+ IPv4 DOCKER-USER -j VRU-DOCKER",
     ]
+
+
+class CommandsStandIn(Runner):
+    """Notes every command, and what was pending when it came; iptables and ufw are not touched."""
+
+    def __init__(self, state: Path) -> None:
+        self.pending = state / "firewall" / "pending.json"
+        self.commands: list[tuple[str, bool]] = []
+        self.refused = ""
+
+    def __call__(self, argv: Sequence[str], *, check: bool = True, **others: Any) -> Done:
+        text = " ".join(argv)
+        self.commands.append((text, self.pending.exists()))
+        if self.refused and text.startswith(self.refused):
+            if check:
+                raise HostError(f"`{self.refused}` ended with 1.")
+            return Done(tuple(argv), 1, "", "")
+        return Done(tuple(argv), 0, ":INPUT ACCEPT [0:0]\n" if "-save" in argv[0] else "", "")
+
+    def named(self, *beginnings: str) -> list[str]:
+        return [text for text, _ in self.commands if text.startswith(beginnings)]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> tuple[Host, CommandsStandIn, Step]:
+    commands = CommandsStandIn(tmp_path / "state")
+    return Host(tmp_path, commands), commands, Step(Journal(tmp_path / "journal.jsonl"), "setup", "firewall")
+
+
+def apply(host: Host, step: Step, **found: Any) -> None:
+    for change in firewall.changes(host, ENTRY, tables(**found)):
+        assert change.apply is not None
+        change.apply(step)
+
+
+def test_the_take_back_is_armed_before_any_rule_is_applied(server: tuple[Host, CommandsStandIn, Step]) -> None:
+    host, commands, step = server
+    apply(host, step)
+    told = [word for text, _ in commands.commands if (word := text.split()[0]) in ("systemd-run", "iptables-restore")]
+    assert told[0] == "systemd-run"
+    assert "iptables-restore" in told[1:]
+    (timer,) = commands.named("systemd-run")
+    assert f"--on-active={confirmation.CONFIRM_S}" in timer
+    assert timer.endswith("firewall-revert")
+    assert all(pending for text, pending in commands.commands if text.startswith("iptables-restore"))
+
+
+def test_nothing_is_applied_where_the_take_back_cannot_be_armed(server: tuple[Host, CommandsStandIn, Step]) -> None:
+    host, commands, step = server
+    commands.refused = "systemd-run"
+    with pytest.raises(HostError, match="systemd-run"):
+        apply(host, step)
+    assert commands.named("iptables-restore", "ip6tables-restore", "ufw") == []
+    assert not confirmation.pending(host)
+
+
+@pytest.mark.parametrize("end", [confirmation.revert, confirmation.apply_at_boot])
+def test_a_take_back_takes_out_what_it_told_ufw_and_nothing_else(
+    server: tuple[Host, CommandsStandIn, Step], end: Any
+) -> None:
+    host, commands, step = server
+    apply(host, step, ufw_active=True, ufw_allowed=frozenset({22}))
+    assert commands.named("ufw") == ["ufw allow 80/tcp", "ufw allow 2222/tcp"]
+    end(host)
+    assert commands.named("ufw delete") == ["ufw delete allow 80/tcp", "ufw delete allow 2222/tcp"]
+    assert not confirmation.pending(host)
+    end(host)
+    assert len(commands.named("ufw delete")) == 2
+
+
+def test_what_was_confirmed_stays_in_ufw(server: tuple[Host, CommandsStandIn, Step]) -> None:
+    host, commands, step = server
+    apply(host, step, ufw_active=True)
+    confirmation.confirm(host)
+    confirmation.revert(host)
+    confirmation.apply_at_boot(host)
+    assert commands.named("ufw delete") == []
+
+
+def test_a_take_back_that_ufw_refuses_is_tried_again(server: tuple[Host, CommandsStandIn, Step]) -> None:
+    host, commands, step = server
+    apply(host, step, ufw_active=True)
+    commands.refused = "ufw delete"
+    with pytest.raises(HostError):
+        confirmation.revert(host)
+    assert confirmation.pending(host)
+    commands.refused = ""
+    assert confirmation.revert(host).startswith("taken back")
+    assert commands.named("ufw delete")[-3:] == [f"ufw delete allow {port}/tcp" for port in (22, 80, 2222)]

@@ -5,7 +5,7 @@ import json
 from tests.host.resources.common import HOST, names
 from tests.host.tiny import Tiny
 
-from vru.host.manifest import Manifest
+from vru.host.release.manifest import Manifest
 from vru.host.resources import images
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.host.resources.common import HOST, names
 
-from vru.host.host import Host
-from vru.host.manifest import Manifest
+from vru.host.base.host import Host
+from vru.host.release.manifest import Manifest
 from vru.host.resources import kernel
 
 TEXT = "# why\nvm.overcommit_memory = 1\n-net/core/somaxconn=4096\n; old\nnet.ipv4.tcp_rmem = 1  2\t3\n"

@@ -3,8 +3,8 @@
 import pytest
 from tests.host.resources.common import HOST, names
 
-from vru.host.compose import Compose, Service, View
-from vru.host.errors import HostError
+from vru.host.base.errors import HostError
+from vru.host.docker.compose import Compose, Service, View
 from vru.host.resources import migration
 
 VIEW = View({}, {"migrate": Service("migrate", "engine:2", "", (), healthcheck=False, restart="no", depends_on=())})
@@ -22,11 +22,11 @@ VIEW = View({}, {"migrate": Service("migrate", "engine:2", "", (), healthcheck=F
     ],
 )
 def test_migrations_run_when_the_image_or_the_schema_is_another(image, recorded, version, needed):
-    facts = migration.MigrationFacts(image, recorded, version)
+    facts = migration.MigrationFacts(migration.Record(image, recorded), version)
     changed = names(migration.changes(Compose(HOST), "migrate", VIEW, facts))
     assert changed == ([("migration", "migrate", "run")] if needed else [])
 
 
 def test_a_missing_migration_service_is_named():
     with pytest.raises(HostError, match="'upgrade'"):
-        list(migration.changes(Compose(HOST), "upgrade", VIEW, migration.MigrationFacts("", "", "")))
+        list(migration.changes(Compose(HOST), "upgrade", VIEW, migration.MigrationFacts(migration.Record(), "")))

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.host.resources.common import HOST, names
 
-from vru.host.errors import HostError
+from vru.host.base.errors import HostError
 from vru.host.resources import packages
 
 FULL = frozenset({"docker", "compose", "buildx", "docker-compose", "iptables", "logrotate", "apparmor"})

@@ -5,8 +5,8 @@ from dataclasses import replace
 from tests.host.containers import container
 from tests.host.resources.common import HOST, names
 
-from vru.host.compose import Compose
-from vru.host.database import Database, scram
+from vru.host.database.postgres import Database, scram
+from vru.host.docker.compose import Compose
 from vru.host.resources import role
 
 DATABASE = replace(Database.of(Compose(HOST), container("postgres")), user="vru", name="vru")

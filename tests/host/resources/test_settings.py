@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.host.containers import container, view_of
 from tests.host.resources.common import HOST, names
 
-from vru.host.compose import Compose, Limits
+from vru.host.docker.compose import Compose, Limits
 from vru.host.resources import settings
 from vru.host.resources.containers import ContainerFacts
 

@@ -2,7 +2,7 @@
 
 from tests.host.resources.common import HOST, names
 
-from vru.host.manifest import UnitEntry
+from vru.host.release.manifest import UnitEntry
 from vru.host.resources import units
 
 # As `systemctl show` of systemd 257 printed it.

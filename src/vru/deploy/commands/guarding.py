@@ -15,9 +15,9 @@ from vru.deploy.commands.common import pass_through, with_server
 from vru.deploy.connection import RemoteError, actor
 from vru.deploy.console import Reporter
 from vru.domain import VruError
-from vru.host import audit as chain
-from vru.host.lock import HEARTBEAT_S
-from vru.host.terminal import table
+from vru.host.base.terminal import table
+from vru.host.lock import audit as chain
+from vru.host.lock.lock import HEARTBEAT_S
 
 _ENDING_S = 15.0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from scipy import special
 
 from vru.evaluation.camera.clocks import Floats
-from vru.evaluation.estimates import Estimate, Quantile, decided, search
+from vru.evaluation.statistics.estimates import Estimate, decided, search
 
 _FEWEST = 10
 
@@ -118,7 +118,13 @@ class Slope:
         """Order statistics of the slopes; none where even the flattest and the steepest prove nothing."""
         if not len(self.slopes) or 0.5 ** len(self.slopes) > 1 - confidence:
             return -math.inf, math.inf
-        return Quantile(self.value, 0.5, self.slopes, self.slopes).bounds(confidence)
+        count = len(self.slopes)
+        upper = _binomial_quantile(confidence, count, 0.5) + 1
+        lower = _binomial_quantile(1 - confidence, count, 0.5)
+        return (
+            float(self.slopes[lower - 1]) if lower >= 1 else -math.inf,
+            float(self.slopes[upper - 1]) if upper <= count else math.inf,
+        )
 
     def more_needed(self, threshold: float, at_least: bool, confidence: float) -> int | None:
         """Assumes that the bounds close in with the root of the number of tracks."""
@@ -129,3 +135,14 @@ class Slope:
         return Measured(value, max(value - low, high - value), self.n, self.units).more_needed(
             threshold, at_least, special.ndtr(1.0)
         )
+
+
+def _binomial_quantile(probability: float, n: int, share: float) -> int:
+    """Smallest k for which P(Binomial(n, share) <= k) reaches ``probability``.
+
+    ``scipy.stats`` has this too; importing it would double the time that a worker takes to start.
+    """
+    k: int = math.ceil(special.bdtrik(probability, n, share))
+    while k > 0 and special.bdtr(k - 1, n, share) >= probability:
+        k -= 1
+    return k

@@ -7,11 +7,11 @@ import numpy as np
 from vru.domain import VruError
 from vru.evaluation.camera.clocks import Clocks, given_offset, join_clocks
 from vru.evaluation.camera.run import CameraEvaluation, CameraSettings, RoadUsers, SignalTable, evaluate_camera
-from vru.evaluation.data_sets import to_dataset
-from vru.evaluation.figures import Figures
-from vru.evaluation.protocol import Protocol
-from vru.evaluation.resampling import Units
-from vru.evaluation.videos import ground_truth_of
+from vru.evaluation.dataset.evaluate import Figures
+from vru.evaluation.dataset.prepare import to_dataset
+from vru.evaluation.dataset.protocol import Protocol
+from vru.evaluation.dataset.videos import ground_truth_of
+from vru.evaluation.statistics.resampling import Units
 from vru.formats import LIMIT_BYTES, Annotations, SignalRecording, read_markers
 from vru.formats.annotations import Boxes
 
@@ -42,6 +42,7 @@ def evaluate_recording(
     protocol: Protocol,
     *,
     poll_ms: float = 0.0,
+    hold_ms: float = 0.0,
     resamples: int | None = None,
     seed: int = 0,
 ) -> CameraEvaluation:
@@ -63,6 +64,7 @@ def evaluate_recording(
         early_s=protocol.early_ms / 1000,
         reasonable_height=height,
         poll_s=poll_ms / 1000,
+        hold_s=hold_ms / 1000,
         resamples=max(1000 if resamples is None else resamples, 100),
         seed=seed,
     )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -12,10 +12,14 @@ from vru.domain import GroundTruth, Signal, VruError
 from vru.evaluation.camera.clocks import Clocks, Floats, Ints, halved_slopes
 from vru.evaluation.camera.estimates import Measured, Slope, Widened
 from vru.evaluation.camera.pairing import ANY, pair
-from vru.evaluation.estimates import Estimate, Known, Proportion, Quantile, Rate, Resampled
-from vru.evaluation.matching import CLASSES
-from vru.evaluation.measuring import CAMERA_UNITS
-from vru.evaluation.survival import with_misses
+from vru.evaluation.core.matching import CLASSES
+from vru.evaluation.core.settings import UnseenUnit
+from vru.evaluation.core.tables import ratio
+from vru.evaluation.statistics.draws import Draws
+from vru.evaluation.statistics.estimates import Estimate, Known, Quantile, Resampled
+from vru.evaluation.statistics.resampling import resampled
+from vru.evaluation.statistics.survival import with_misses
+from vru.evaluation.video.metrics import CAMERA_UNITS
 
 Bools = NDArray[np.bool_]
 
@@ -25,6 +29,8 @@ CAMERA_METRICS: tuple[str, ...] = (
     *CAMERA_UNITS,
 )
 _FEWEST = 10
+# Buses repeat a message every 10 to 100 ms while a warning lasts.
+_CYCLE_S = 0.2
 
 
 class SignalOutcome(IntEnum):
@@ -47,20 +53,24 @@ class CameraSettings:
     """Every number that a camera run's evaluation depends on, besides its inputs.
 
     ``tolerance_s``: how long after it was last visible a road user may still be signalled. ``early_s``: a false signal
-    so long before somebody becomes visible is listed as early. ``reasonable_height``: windows begin with the first box
-    of so many pixels; None: with the first box. ``poll_s``: period in which the receiver looks for signals.
+    so long before somebody becomes visible is listed as early. ``hold_s``: a signal of the same class so soon after
+    another goes on with it (a message that is sent again and again); 0: each is one. ``reasonable_height``: windows
+    begin with the first box of so many pixels; None: with the first box. ``poll_s``: period in which the receiver looks
+    for signals.
     """
 
     tolerance_s: float = 0.1
     early_s: float = 1.0
+    hold_s: float = 0.0
     reasonable_height: float | None = None
     poll_s: float = 0.0
     clip_seconds: float = 10.0
     resamples: int = 1000
     seed: int = 0
+    unseen: UnseenUnit = field(default_factory=UnseenUnit)
 
     def __post_init__(self) -> None:
-        for name in ("tolerance_s", "early_s", "poll_s"):
+        for name in ("tolerance_s", "early_s", "hold_s", "poll_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise VruError(f"{name} is {getattr(self, name)}, not a number of at least 0.", "Give it in seconds.")
         if not 0 < self.clip_seconds < math.inf or self.resamples < 100:
@@ -151,6 +161,21 @@ class CameraEvaluation:
     clips: int
     resamples: int
     notes: tuple[str, ...]
+
+
+def without_repeats(signals: SignalTable, hold_s: float) -> SignalTable:
+    """The signals without those that only go on with one before: of the same class, and within ``hold_s`` of the last.
+
+    A device that sends its warning every 20 ms gives one warning, at the first message. While it goes on, a second road
+    user of that class cannot be told.
+    """
+    hold = round(hold_s * 1e9)
+    order = np.lexsort((signals.time_ns, signals.road_user))
+    time, said = signals.time_ns[order], signals.road_user[order]
+    begins = np.ones(len(time), dtype=np.bool_)
+    begins[1:] = (np.diff(time) > hold) | (np.diff(said) != 0)
+    kept = np.sort(order[begins])
+    return SignalTable(signals.time_ns[kept], signals.road_user[kept])
 
 
 def match_signals(
@@ -246,6 +271,9 @@ def evaluate_camera(
         VruError: the frames' times do not rise, two tracks share an id, or no signal lies in the video.
     """
     settings = settings or CameraSettings()
+    sent = signals
+    if settings.hold_s:
+        signals = without_repeats(signals, settings.hold_s)
     times = np.asarray(frame_times, dtype=np.float64)
     if len(times) < 2 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise VruError("The times of the video's frames do not rise, or there are fewer than two.", "Use media time.")
@@ -262,7 +290,7 @@ def evaluate_camera(
             f"None of the {len(matches.outcome)} signals lies in the video's {video_s[1] - video_s[0]:.1f} s.",
             "Is the offset right, and is it a recording of this video?",
         )
-    job = _Job(road_users, float(times[-1]), video_s, clocks, settings, reach)
+    job = _Job(road_users, float(times[-1]), video_s, clocks, settings, reach, frame_s)
     present = [int(c) for c in np.unique(road_users.road_user[matches.counted])]
     wanted: list[tuple[str, int | None]] = [("all", None)]
     wanted += [(f"class:{CLASSES[c]}", c) for c in present] if len(present) > 1 else []
@@ -286,7 +314,7 @@ def evaluate_camera(
         reach,
         job.clips,
         settings.resamples,
-        tuple(job.notes(matches)),
+        (*job.notes(matches), *_repeats(sent, len(signals.time_ns), settings)),
     )
 
 
@@ -301,6 +329,7 @@ class _Job:
         clocks: Clocks,
         settings: CameraSettings,
         reach_s: float,
+        frame_s: float,
     ) -> None:
         self.road_users, self.last_frame_s, self.video_s = road_users, last_frame_s, video_s
         self.clocks, self.settings, self.reach_s = clocks, settings, reach_s
@@ -308,11 +337,8 @@ class _Job:
         self.clips = max(1, math.ceil(length / settings.clip_seconds - 1e-6))
         edges = np.minimum(np.arange(self.clips + 1) * settings.clip_seconds, length)
         self.minutes = np.diff(edges) / 60
-        rng = np.random.default_rng(settings.seed)
-        self.weights = np.empty((settings.resamples, self.clips))
-        for drawn in self.weights:
-            drawn[:] = np.bincount(rng.integers(0, self.clips, self.clips), minlength=self.clips)
-        self.drawn_minutes = self.weights @ self.minutes
+        self.frames = np.diff(edges) / frame_s
+        self.draws = Draws(self.clips, settings.resamples, settings.seed)
 
     def latencies(self, matches: SignalMatches) -> Floats:
         """Seconds from the window's start to the first signal; NaN without one."""
@@ -346,27 +372,11 @@ class _Job:
         latency = self.latencies(matches)
         found = mine & (matches.signal >= 0)
         cut = mine & ~found & (self.road_users.last_s >= self.last_frame_s)
-        result: dict[str, Estimate] = {
-            "track_recall": Proportion(int(found.sum()), int(mine.sum())),
-        }
-        result |= self._latency_quantiles(mine, found, cut, latency)
+        result: dict[str, Estimate] = dict(self._latency_quantiles(mine, found, cut, latency))
         result |= _drift_and_jitter(self.road_users.first_s[found], latency[found])
         outcome = np.where(here, matches.outcome, -1)
         wrong = np.isin(outcome, (SignalOutcome.EARLY, SignalOutcome.FALSE_ALARM))
-        hits = self._per_clip(matches.media_s[matches.signal[found]])
-        errors = self._per_clip(matches.media_s[wrong])
-        drawn_hits, drawn_errors = self.weights @ hits, self.weights @ errors
-        all_hits, all_errors = int(hits.sum()), int(errors.sum())
-        with np.errstate(invalid="ignore"):
-            shares = drawn_hits / (drawn_hits + drawn_errors)
-        determined = known and all_hits + all_errors > 0
-        result["precision"] = Resampled(
-            all_hits / (all_hits + all_errors) if determined else None, self.clips, shares, "clips"
-        )
-        minutes = float(self.minutes.sum()) if known else 0.0
-        result["false_alarms_per_minute"] = Rate(
-            all_errors, minutes, self.clips, drawn_errors / self.drawn_minutes, "clips"
-        )
+        result |= self._shares(mine, found, self._per_clip(matches.media_s[wrong]), known=known)
         for metric, what in (
             ("false_alarm_signals", SignalOutcome.FALSE_ALARM),
             ("early_signals", SignalOutcome.EARLY),
@@ -374,6 +384,24 @@ class _Job:
         ):
             result[metric] = Known(float((outcome == what).sum()) if known else None, int(here.sum()), "signals")
         return result
+
+    def _shares(self, mine: Bools, found: Bools, wrong: Floats, *, known: bool) -> dict[str, Estimate]:
+        """What follows from sums over clips, each with the tracks that begin in it and its false signals."""
+        hits = self._per_clip(self.road_users.first_s[found])
+        tracks = self._per_clip(self.road_users.first_s[mine])
+        assumed, minutes = self.settings.unseen, float(self.minutes.max())
+        most = assumed.truths(tracks)
+        unseen = np.array([[0.0, assumed.wrong(wrong, self.frames), most, minutes], [most, 0.0, most, minutes]])
+        table = np.column_stack([hits, wrong, tracks, self.minutes])
+        resting = {
+            "track_recall": int(np.count_nonzero(tracks)),
+            "precision": int(np.count_nonzero(hits + wrong)),
+            "false_alarms_per_minute": self.clips,
+        }
+        return {
+            name: Resampled(figure.value if known or name == "track_recall" else None, resting[name], figure.replicates)
+            for name, figure in resampled(self.draws, table, _rates, unseen).items()
+        }
 
     def fixed(self, matches: SignalMatches, frame_s: float) -> dict[str, Estimate]:
         """The figures of the timing itself, the same in each slice."""
@@ -397,26 +425,34 @@ class _Job:
         }
 
     def _latency_quantiles(self, mine: Bools, found: Bools, cut: Bools, latency: Floats) -> dict[str, Estimate]:
-        """Read from the Kaplan-Meier curve; exact bounds, what is not known being set to its extremes."""
+        """Read from the Kaplan-Meier curve; for the bounds what is not known is set to its extremes."""
         watched = np.minimum(self.road_users.last_s, self.last_frame_s) - self.road_users.first_s
         observed = np.where(found, latency, watched)[mine] * 1000
         missed = ~(found | cut)[mine]
         curve = with_misses(observed, found[mine], missed)
-        earliest = np.sort(np.where(missed, np.inf, observed))
-        latest = np.sort(np.where(found[mine], observed, np.inf))
+        earliest = np.where(missed, np.inf, observed)
+        latest = np.where(found[mine], observed, np.inf)
+        clips = self._clip(self.road_users.first_s[mine])
+        unseen = self.settings.unseen.truths(np.bincount(clips).astype(np.float64))
         return {
-            f"latency_{label}_ms": Quantile(curve.quantile(share), share, earliest, latest)
+            f"latency_{label}_ms": Quantile(curve.quantile(share), share, earliest, latest, clips, self.draws, unseen)
             for label, share in (("median", 0.5), ("p95", 0.95))
         }
 
-    def _per_clip(self, when: Floats) -> Floats:
+    def _clip(self, when: Floats) -> Ints:
         clip = np.floor((when - self.video_s[0]) / self.settings.clip_seconds + 1e-7).astype(np.int64)
-        return np.bincount(clip.clip(0, self.clips - 1), minlength=self.clips).astype(np.float64)
+        return np.asarray(clip.clip(0, self.clips - 1))
+
+    def _per_clip(self, when: Floats) -> Floats:
+        return np.bincount(self._clip(when), minlength=self.clips).astype(np.float64)
 
     def notes(self, matches: SignalMatches) -> list[str]:
         """What limits the figures, in sentences."""
         found = int((matches.signal >= 0).sum())
-        notes = [f"The clocks are joined to within {self.reach_s * 1000:.2f} ms (95 %), which widens every bound."]
+        notes = [
+            self.settings.unseen.sentence("clips").replace("false boxes", "false signals"),
+            f"The clocks are joined to within {self.reach_s * 1000:.2f} ms (95 %), which widens every bound.",
+        ]
         if self.clocks.outliers:
             notes.append(f"Markers that did not fit the others and were left out: {self.clocks.outliers}.")
         if matches.ambiguous:
@@ -434,6 +470,33 @@ class _Job:
         if missed:
             notes.append(f"Tracks never signalled, which are censored in the latencies: {missed} of {found + missed}.")
         return notes
+
+
+def _repeats(signals: SignalTable, begun: int, settings: CameraSettings) -> list[str]:
+    """What to say about messages that are sent again and again."""
+    sent = len(signals.time_ns)
+    if settings.hold_s:
+        return [
+            f"{sent} signals are {begun}, since one within {settings.hold_s * 1000:g} ms of another goes on with it."
+        ]
+    close = sent - len(without_repeats(signals, _CYCLE_S).time_ns)
+    if 2 * close > sent:
+        cycle = f"{_CYCLE_S * 1000:g}"
+        return [
+            f"{close} of {sent} signals came within {cycle} ms after one of the same class, and each counts alone: if "
+            f"the device repeats its message while a warning lasts, --hold-ms {cycle} takes it as one."
+        ]
+    return []
+
+
+def _rates(sums: Floats) -> dict[str, Floats]:
+    """The figures of each row of sums over clips (m x 4): signalled tracks, false signals, tracks, minutes."""
+    hits, wrong, tracks, minutes = sums.T
+    return {
+        "track_recall": ratio(hits, tracks),
+        "precision": ratio(hits, hits + wrong),
+        "false_alarms_per_minute": ratio(wrong, minutes),
+    }
 
 
 def _drift_and_jitter(start_s: Floats, latency_s: Floats) -> dict[str, Estimate]:

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vru.evaluation.tables import Floats, or_none, ratio
+from vru.evaluation.core.tables import Floats, or_none, ratio
 from vru.evaluation.tracking.sequences import EPS, Sequence
 
 
@@ -28,15 +28,15 @@ class Switch:
 class ClearCounts:
     """What can be added up over sequences and classes. ``overlap`` is the sum of the overlaps of all matches."""
 
-    hits: int = 0
-    misses: int = 0
-    wrong: int = 0
-    switches: int = 0
-    fragments: int = 0
-    mostly_tracked: int = 0
-    partly_tracked: int = 0
-    mostly_lost: int = 0
-    frames: int = 0
+    hits: float = 0
+    misses: float = 0
+    wrong: float = 0
+    switches: float = 0
+    fragments: float = 0
+    mostly_tracked: float = 0
+    partly_tracked: float = 0
+    mostly_lost: float = 0
+    frames: float = 0
     overlap: float = 0.0
 
     @classmethod
@@ -76,6 +76,16 @@ def clear_rates(sums: Floats) -> dict[str, Floats]:
         "partly_tracked": ratio(partly, tracks),
         "mostly_lost": ratio(lost, tracks),
     }
+
+
+def unseen_clear(truths: float, wrong: float, frames: float, tracks: float) -> Floats:
+    """Sequences that may not have been seen (rows as of ``ClearCounts.row``), so that each figure has its worst and its
+    best: all missed with false boxes; all found, barely, a switch at every box; all found and followed.
+    """
+    missed = ClearCounts(misses=truths, wrong=wrong, mostly_lost=tracks, frames=frames)
+    switched = ClearCounts(hits=truths, switches=truths, partly_tracked=tracks, frames=frames)
+    followed = ClearCounts(hits=truths, mostly_tracked=tracks, frames=frames, overlap=truths)
+    return np.array([missed.row(), switched.row(), followed.row()])
 
 
 def clear(sequence: Sequence, threshold: float = 0.5) -> tuple[ClearCounts, tuple[Switch, ...]]:

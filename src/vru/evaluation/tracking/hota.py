@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vru.evaluation.tables import Floats, or_none
+from vru.evaluation.core.tables import Floats, or_none
 from vru.evaluation.tracking.sequences import EPS, Sequence
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
@@ -68,6 +68,17 @@ def hota_rates(sums: Floats) -> dict[str, Floats]:
     counts = HotaCounts(*np.moveaxis(sums.reshape(len(sums), -1, len(ALPHAS)), 1, 0))
     something = (counts.hits + counts.misses + counts.wrong).any(axis=-1)
     return {name: np.where(something, values.mean(axis=-1), np.nan) for name, values in counts.curves().items()}
+
+
+def unseen_hota(truths: float, wrong: float) -> Floats:
+    """Sequences that may not have been seen (rows as of ``HotaCounts.row``), so that each figure has its worst and its
+    best: all missed with false boxes; all found, barely, without any association; all found and followed.
+    """
+    ones, zeros = np.ones(len(ALPHAS)), np.zeros(len(ALPHAS))
+    missed = HotaCounts(zeros, ones * truths, ones * wrong, zeros, zeros, zeros, zeros)
+    apart = HotaCounts(ones * truths, zeros, zeros, zeros, zeros, zeros, ALPHAS * truths)
+    followed = HotaCounts(*(ones * part for part in (truths, 0, 0, truths, truths, truths, truths)))
+    return np.array([missed.row(), apart.row(), followed.row()])
 
 
 def hota(sequence: Sequence) -> HotaCounts:

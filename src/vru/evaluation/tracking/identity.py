@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vru.evaluation.tables import Floats, or_none, ratio
+from vru.evaluation.core.tables import Floats, or_none, ratio
 from vru.evaluation.tracking.sequences import Sequence
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vru.domain import VruError
-from vru.evaluation.tables import Bools, DataSet, Floats, Ints
+from vru.evaluation.core.tables import Bools, DataSet, Floats, Ints
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -52,10 +52,13 @@ class TrackingRules:
 
     Boxes of a tracker that match a truth box of the ``distractors`` (classes that are neither wanted nor wrong) are
     taken out; matching is one to one with the largest total overlap, of all classes together, from ``overlap`` on.
+    Boxes that match nothing and lie in a box of the ``regions`` by more than half are taken out, too (KITTI's DontCare,
+    as TrackEval does it).
     """
 
     distractors: frozenset[str] = frozenset()
     overlap: float = 0.5
+    regions: frozenset[str] = frozenset({"DontCare"})
 
 
 def sequences_of(data: DataSet, label: str, rules: TrackingRules) -> list[Sequence]:
@@ -66,14 +69,16 @@ def sequences_of(data: DataSet, label: str, rules: TrackingRules) -> list[Sequen
     """
     wanted = data.labels.index(label)
     distractors = np.array([name in rules.distractors for name in data.labels])
-    _check_tracks(data)
+    outside = {name.lower() for name in rules.regions}
+    regions = np.array([name.lower() in outside for name in data.labels])
+    _check_tracks(data, regions)
     by_picture = np.lexsort((data.frame, data.sequence))
     bounds = np.searchsorted(data.sequence[by_picture], np.arange(len(data.sequences) + 1))
     truth_of, found_of = _grouped(data.truth.picture, data.pictures), _grouped(data.found.picture, data.pictures)
     result = []
     for number, name in enumerate(data.sequences):
         kept = [
-            _clean(data, truth_of[picture], found_of[picture], wanted, distractors, rules)
+            _clean(data, truth_of[picture], found_of[picture], wanted, distractors, regions, rules)
             for picture in by_picture[bounds[number] : bounds[number + 1]].tolist()
         ]
         result.append(_numbered(data, name, kept))
@@ -94,6 +99,14 @@ def overlaps(truths: Floats, founds: Floats) -> Floats:
     return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=(whole > EPS) & (shared > 0)))
 
 
+def _share_inside(boxes: Floats, areas: Floats) -> Floats:
+    """The share of each of n boxes that lies in each of m areas, n x m."""
+    low = np.maximum(boxes[:, None, :2], areas[None, :, :2])
+    high = np.minimum((boxes[:, :2] + boxes[:, 2:])[:, None], (areas[:, :2] + areas[:, 2:])[None, :])
+    shared = np.maximum(high - low, 0).prod(axis=-1)
+    return np.asarray(shared / np.maximum(boxes[:, 2:].prod(axis=-1), EPS)[:, None])
+
+
 def best_pairs(score: Floats) -> Iterator[tuple[int, int]]:
     """One-to-one pairs with the largest total score, without those of score 0."""
     for row, column in zip(*linear_sum_assignment(-score), strict=True):
@@ -101,8 +114,9 @@ def best_pairs(score: Floats) -> Iterator[tuple[int, int]]:
             yield int(row), int(column)
 
 
-def _check_tracks(data: DataSet) -> None:
-    for table, whose in ((data.truth, "truth"), (data.found, "tracker")):
+def _check_tracks(data: DataSet, regions: Bools) -> None:
+    followed = data.truth.take(~regions[data.truth.label]) if len(data.truth) else data.truth
+    for table, whose in ((followed, "truth"), (data.found, "tracker")):
         if (table.track < 0).any():
             raise VruError(f"A box of the {whose} has no track id.", "Tracking is measured on boxes with track ids.")
         order = np.lexsort((table.track, table.picture))
@@ -122,14 +136,21 @@ def _grouped(picture: Ints, count: int) -> list[Ints]:
 
 
 def _clean(
-    data: DataSet, truths: Ints, founds: Ints, wanted: int, distractors: Bools, rules: TrackingRules
+    data: DataSet, truths: Ints, founds: Ints, wanted: int, distractors: Bools, regions: Bools, rules: TrackingRules
 ) -> tuple[Ints, Ints, Floats]:
     truth, found = data.truth, data.found
     founds = founds[found.label[founds] == wanted]
+    inside = regions[truth.label[truths]]
+    areas, truths = truths[inside], truths[~inside]
     overlap = overlaps(truth.boxes[truths], found.boxes[founds])
-    if distractors.any() and len(truths) and len(founds):
+    if (distractors.any() or len(areas)) and len(founds):
         enough = np.where(overlap < rules.overlap - EPS, 0, overlap)
-        excused = [column for row, column in best_pairs(enough) if distractors[truth.label[truths[row]]]]
+        pairs = list(best_pairs(enough)) if len(truths) else []
+        excused = [column for row, column in pairs if distractors[truth.label[truths[row]]]]
+        if len(areas):
+            within = _share_inside(found.boxes[founds], truth.boxes[areas]).max(axis=1) > rules.overlap + EPS
+            within[[column for _, column in pairs]] = False
+            excused += np.flatnonzero(within).tolist()
         founds, overlap = np.delete(founds, excused), np.delete(overlap, excused, axis=1)
     counted = (truth.label[truths] == wanted) & ~truth.ignore[truths] & ~truth.crowd[truths]
     return truths[counted], founds, overlap[counted]

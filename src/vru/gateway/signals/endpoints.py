@@ -107,7 +107,12 @@ async def upload_signals(
 
 
 def _signals(received: Received, name: str, videos: set[str]) -> SignalRecording:
-    return _parsed(partial(read_signals, received.path, videos=videos, most=MOST_SIGNALS, name=name))
+    signals = _parsed(partial(read_signals, received.path, videos=videos, most=MOST_SIGNALS, name=name))
+    if not signals:
+        raise UnprocessableError(
+            f"{name} holds nothing: no signal came.", "`vru evaluate --protocol camera` measures a silent device."
+        )
+    return signals
 
 
 def _markers(received: Received, name: str) -> MarkerRecording:

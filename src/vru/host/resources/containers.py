@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 
-from .. import nginx, rolling, routes
-from ..compose import Compose, Container, Service, View
-from ..disk import read_json
-from ..errors import HostError
-from ..host import PROJECT, Host
-from ..journal import Step
-from . import Change
+from ..base.change import Change
+from ..base.disk import read_json
+from ..base.errors import HostError
+from ..base.host import PROJECT, Host
+from ..base.journal import Step
+from ..docker import kept_logs
+from ..docker.compose import Compose, Container, Service, View
+from ..rolling import nginx, rollout, routes
 
 STATEFUL = ("postgres", "redis")
 NGINX = "nginx"
@@ -95,7 +96,7 @@ def _stopped(container: Container) -> bool:
 
 def _how(name: str) -> str:
     """Where it is not done beside what serves: that people will notice."""
-    return "" if name in rolling.SERVICES else "; in place, away for a moment"
+    return "" if name in rollout.SERVICES else "; in place, away for a moment"
 
 
 def _what_changed(service: Service, containers: Sequence[Container]) -> str:
@@ -107,15 +108,15 @@ def nginx_changes(compose: Compose, actual: ContainerFacts) -> Iterator[Change]:
     """Mend what leads nginx to the services, and reload it when its files are newer than what it has loaded."""
     if not actual.nginx_loaded:
         return
-    if not routes.standing(actual.routes, actual.containers):
-        yield Change("nginx", "routes", "update", "which container serves", partial(_lead_nginx, compose))
+    if not routes.up_to_date(actual.routes, actual.containers):
+        yield Change("nginx", "routes", "update", "which container serves", partial(_switch_traffic, compose))
     elif actual.nginx_written and actual.nginx_written > actual.nginx_loaded:
         yield Change("nginx", "configuration", "reload", "after `nginx -t`", partial(_reload_nginx, compose))
 
 
-def _lead_nginx(compose: Compose, step: Step) -> None:
+def _switch_traffic(compose: Compose, step: Step) -> None:
     found = compose.existing()
-    rolling.lead(compose, found, routes.steady({one.service for one in found}, found))
+    rollout.switch_traffic(compose, found, routes.steady({one.service for one in found}, found))
 
 
 def _reload_nginx(compose: Compose, step: Step) -> None:
@@ -135,14 +136,21 @@ def up(compose: Compose, changes: Sequence[Change], step: Step) -> None:
     Raises:
         HostError: Compose could not do it.
     """
-    for change in changes:
-        if change.action == "remove":
-            compose.host.run(["docker", "stop", "-t", "130", change.name], check=False, timeout=200)
-            compose.host.run(["docker", "rm", "--force", change.name], check=False)
+    if not changes:
+        return
+    here = compose.existing()
+    gone = {change.name for change in changes if change.action == "remove"}
+    for container in here:
+        if container.name in gone:
+            compose.host.run(["docker", "stop", "-t", "130", container.id], check=False, timeout=200)
+            kept_logs.keep(compose.host, [container])
+            compose.host.run(["docker", "rm", "--force", container.id], check=False)
     services = [change.name for change in changes if change.action != "remove"]
     if services:
         command = ("up", "--detach", "--no-build", "--quiet-pull", *services)
-        done = compose.host.run.lines(compose.command("--progress", "plain", *command), step.progress, timeout=900)
+        replaced = [container for container in here if container.service in services]
+        with kept_logs.kept_while(compose.host, replaced):
+            done = compose.host.run.lines(compose.command("--progress", "plain", *command), step.progress, timeout=900)
         if not done.ok:
             _explain(compose, done.last_words(2))
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from ..errors import HostError
-from ..host import Host
-from ..journal import Step
-from ..manifest import DirectoryEntry, Manifest
-from . import Change
+from ..base.change import Change
+from ..base.errors import HostError
+from ..base.host import Host
+from ..base.journal import Step
+from ..release.manifest import DirectoryEntry, Manifest
 
 _OWN = (
     DirectoryEntry("backups", None, None, 0o700),
@@ -24,7 +24,7 @@ _OWN = (
 
 
 @dataclass(frozen=True)
-class Found:
+class DirectoryState:
     """What stands at a path."""
 
     is_directory: bool
@@ -39,22 +39,22 @@ def expected(manifest: Manifest) -> list[DirectoryEntry]:
     return [wanted[path] for path in sorted(wanted)]
 
 
-def facts(host: Host, entries: list[DirectoryEntry]) -> dict[str, Found | None]:
+def facts(host: Host, entries: list[DirectoryEntry]) -> dict[str, DirectoryState | None]:
     """What stands at the entries' paths."""
-    found: dict[str, Found | None] = {}
+    found: dict[str, DirectoryState | None] = {}
     for entry in entries:
         try:
             status = host.place(entry.path).lstat()
         except (FileNotFoundError, NotADirectoryError):
             found[entry.path] = None
             continue
-        found[entry.path] = Found(
+        found[entry.path] = DirectoryState(
             stat.S_ISDIR(status.st_mode), status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
         )
     return found
 
 
-def changes(host: Host, entries: list[DirectoryEntry], actual: Mapping[str, Found | None]) -> Iterator[Change]:
+def changes(host: Host, entries: list[DirectoryEntry], actual: Mapping[str, DirectoryState | None]) -> Iterator[Change]:
     """Create what is missing; set owner and mode where they differ.
 
     Raises:

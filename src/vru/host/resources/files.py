@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..disk import read_json, sha256_of, sync_directory, temporary_name, write_json
-from ..host import Host
-from ..journal import Step
-from ..manifest import FileEntry, Manifest
-from ..store import place
-from . import Change
+from ..base.change import Change
+from ..base.disk import read_json, sha256_of, sync_directory, temporary_name, write_json
+from ..base.host import Host
+from ..base.journal import Step
+from ..release.manifest import FileEntry, Manifest
+from ..release.store import place
 
 # Whole directories of it are read by Prometheus, Grafana and PostgreSQL.
 _CONFIGURATION = "config/production"
 
 
 @dataclass(frozen=True)
-class Found:
+class FileState:
     """What stands at a path. ``sha256`` is None for what is no regular file, and where the size says enough."""
 
     sha256: str | None
@@ -42,7 +42,7 @@ class FileFacts:
     Strays lie where only a release has files and services read all that is there, and no release put them there.
     """
 
-    found: Mapping[str, Found | None]
+    found: Mapping[str, FileState | None]
     owned: frozenset[str]
     strays: tuple[str, ...] = ()
 
@@ -53,7 +53,7 @@ def _ledger(host: Host) -> frozenset[str]:
 
 def facts(host: Host, manifest: Manifest) -> FileFacts:
     """Look at every file of the manifest."""
-    found: dict[str, Found | None] = {}
+    found: dict[str, FileState | None] = {}
     for entry in manifest.files:
         path = host.place(entry.path)
         try:
@@ -62,7 +62,7 @@ def facts(host: Host, manifest: Manifest) -> FileFacts:
             found[entry.path] = None
             continue
         same_size = stat.S_ISREG(status.st_mode) and status.st_size == entry.size
-        found[entry.path] = Found(
+        found[entry.path] = FileState(
             sha256_of(path) if same_size else None,
             stat.S_IMODE(status.st_mode),
             status.st_uid,
@@ -116,7 +116,7 @@ def changes(host: Host, manifest: Manifest, actual: FileFacts) -> Iterator[Chang
         yield Change("file", path, "remove", "is part of no release", partial(_remove, host, path))
 
 
-def _difference(entry: FileEntry, found: Found) -> str:
+def _difference(entry: FileEntry, found: FileState) -> str:
     uid = os.geteuid() if entry.uid is None else entry.uid
     gid = os.getegid() if entry.gid is None else entry.gid
     words = []
@@ -135,7 +135,7 @@ def claim(host: Host, paths: Iterable[str]) -> None:
         write_json(host.state / "owned-files.json", sorted(wanted))
 
 
-def settle(host: Host, changes: Iterable[Change]) -> None:
+def sync(host: Host, changes: Iterable[Change]) -> None:
     """Make the renames of many files durable, once for each directory."""
     for parent in {host.place(change.name).parent for change in changes}:
         if parent.exists():

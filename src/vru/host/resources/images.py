@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .. import pruning
-from ..compose import BUILD_ENVIRONMENT, Compose, present_images
-from ..disk import read_json, write_json
-from ..errors import HostError
-from ..host import Host
-from ..journal import Step
-from ..manifest import ImageEntry, Manifest
-from . import Change
+from ..base.change import Change
+from ..base.disk import read_json, write_json
+from ..base.errors import HostError
+from ..base.host import Host
+from ..base.journal import Step
+from ..docker.compose import BUILD_ENVIRONMENT, Compose, present_images
+from ..release import pruning
+from ..release.manifest import ImageEntry, Manifest
 
 _PULLS_AT_ONCE = 3
 _ATTEMPTS = 4

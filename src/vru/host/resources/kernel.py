@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..host import Host
-from ..journal import Step
-from ..manifest import Manifest
-from . import Change
+from ..base.change import Change
+from ..base.host import Host
+from ..base.journal import Step
+from ..release.manifest import Manifest
 from .files import sha256_at
 
 DIRECTORY = "/etc/sysctl.d/"

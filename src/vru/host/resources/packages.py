@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import apt
-from ..compose import PLUGIN_DIRECTORIES
-from ..disk import write_atomic
-from ..errors import HostError
-from ..host import Host, read_env
-from ..journal import Step
-from . import Change
+from ..base.change import Change
+from ..base.disk import write_atomic
+from ..base.errors import HostError, plain
+from ..base.host import Host, read_env
+from ..base.journal import Step
+from ..docker.compose import PLUGIN_DIRECTORIES
+from . import apt
 
 DAEMON_JSON = Path("/etc/docker/daemon.json")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -103,7 +103,7 @@ def merged_daemon_json(text: str | None, *, swarm: bool = False) -> str | None:
     try:
         settings = json.loads(text) if text and text.strip() else {}
     except ValueError as error:
-        raise HostError(f"{DAEMON_JSON} is no JSON: {error}.", "Mend it by hand; it is yours.") from error
+        raise HostError(f"{DAEMON_JSON} cannot be read: {plain(error)}.", "Mend it by hand; it is yours.") from error
     if not isinstance(settings, dict):
         raise HostError(f"{DAEMON_JSON} is no JSON object.", "Mend it by hand; it is yours.")
     added = dict(settings)
@@ -197,7 +197,8 @@ def _add_repository(host: Host, actual: PackageFacts) -> None:
             key = answer.read()
     except (OSError, urllib.error.URLError) as error:
         raise HostError(
-            f"Docker's repository cannot be reached: {error}.", "Set VRU_DOCKER_SOURCE=distribution, or open the way."
+            f"Docker's repository cannot be reached: {plain(getattr(error, 'reason', None) or error)}.",
+            "Set VRU_DOCKER_SOURCE=distribution, or open the way.",
         ) from error
     keyring = Path("/etc/apt/keyrings/docker.asc")
     write_atomic(keyring, key, 0o644)

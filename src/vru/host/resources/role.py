@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from ..compose import Compose, Container
-from ..database import SERVICE, Database, scram_matches
-from ..journal import Step
-from . import Change
+from ..base.change import Change
+from ..base.journal import Step
+from ..database.postgres import SERVICE, Database, scram_matches
+from ..docker.compose import Compose, Container
 
 
 @dataclass(frozen=True)

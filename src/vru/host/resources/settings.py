@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from functools import partial
 
-from ..compose import Compose, Container, Limits, Service, View
-from ..disk import human_size
-from ..journal import Step
-from . import Change
+from ..base.change import Change
+from ..base.disk import human_size
+from ..base.journal import Step
+from ..docker.compose import Compose, Container, Limits, Service, View
 from .containers import ContainerFacts
 
 _NO_RESTART = ("", "no")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..errors import HostError
-from ..host import Host
-from ..journal import Step
-from ..manifest import Manifest, UnitEntry
-from . import Change
+from ..base.change import Change
+from ..base.errors import HostError
+from ..base.host import Host
+from ..base.journal import Step
+from ..release.manifest import Manifest, UnitEntry
 
 _PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload,DropInPaths"
 _DIRECTORY = "/etc/systemd/system/"

@@ -314,7 +314,7 @@ export type CriterionResultBody = {
 /**
  * CurveBody
  *
- * One line of a chart. See ``vru.evaluation.curves.Curve``.
+ * One line of a chart. See ``vru.evaluation``'s ``Curve``.
  */
 export type CurveBody = {
     /**

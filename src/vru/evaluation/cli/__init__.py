@@ -1,0 +1,1 @@
+"""``vru evaluate``, ``vru compare`` and ``vru truth``."""

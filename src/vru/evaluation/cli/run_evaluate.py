@@ -1,0 +1,192 @@
+"""One evaluation from files to files: read, measure, judge, write, show."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vru.domain import Criterion, VerdictReport
+from vru.evaluation.cli.evaluate import Request
+from vru.evaluation.cli.inputs import kinds_asked, predictions_of, protocol_of, times_of, truth_of
+from vru.evaluation.cli.options import EXIT, write
+from vru.evaluation.cli.show import show
+from vru.evaluation.dataset.conditions import conditions_of
+from vru.evaluation.dataset.evaluate import Figures, measure_all
+from vru.evaluation.dataset.protocol import Protocol
+from vru.evaluation.verdict.criteria_files import read_criteria
+from vru.evaluation.verdict.provenance import Provenance, provenance_of
+from vru.evaluation.verdict.results import document, judge_figures
+from vru.formats import Annotations, digest
+
+# Resamples of average precision that a criterion on it needs, however long they take.
+_LEAST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What was read and measured."""
+
+    annotations: Annotations
+    protocol: Protocol
+    origin: Provenance
+    figures: Figures
+    report: VerdictReport | None
+    counted: dict[str, int]
+
+
+def run(request: Request) -> int:
+    """Do what is asked; the exit code.
+
+    Raises:
+        VruError: the input is not what it should be; nothing was written.
+    """
+    done = _measured(request)
+    content = document(done.figures, done.protocol, _inputs(request, done), done.report)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    written = _reports(request, content, done.figures)
+    to_stdout = str(request.json_path) == "-"
+    if request.json_path is not None and not to_stdout:
+        written[request.json_path] = text.encode()
+    for path, made in written.items():
+        write(path, made)
+    if to_stdout:
+        click.echo(text, nl=False)
+    else:
+        show(done.figures, done.report, done.protocol.title)
+    return EXIT[done.report.verdict] if done.report else 0
+
+
+def _measured(request: Request) -> _Run:
+    criteria = read_criteria(request.criteria) if request.criteria else ()
+    annotations = truth_of(request.truth, request.reading)
+    protocol = protocol_of(request.protocol, annotations)
+    asked: dict[str, Any] = {
+        "score_threshold": request.score,
+        "smallest_n": request.smallest_n,
+        "unseen_truth": request.unseen_truth,
+        "unseen_false_boxes": request.unseen_false_boxes,
+    }
+    protocol = replace(protocol, **{name: value for name, value in asked.items() if value is not None})
+    origin = provenance_of(annotations, request.model, request.truth_source)
+    kinds = kinds_asked(request.slices, criteria, protocol)
+    measure = _camera if protocol.task == "camera" else _boxes
+    figures, counted = measure(request, annotations, protocol, criteria, kinds)
+    nothing = () if any(counted.values()) else ("The predictions are empty: everybody was missed.",)
+    figures = replace(figures, notes=(*figures.notes, *origin.notes, *nothing))
+    report = judge_figures(figures, criteria, origin.approved) if criteria else None
+    return _Run(annotations, protocol, origin, figures, report, counted)
+
+
+def _camera(
+    request: Request, annotations: Annotations, protocol: Protocol, criteria: Sequence[Criterion], kinds: Sequence[str]
+) -> tuple[Figures, dict[str, int]]:
+    """A device's signals."""
+    from vru.evaluation.camera.files import clocks_of, evaluate_recording, to_figures
+    from vru.formats import read_signals
+
+    limit = request.reading.limit_bytes
+    clocks = clocks_of(request.markers, request.offset_ns, request.offset_uncertainty_ms, limit)
+    recording = read_signals(request.predictions, videos=annotations.sequences, limit_bytes=limit)
+    measured = evaluate_recording(
+        annotations,
+        recording,
+        clocks,
+        protocol,
+        poll_ms=request.poll_ms,
+        hold_ms=request.hold_ms,
+        resamples=request.resamples,
+        seed=request.seed,
+    )
+    return replace(to_figures(measured), smallest_n=protocol.smallest_n), {"signals": len(recording)}
+
+
+def _boxes(
+    request: Request, annotations: Annotations, protocol: Protocol, criteria: Sequence[Criterion], kinds: Sequence[str]
+) -> tuple[Figures, dict[str, int]]:
+    """Boxes of a detector or a tracker."""
+    found = predictions_of(request.predictions, annotations, request.reading)
+    figures = measure_all(
+        found.data,
+        protocol,
+        times=times_of(annotations),
+        resamples=request.resamples,
+        seed=request.seed,
+        least=_least(criteria),
+        decides=bool(criteria or request.html_path or request.pdf_path or request.junit_path),
+        errors=request.errors,
+        pixels=not annotations.normalised,
+        slices=kinds,
+        conditions=conditions_of(annotations, request.attributes),
+    )
+    assumption = annotations.assumption
+    notes = (*((assumption,) if assumption else ()), *found.notes, *figures.notes)
+    return replace(figures, notes=notes, assumption=assumption), {"boxes": found.boxes}
+
+
+def _least(criteria: Sequence[Criterion]) -> int:
+    asked = any(criterion.metric.startswith(("ap", "ar_", "lamr")) for criterion in criteria)
+    return _LEAST if asked else 0
+
+
+def _inputs(request: Request, done: _Run) -> dict[str, dict[str, Any]]:
+    """What was under test, with which truth and settings."""
+    annotations, origin, reading = done.annotations, done.origin, request.reading
+    truth: dict[str, Any] = {
+        "path": str(request.truth),
+        "sha256": digest(request.truth),
+        "format": annotations.format,
+        "images": len(annotations.pictures),
+        "sequences": len(annotations.sequences),
+        "boxes": len(annotations.boxes),
+        "classes": list(annotations.labels),
+    }
+    predictions: dict[str, Any] = {
+        "path": str(request.predictions),
+        "sha256": digest(request.predictions),
+        **done.counted,
+    }
+    settings: dict[str, Any] = {
+        "score_threshold": done.protocol.score_threshold,
+        "overlap": done.protocol.overlap,
+        "seed": request.seed,
+        "unseen_truth": done.protocol.unseen_truth,
+        "unseen_false_boxes": done.protocol.unseen_false_boxes,
+    }
+    asked = {
+        "independent_images": reading.independent_images,
+        "sequence_from": reading.sequence_from,
+        "missing_sequences": reading.missing_sequences if reading.missing_sequences != "fail" else None,
+        "shift_frames": reading.shift_frames,
+    }
+    settings |= {name: value for name, value in asked.items() if value is not None and value is not False}
+    if request.hold_ms:
+        settings["hold_ms"] = request.hold_ms
+    if annotations.assumption:
+        settings["assumption"] = annotations.assumption
+    if origin.source:
+        truth["source"] = origin.source
+    if origin.approved is not None:
+        truth["approved"] = origin.approved
+    if request.attributes is not None:
+        truth |= {"attributes": str(request.attributes), "attributes_sha256": digest(request.attributes)}
+    if request.model is not None:
+        predictions["model"] = request.model
+    return {"truth": truth, "predictions": predictions, "settings": settings}
+
+
+def _reports(request: Request, content: dict[str, Any], figures: Figures) -> dict[Path, bytes]:
+    """The reports asked for: all are made before the first is written."""
+    asked = {"html": request.html_path, "pdf": request.pdf_path, "xml": request.junit_path, "csv": request.csv_path}
+    outputs = {name: path for name, path in asked.items() if path is not None}
+    if request.csv_path is not None and figures.tracks:
+        outputs["tracks.csv"] = request.csv_path.with_suffix(".tracks.csv")
+    if not outputs:
+        return {}
+    from vru.reports import FORMATS as REPORTS
+    from vru.reports import report_of_evaluation
+
+    report = report_of_evaluation(content)
+    return {path: REPORTS[name].render(report) for name, path in outputs.items()}

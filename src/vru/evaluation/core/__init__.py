@@ -1,0 +1,1 @@
+"""The tables of boxes, the matcher and the settings that all of evaluation shares."""

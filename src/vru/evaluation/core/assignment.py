@@ -1,0 +1,136 @@
+"""Greedy one-to-one assignment, for many cells, thresholds and views at once.
+
+A cell is one class in one picture: boxes of different cells never meet. Within a cell the choosers choose one after the
+other, each the free item that it wants most. The first choosers of all cells choose at the same time, then all second
+ones, and so on: as many steps as the fullest cell has choosers, however many cells there are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vru.evaluation.core.tables import Bools, Floats, Ints
+
+# Pairs that are looked at in one go: bounds the memory.
+_CHUNK = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of a chooser and an item of the same cell, ordered by chooser, then item. ``overlap`` is from 0 to 1."""
+
+    chooser: Ints
+    item: Ints
+    overlap: Floats
+
+    def __len__(self) -> int:
+        return len(self.chooser)
+
+
+def rank_in_cell(cells: Ints) -> Ints:
+    """Position of each entry among the earlier entries of its cell, from 0. ``cells`` may come in any order."""
+    order = np.argsort(cells, kind="stable")
+    ordered = cells[order]
+    first = np.concatenate([[True], ordered[1:] != ordered[:-1]]) if len(cells) else np.zeros(0, dtype=bool)
+    starts = np.flatnonzero(first)
+    ranks = np.empty(len(cells), dtype=np.int64)
+    ranks[order] = np.arange(len(cells)) - np.repeat(starts, np.diff(np.append(starts, len(cells))))
+    return ranks
+
+
+def overlap_pairs(
+    cells: Ints, boxes: Floats, item_cells: Ints, item_boxes: Floats, region: Bools, least: float
+) -> Pairs:
+    """All pairs of a box with an item of the same cell that overlap by at least ``least`` (which is above 0).
+
+    Overlap is intersection over union; with a ``region`` it is intersection over the box's own area. Boxes are n x 4:
+    x, y, width, height.
+    """
+    order = np.argsort(item_cells, kind="stable")
+    sorted_cells = item_cells[order]
+    start = np.searchsorted(sorted_cells, cells, side="left")
+    count = np.searchsorted(sorted_cells, cells, side="right") - start
+    kept = [_overlapping(part, start, count, order, boxes, item_boxes, region, least) for part in _chunks(count)]
+    if not kept:
+        return Pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
+    chooser, item, overlap = (np.concatenate(columns) for columns in zip(*kept, strict=True))
+    return Pairs(chooser, item, overlap)
+
+
+def _chunks(count: Ints) -> Iterator[slice]:
+    """Slices of the choosers with about ``_CHUNK`` pairs each."""
+    total = np.cumsum(count)
+    first = 0
+    while first < len(count):
+        before = total[first - 1] if first else 0
+        last = max(int(np.searchsorted(total, before + _CHUNK, side="right")), first + 1)
+        yield slice(first, last)
+        first = last
+
+
+def _overlapping(
+    part: slice,
+    start: Ints,
+    count: Ints,
+    order: Ints,
+    boxes: Floats,
+    item_boxes: Floats,
+    region: Bools,
+    least: float,
+) -> tuple[Ints, Ints, Floats]:
+    counts = count[part]
+    chooser = np.repeat(np.arange(part.start, part.stop), counts)
+    within = np.arange(len(chooser)) - np.repeat(np.cumsum(counts) - counts, counts)
+    item = order[start[chooser] + within]
+    mine, theirs = boxes[chooser].T, item_boxes[item].T
+    width = np.minimum(mine[0] + mine[2], theirs[0] + theirs[2]) - np.maximum(mine[0], theirs[0])
+    height = np.minimum(mine[1] + mine[3], theirs[1] + theirs[3]) - np.maximum(mine[1], theirs[1])
+    shared = np.where((width > 0) & (height > 0), width * height, 0.0)
+    area = mine[2] * mine[3]
+    whole = np.where(region[item], area, area + theirs[2] * theirs[3] - shared)
+    overlap = np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
+    near = overlap >= least
+    return chooser[near], item[near], overlap[near]
+
+
+def assign(
+    pairs: Pairs, turn: Ints, wish: NDArray[np.int32], choosers: int, items: int, reusable: Bools
+) -> NDArray[np.int32]:
+    """Let each chooser take the free item that it wants most, in turn.
+
+    ``turn`` says for each pair when its chooser chooses: its rank in its cell. ``wish`` is pairs x variants: how much
+    the chooser wants the item in that variant, 0 for not at all; two items of one chooser never have the same wish
+    above 0. An item is taken once in each variant, unless it is ``reusable``.
+
+    Returns choosers x variants: the item taken, -1 for none.
+    """
+    variants = wish.shape[1]
+    choice = np.full((choosers, variants), -1, dtype=np.int32)
+    taken = np.zeros((items, variants), dtype=bool)
+    order = np.argsort(turn, kind="stable")  # stable: the pairs of one chooser stay together
+    bounds = np.flatnonzero(np.diff(turn[order])) + 1
+    for chosen in np.split(order, bounds) if len(order) else []:
+        chooser, item = pairs.chooser[chosen], pairs.item[chosen]
+        blocked = taken[item] & ~reusable[item][:, None]
+        wanted = np.where(blocked, 0, wish[chosen])
+        starts = np.flatnonzero(np.concatenate([[True], chooser[1:] != chooser[:-1]]))
+        if len(starts) == len(chosen):
+            won = wanted > 0
+        else:
+            most = np.maximum.reduceat(wanted, starts, axis=0)
+            lengths = np.diff(np.append(starts, len(chosen)))
+            won = (wanted == np.repeat(most, lengths, axis=0)) & (wanted > 0)
+        row, variant = np.nonzero(won)
+        choice[chooser[row], variant] = item[row]
+        taken[item[row], variant] = True
+    return choice
+
+
+def ranks(*keys: NDArray[np.generic]) -> NDArray[np.int32]:
+    """Position of each entry in the order of the keys, the last key first in importance; from 1, all different."""
+    order = np.lexsort(keys)
+    position = np.empty(len(order), dtype=np.int32)
+    position[order] = np.arange(1, len(order) + 1, dtype=np.int32)
+    return position

@@ -1,0 +1,1 @@
+"""Metrics of a whole data set under a protocol."""

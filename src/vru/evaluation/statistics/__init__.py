@@ -1,0 +1,1 @@
+"""From independent units to bounds."""

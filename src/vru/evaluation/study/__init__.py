@@ -1,0 +1,1 @@
+"""Comparisons of two runs, and how good the ground truth is."""

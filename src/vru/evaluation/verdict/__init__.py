@@ -1,0 +1,1 @@
+"""From metrics to a verdict and its report."""

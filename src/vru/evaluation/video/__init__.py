@@ -1,0 +1,1 @@
+"""Metrics of one video in time: latency, false alarms, visibility."""

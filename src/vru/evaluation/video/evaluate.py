@@ -1,0 +1,391 @@
+"""From ground truth and detections to measurements."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vru.domain import Box, Detection, GroundTruth, Measurement, VruClass, VruError
+from vru.evaluation.core.frames import Frames
+from vru.evaluation.core.matching import CLASSES, FALSE_POSITIVE, IGNORED, Ints, Matches, match
+from vru.evaluation.core.settings import EvaluationSettings
+from vru.evaluation.core.slices import ALL, Sliced, check_slices, class_of, take
+from vru.evaluation.statistics.estimates import Estimate
+from vru.evaluation.statistics.survival import SurvivalCurve
+from vru.evaluation.video.alarms import AlarmLinker, Alarms, FalseAlarm
+from vru.evaluation.video.curves import Curve, video_curves
+from vru.evaluation.video.found_boxes import sightings
+from vru.evaluation.video.latency import TrackLog, TrackOutcome, detection_curve
+from vru.evaluation.video.metrics import METRICS, Clips, Sample
+from vru.evaluation.video.ranked_detections import DetectionLog, RankedDetections, Scores
+from vru.evaluation.video.visibility import TimingLog, TrackTiming
+
+# Truth and detections of one frame must carry the same media time, to within rounding.
+_SAME_TIME_S = 0.002
+_Kept = TypeVar("_Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class SliceEvaluation:
+    """What was measured on one slice. Counts are at the score threshold; they have no figure for true negatives,
+    because frames without anyone do not come in countable pieces.
+    """
+
+    name: str
+    estimates: Mapping[str, Estimate]
+    tracks: tuple[TrackOutcome, ...]
+    timings: tuple[TrackTiming, ...]
+    not_evaluated: tuple[int, ...]
+    true_positives: int
+    false_positives: int | None
+    false_negatives: int
+    alarms: Sequence[FalseAlarm]
+    curves: tuple[Curve, ...] = ()
+
+    def survival(self) -> SurvivalCurve:
+        """The share of road users still undetected after so much time; misses stay undetected for good."""
+        return detection_curve(self.tracks)
+
+    def measurement(self, metric: str, confidence_level: float) -> Measurement:
+        """The metric with its two-sided interval at ``confidence_level``.
+
+        Raises:
+            VruError: there is no such metric.
+        """
+        check_metric(metric)
+        estimate = self.estimates[metric]
+        low, high = estimate.bounds((1 + confidence_level) / 2)
+        return Measurement(
+            metric=metric,
+            value=estimate.value,
+            low=low if math.isfinite(low) and estimate.n else None,
+            high=high if math.isfinite(high) and estimate.n else None,
+            n=estimate.n,
+            unit=METRICS[metric],
+            confidence_level=confidence_level,
+            slice=self.name,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that was measured, for "all" and for each slice asked for.
+
+    ``approved`` is whether a person has approved the ground truth; where it is False, every figure drawn from here has
+    to say so. ``minutes`` is how long the evaluated ``frames`` last. ``notes`` are sentences on what limits them.
+    """
+
+    slices: Mapping[str, SliceEvaluation]
+    settings: EvaluationSettings
+    approved: bool
+    frames: int
+    minutes: float
+    notes: tuple[str, ...]
+
+    @property
+    def overall(self) -> SliceEvaluation:
+        """The slice "all"."""
+        return self.slices[ALL]
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Every metric of every slice, with its interval at the settings' confidence level."""
+        level = self.settings.confidence_level
+        return tuple(part.measurement(metric, level) for part in self.slices.values() for metric in METRICS)
+
+
+def check_metric(metric: str) -> None:
+    """Do nothing if there is a metric of this name.
+
+    Raises:
+        VruError: there is none.
+    """
+    if metric not in METRICS:
+        raise VruError(f"There is no metric {metric!r}.", f"Use one of: {', '.join(METRICS)}.")
+
+
+def check_independent(source: str, model: str | None) -> None:
+    """Do nothing if ground truth from ``source`` may judge ``model``.
+
+    ``source`` is ``manual``, ``synthetic``, or ``model:NAME`` with or without a version after ``/``, ``:`` or ``@``.
+
+    Raises:
+        VruError: the model under test made the truth, so it would be compared with itself.
+    """
+    kind, _, maker = source.partition(":")
+    if kind.strip().lower() != "model" or model is None:
+        return
+    name = maker.replace("@", "/").replace(":", "/").partition("/")[0].strip().lower()
+    if name == model.strip().lower():
+        raise VruError(
+            f"The ground truth was made by {maker.strip()}, the model under test: it would be compared with itself.",
+            "Use ground truth from another source, for example annotated by hand.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """A ground truth without its boxes: id and class of its ``tracks``, in its order, and where it is from."""
+
+    tracks: tuple[tuple[int, VruClass], ...]
+    source: str
+    approved_by: str | None
+
+    @classmethod
+    def of(cls, truth: GroundTruth) -> "Roster":
+        """That of a whole ground truth."""
+        return cls(
+            tuple((track.track_id, track.road_user) for track in truth.tracks), truth.source, truth.approved_by
+        )  # fmt: skip
+
+
+def evaluate(
+    ground_truth: GroundTruth,
+    detections: Sequence[Detection],
+    evaluated_frames: Mapping[int, float],
+    settings: EvaluationSettings | None = None,
+) -> Evaluation:
+    """Compare ``detections`` with ``ground_truth`` in the ``evaluated_frames`` (frame index to media seconds).
+
+    Only evaluated frames count: truth in the frames between them is neither found nor missed, and latencies are
+    known to within the time between two of them. ``detections`` are all the model's, whatever their score.
+
+    Raises:
+        VruError: the model under test made the ground truth; there is no evaluated frame; the times of the frames do
+            not rise, or disagree with those of the truth or the detections; two tracks share an id; a detection lies in
+            a frame that was not evaluated; a score is not a number; a slice does not exist.
+    """
+    evaluator = Evaluator(Roster.of(ground_truth), Frames.of(evaluated_frames), settings or EvaluationSettings())
+    evaluator.add(ground_truth, detections)
+    return evaluator.result()
+
+
+class Evaluator:
+    """Compares detections with ground truth as ``evaluate`` does, piece by piece of a video, and equal to it.
+
+    A piece is a run of frames: the truth cut to it (the roster's tracks, in the roster's order, each with its boxes
+    there) and all detections in it. Pieces come in the order of the video, in any size, and together hold everything.
+    What is kept between them does not depend on their size: a few numbers a track, 13 bytes a detection and 4 for each
+    slice by size or occlusion, 9 bytes a false alarm, and 20 bytes a frame. Classes are read off "all", because
+    matching respects class.
+    """
+
+    def __init__(self, roster: Roster, frames: Frames, settings: EvaluationSettings) -> None:
+        """Begin, with the evaluated ``frames`` of the whole video.
+
+        Raises:
+            VruError: as in ``evaluate``, for what is wrong with these.
+        """
+        check_independent(roster.source, settings.model)
+        check_slices(settings.slices)
+        self._roster, self._settings = roster, settings
+        self._frames = frames.without(settings.excluded)
+        _check_rising(self._frames)
+        if len({track_id for track_id, _ in roster.tracks}) < len(roster.tracks):
+            raise VruError("Two tracks of the ground truth have the same id.", "Give each track its own.")
+        self._clips = Clips.of(self._frames, settings.clip_seconds)
+        self._names = tuple(dict.fromkeys((ALL, *settings.slices)))
+        self._scores = Scores()
+        self._logs = {
+            name: _SliceLog(name, roster, self._frames, self._clips, settings)
+            for name in self._names
+            if class_of(name) is None
+        }
+        # Index of the first frame of the video that has not been seen.
+        self._next = 0
+
+    def add(self, truth: GroundTruth, detections: Sequence[Detection]) -> None:
+        """The next piece.
+
+        Raises:
+            VruError: as in ``evaluate``; or the piece begins before the end of one that was added before.
+        """
+        truth = self._frames.outside(truth)
+        indices = [box.frame_index for _, box in truth.boxes()] + [found.frame_index for found in detections]
+        if indices and min(indices) < self._next:
+            raise VruError(f"Frame {min(indices)} comes after frame {self._next - 1}.", "Add pieces in order of time.")
+        _check_times(truth, detections, self._frames)
+        matches = [log.add(truth, detections) for log in self._logs.values()]
+        # All match the same detections, in the same order.
+        self._scores.add(matches[0])
+        self._next = max(indices, default=self._next - 1) + 1
+
+    def result(self) -> Evaluation:
+        """Everything that was measured; nothing can be added after it."""
+        order, classes = self._scores.ranked()
+        found = {}
+        for name in list(self._logs):
+            # One after the other lets go of what it holds.
+            whole = self._logs.pop(name).logged(order, classes)
+            found[name] = self._measured(name, whole)
+            for part in self._names if name == ALL else ():
+                if (road_user := class_of(part)) is not None:
+                    found[part] = self._measured(part, whole.only(road_user))
+        slices = {name: found[name] for name in self._names}
+        return Evaluation(
+            slices=slices,
+            settings=self._settings,
+            approved=self._roster.approved_by is not None,
+            frames=len(self._frames),
+            minutes=float(self._clips.minutes.sum()),
+            notes=(*_notes(self._roster, slices[ALL]), self._settings.unseen.sentence("clips")),
+        )
+
+    def _measured(self, name: str, logged: "_Logged") -> SliceEvaluation:
+        sample = Sample(logged.detections, logged.outcomes, self._frames, self._clips, self._settings)
+        estimates = sample.estimates(
+            logged.alarms,
+            tuple(logged.timings.values()),
+            not_evaluated=len(logged.not_evaluated),
+            false_positives_known=logged.known,
+        )
+        tracks = tuple(logged.outcomes.values())
+        hits = sum(track.hits for track in tracks)
+        return SliceEvaluation(
+            name=name,
+            estimates=estimates,
+            tracks=tracks,
+            timings=tuple(logged.timings.values()),
+            not_evaluated=tuple(logged.not_evaluated.values()),
+            true_positives=hits,
+            false_positives=int(logged.detections.wrong_in.sum()) if logged.known else None,
+            false_negatives=sum(track.boxes for track in tracks) - hits,
+            alarms=logged.alarms,
+            curves=video_curves(logged.detections, tracks, len(self._frames)) if name == ALL else (),
+        )
+
+
+def _check_rising(frames: Frames) -> None:
+    if not len(frames):
+        raise VruError("No frame was evaluated.", "Evaluate at least one frame of the video.")
+    if not np.isfinite(frames.times).all() or (np.diff(frames.times) <= 0).any():
+        raise VruError("The times of the evaluated frames do not rise.", "Use each frame's presentation time.")
+
+
+def _check_times(truth: GroundTruth, detections: Sequence[Detection], frames: Frames) -> None:
+    owned = list(truth.boxes())
+    found = frames.positions(np.array([box.frame_index for _, box in owned], dtype=np.int64))
+    for (track, box), position in zip(owned, found.tolist(), strict=True):
+        if position >= 0 and abs(box.time_s - frames.times[position]) > _SAME_TIME_S:
+            raise VruError(
+                f"Track {track.track_id} has frame {box.frame_index} at {box.time_s:.4f} s, the video has it at "
+                f"{frames.times[position]:.4f} s.",
+                "Both must be media time, on one clock.",
+            )
+    found = frames.positions(np.array([detection.frame_index for detection in detections], dtype=np.int64))
+    for detection, position in zip(detections, found.tolist(), strict=True):
+        index = detection.frame_index
+        if position < 0:
+            raise VruError(f"A detection lies in frame {index}, which was not evaluated.")
+        if not math.isfinite(detection.score):
+            raise VruError(f"A detection in frame {index} has a score that is not a finite number.")
+        if abs(detection.time_s - frames.times[position]) > _SAME_TIME_S:
+            raise VruError(
+                f"A detection has frame {index} at {detection.time_s:.4f} s, the video has it at "
+                f"{frames.times[position]:.4f} s."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    """What one slice has kept of the whole video. Tracks have the numbers of the roster; ``not_evaluated`` are ids.
+
+    ``known`` is whether false positives can be told for the slice.
+    """
+
+    detections: RankedDetections
+    outcomes: Mapping[int, TrackOutcome]
+    not_evaluated: Mapping[int, int]
+    timings: Mapping[int, TrackTiming]
+    alarms: Alarms
+    known: bool
+    classes: Sequence[VruClass]
+
+    def only(self, road_user: VruClass) -> "_Logged":
+        """One class of it."""
+
+        def mine(tracks: Mapping[int, _Kept]) -> dict[int, _Kept]:
+            return {number: kept for number, kept in tracks.items() if self.classes[number] == road_user}
+
+        number = CLASSES.index(road_user)
+        return replace(
+            self,
+            detections=self.detections.only(number),
+            outcomes=mine(self.outcomes),
+            not_evaluated=mine(self.not_evaluated),
+            timings=mine(self.timings),
+            alarms=self.alarms.only(number),
+        )
+
+
+class _SliceLog:
+    """What one slice keeps of the pieces."""
+
+    def __init__(
+        self,
+        name: str,
+        roster: Roster,
+        frames: Frames,
+        clips: Clips,
+        settings: EvaluationSettings,
+    ) -> None:
+        self._name, self._frames, self._settings = name, frames, settings
+        self._numbers = {track_id: number for number, (track_id, _) in enumerate(roster.tracks)}
+        self._classes = [road_user for _, road_user in roster.tracks]
+        self._known = take(name, GroundTruth(0, 0, 0, ()), ()).in_slice is not None
+        self._tracks, self._timings = TrackLog(frames), TimingLog(frames, settings.reasonable_height)
+        self._detections = DetectionLog(clips.of_frame, clips.count, settings.score_threshold)
+        self._alarms = AlarmLinker(settings.score_threshold, settings.alarm_link_iou, frames.gaps.tolist())
+
+    def add(self, truth: GroundTruth, detections: Sequence[Detection]) -> Matches:
+        """The next piece; its matches."""
+        sliced = take(self._name, truth, detections)
+        matches = match(sliced.truth, sliced.detections, self._frames, self._settings.iou_threshold)
+        matches = replace(matches, outcome=_excuse_outside(sliced, matches.outcome, matches.boxes))
+        tracks = [self._numbers[track.track_id] for track in sliced.truth.tracks]
+        seen = sightings(sliced.truth, matches, self._frames, self._settings.score_threshold)
+        for number, track, boxes in zip(tracks, sliced.truth.tracks, seen, strict=True):
+            self._tracks.add(number, track, boxes)
+            self._timings.add(number, track, boxes)
+        self._detections.add(matches, np.array(tracks, dtype=np.int64))
+        if self._known:
+            self._alarms.add(matches)
+        return matches
+
+    def logged(self, order: Ints, classes: NDArray[np.int8]) -> _Logged:
+        """All of it, with the order and classes of the detections. Nothing can be added after it."""
+        outcomes, unseen = self._tracks.outcomes()
+        detections, timings = self._detections.ranked(order, classes), self._timings.timings()
+        return _Logged(detections, outcomes, unseen, timings, self._alarms.alarms, self._known, self._classes)
+
+
+def _excuse_outside(sliced: Sliced, outcome: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """False positives outside the slice do not count for it."""
+    if sliced.in_slice is None:
+        return outcome
+    excused = outcome.copy()
+    for number in np.flatnonzero(outcome == FALSE_POSITIVE):
+        if not sliced.in_slice(Box(*boxes[number].tolist())):
+            excused[number] = IGNORED
+    return excused
+
+
+def _notes(roster: Roster, overall: SliceEvaluation) -> list[str]:
+    notes = []
+    if roster.approved_by is None:
+        notes.append("The ground truth is not approved: no person has vouched for it.")
+    resolution = overall.estimates["latency_resolution_ms"].value
+    if resolution is not None:
+        notes.append(f"Latencies are known to within {resolution:.1f} ms, the longest time between evaluated frames.")
+    if overall.not_evaluated:
+        ids = ", ".join(map(str, overall.not_evaluated[:10])) + (", ..." if len(overall.not_evaluated) > 10 else "")
+        notes.append(f"{len(overall.not_evaluated)} tracks are in no evaluated frame and count nowhere: {ids}.")
+    missed = sum(track.latency_ms is None for track in overall.tracks)
+    if missed:
+        notes.append(
+            f"{missed} of {len(overall.tracks)} tracks were never detected; they are censored in the latencies."
+        )
+    return notes

@@ -1,0 +1,1 @@
+"""What every other folder uses: running programs, writing files, errors, the journal."""

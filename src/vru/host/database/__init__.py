@@ -1,0 +1,1 @@
+"""PostgreSQL in its container, and backups of it."""

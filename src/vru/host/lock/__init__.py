@@ -1,0 +1,1 @@
+"""One change at a time, and the record of who changed what."""

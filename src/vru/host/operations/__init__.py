@@ -1,0 +1,1 @@
+"""What keeps a platform running: status, logs, the watchdog, maintenance, restore, verification."""
