@@ -6,7 +6,7 @@ What a server needs is judged by the doctor's own functions, from the facts that
 from collections.abc import Iterator
 from pathlib import Path
 
-from vru.deploy import images
+from vru.deploy import compose_file, images
 from vru.deploy.checks import Check, ok, problem
 from vru.deploy.configuration import render
 from vru.deploy.doctor import machine, network
@@ -43,6 +43,15 @@ def check_project(root: Path) -> Iterator[Check]:
         )
     else:
         yield ok("project files", str(root))
+        yield from check_compose_file(root)
+
+
+def check_compose_file(root: Path) -> Iterator[Check]:
+    """Whether Compose can use its file."""
+    found = compose_file.check((root / compose_file.COMPOSE_FILE).read_bytes())
+    yield from (problem(fault.place, fault.message, fault.fix) for fault in found)
+    if not found:
+        yield ok(compose_file.COMPOSE_FILE, "can be used")
 
 
 def check_configuration(root: Path, environment: Environment, facts: ServerFacts | None) -> Iterator[Check]:
