@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vru.deploy import audit_memory, remote_setup
+from vru.deploy import audit_memory, log_file, remote_setup
 from vru.deploy.connection import Completed, RemoteError, Server
 from vru.deploy.console import Reporter
 from vru.deploy.differences import Change, Difference
@@ -135,9 +135,9 @@ def _json(text: str) -> dict[str, Any]:
     try:
         answer = json.loads(text)
     except ValueError as error:
-        raise RemoteError(f"The server's plan cannot be read: {error} in {text[-300:]!r}.") from error
+        raise log_file.unreadable("The server's plan", text, error) from error
     if not isinstance(answer, dict):
-        raise RemoteError(f"The server's plan cannot be read: {text[-300:]!r}.")
+        raise log_file.unreadable("The server's plan", text)
     return answer
 
 
@@ -145,7 +145,7 @@ def _difference(answer: Mapping[str, Any], release: Release) -> Difference:
     try:
         return Difference.from_answer(answer, release)
     except (ValueError, KeyError, TypeError) as error:
-        raise RemoteError(f"The server's plan cannot be read: {error!r}.") from error
+        raise log_file.unreadable("The server's plan", json.dumps(answer), error) from error
 
 
 def _last_words(completed: Completed, server: Server) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from vru.deploy import remote_setup
@@ -37,8 +37,12 @@ def verify_inside(server: Server) -> list[Check]:
         ) from error
 
 
-def verify_outside(environment: Environment) -> list[Check]:
-    """The addresses that users are told, and the ports that must be shut, tried from here."""
+def verify_outside(environment: Environment, own: Mapping[int, str] | None = None) -> list[Check]:
+    """The addresses that users are told, and the ports that must be shut, tried from here.
+
+    ``own``: the ports of the server's own programs, which may answer.
+    """
+    may_answer = {*environment.published_ports, *(own or {})}
     host = environment.external_ip
     urls = {
         "page": f"{environment.url(environment.http_port)}/",
@@ -46,10 +50,9 @@ def verify_outside(environment: Environment) -> list[Check]:
         "API documentation": f"{environment.url(environment.api_port)}/docs",
         "health": f"{environment.url(environment.api_port)}/health",
     }
-    open_ports = environment.published_ports
     with ThreadPoolExecutor(max_workers=len(urls) + len(_CLOSED_PORTS)) as pool:
         answers = pool.map(_check_url, urls, urls.values())
-        shut = pool.map(lambda port: _check_shut(host, port), (p for p in _CLOSED_PORTS if p not in open_ports))
+        shut = pool.map(lambda port: _check_shut(host, port), (p for p in _CLOSED_PORTS if p not in may_answer))
         return [*answers, *shut]
 
 
@@ -61,10 +64,13 @@ class Outside:
         self._pool = ThreadPoolExecutor(1)
         self._checks = self._pool.submit(verify_outside, environment)
 
-    def checks(self, *, changed: bool) -> list[Check]:
-        """What came out; looked at once more where something was ``changed`` meanwhile, or did not answer."""
+    def checks(self, *, changed: bool, own: Mapping[int, str]) -> list[Check]:
+        """What came out; looked at once more where something was ``changed`` meanwhile, or did not answer.
+
+        ``own``: the ports of the server's own programs, which may answer.
+        """
         found = self._checks.result()
-        return verify_outside(self._environment) if changed or problems(found) else found
+        return verify_outside(self._environment, own) if changed or problems(found) else found
 
 
 def worst(checks: Iterable[Check]) -> str:
