@@ -28,7 +28,11 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "known_hosts"
 
 
-@pytest.mark.parametrize("names", [NAME, "*", "*.example,other", paramiko.HostKeys.hash_host(NAME)])
+@pytest.mark.parametrize(
+    "names",
+    [NAME, "*", "*.example,other", paramiko.HostKeys.hash_host(NAME)],
+    ids=["name", "all", "pattern", "hashed"],
+)
 def test_a_revoked_key_is_refused_known_or_not_accepted_or_not(file: Path, names: str) -> None:
     revoked = key()
     for known in ("", line(revoked)):
