@@ -76,3 +76,15 @@ def test_old_logs_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     kept = sorted(os.listdir(folder))
     assert len(kept) == 20
     assert kept[0] == "20200121-000000-1.log"
+
+
+def test_a_traceback_or_json_is_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert log_file.said("vru-platform: The disk is full.\n  Free some.\n") == "The disk is full."
+    assert log_file.said("noise\nsh: nothing\n", last=True) == "sh: nothing"
+    assert log_file.said(" \n") == "no output"
+    for raw in ("Traceback (most recent call last):\n  File x\nKeyError: 'a'\n", '{"event": "end"}'):
+        for last in (False, True):
+            assert log_file.said(raw, last=last).startswith("it broke off unexpectedly; what it printed is in ")
+    [file] = (tmp_path / "vru" / "logs").iterdir()
+    assert "KeyError: 'a'" in file.read_text()

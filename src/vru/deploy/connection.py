@@ -15,6 +15,7 @@ from typing import Self
 import fabric
 import paramiko
 
+from vru.deploy import log_file
 from vru.deploy.channels import Channels, NoChannelError, request_terminal
 from vru.deploy.credentials import Credentials
 from vru.deploy.elevation import Elevation, ElevationError, Mode
@@ -140,8 +141,10 @@ class Server:
         exit_code, stderr = self.stream(argv, keep, stdin=stdin)
         completed = Completed(exit_code, "".join(lines), stderr)
         if check and exit_code != 0:
-            last = (stderr.strip() or completed.stdout.strip() or "no output").splitlines()[-1]
-            raise RemoteError(f"On {self.address.host}, `{' '.join(argv[:3])}` failed ({exit_code}): {last}")
+            reason = log_file.said(stderr.strip() or completed.stdout, last=True)
+            # A script that is given as an argument is no name of a command.
+            command = " ".join(word for word in argv[:3] if "\n" not in word)
+            raise RemoteError(f"On {self.address.host}, `{command}` failed ({exit_code}): {reason}")
         return completed
 
     def stream(

@@ -49,3 +49,18 @@ def unreadable(what: str, raw: str, why: BaseException | None = None) -> RemoteE
         f"{what} cannot be read.",
         "Run the same command again." + (f" What the server said is in {file}" if file is not None else ""),
     )
+
+
+def said(text: str, *, last: bool = False) -> str:
+    """What a program on the server said, as one line for a message: its first, or its last.
+
+    What is no sentence, such as a traceback or JSON, goes to the log file, which is named instead.
+    """
+    lines = [line.strip().removeprefix("vru-platform: ") for line in text.splitlines() if line.strip()]
+    if not lines:
+        return "no output"
+    line = lines[-1 if last else 0]
+    if not line.startswith(("{", "[")) and not any(one.startswith("Traceback (most recent call") for one in lines):
+        return line
+    file = append(text)
+    return "it broke off unexpectedly" + (f"; what it printed is in {file}" if file is not None else "")

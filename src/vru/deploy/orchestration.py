@@ -149,9 +149,10 @@ def _difference(answer: Mapping[str, Any], release: Release) -> Difference:
 
 
 def _last_words(completed: Completed, server: Server) -> tuple[str, str]:
-    lines = [line.strip() for line in completed.stderr.strip().splitlines()] or ["it said nothing"]
-    message = lines[0].removeprefix("vru-platform: ")
-    return f"{server.address.host} cannot say what would change: {message}", " ".join(lines[1:2])
+    lines = [line.strip() for line in completed.stderr.strip().splitlines()]
+    reason = log_file.said(completed.stderr)
+    fix = " ".join(lines[1:2]) if lines and lines[0].endswith(reason) else ""
+    return f"{server.address.host} cannot say what would change: {reason}", fix
 
 
 def apply(
@@ -244,8 +245,8 @@ def watch(
     # What this laptop has seen of the audit cannot be rewritten unnoticed.
     audit_memory.remember(server.address, end.get("audit"))
     if not end:
-        last = (stderr.strip().splitlines() or ["no output"])[-1]
-        raise DeploymentFailedError(f"The host program stopped ({exit_code}): {last}", "", ())
+        reason = log_file.said(stderr, last=True)
+        raise DeploymentFailedError(f"The host program stopped ({exit_code}): {reason}", "", ())
     if not end.get("ok"):
         raise DeploymentFailedError(
             end.get("message", "The change failed."), end.get("fix", ""), tuple(end.get("logs", ()))
