@@ -1,6 +1,7 @@
 """`vru` as its user types it, where no server is needed."""
 
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -45,6 +46,33 @@ def test_the_papers_script_is_the_same_command(project: Path) -> None:
     )
     assert done.returncode == 1
     assert "vru init" in done.stdout
+
+
+def test_the_papers_script_works_from_another_folder_and_through_a_link(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = project.rename(project.with_name("my project"))
+    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv/bin/vru").symlink_to(VRU)
+    shutil.copy2(ROOT / "deploy-production.sh", project)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "deploy").symlink_to(project / "deploy-production.sh")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(elsewhere)}
+
+    def run(program: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [program, *arguments], cwd=elsewhere, capture_output=True, text=True, env=environment, check=False
+        )
+
+    assert run(project / "deploy-production.sh", "init", "--host", "127.0.0.1", "--port", "9").returncode == 0
+    assert (project / ".env.production").is_file()
+    done = run(elsewhere / "deploy", "validate", "--local")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Where there is no vru at all, it says how to get one.
+    (project / ".venv/bin/vru").unlink()
+    done = run(project / "deploy-production.sh", "validate")
+    assert done.returncode == 1
+    assert f"fix: cd '{project}' && make install" in done.stderr
 
 
 def test_init_keeps_an_existing_file_and_its_passwords(project: Path) -> None:

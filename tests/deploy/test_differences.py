@@ -12,6 +12,7 @@ from tests.deploy.servers import GOOD
 from vru.deploy import configuration, differences, plans
 from vru.deploy.differences import Change, Difference
 from vru.deploy.environment import Environment, generate
+from vru.deploy.pipeline import require_unmoved
 from vru.deploy.release import Release, build
 from vru.domain import VruError
 from vru.host.release import masking
@@ -75,6 +76,19 @@ def test_what_moved_since_a_plan_is_said() -> None:
     assert "Now it would also start unit x." in said
     assert "Nothing is left to update at container postgres" in said
     assert "The project has moved on" in differences.moved(plan, replace(PLANNED, release="f" * 12))[0]
+
+
+def test_a_stale_plan_is_refused_in_few_words() -> None:
+    many = tuple(Change("file", f"f{number}", "update") for number in range(15))
+    with pytest.raises(VruError) as caught:
+        require_unmoved(PLANNED.as_json(), replace(PLANNED, state="s2", changes=(*PLANNED.changes, *many)))
+    assert caught.value.message == (
+        f"Plan {PLANNED.id} no longer holds; nothing was changed. Now it would also update file f0. "
+        "14 more things differ."
+    )
+    assert caught.value.fix == "Make a new plan and look through it: vru plan"
+    with pytest.raises(VruError, match=r"file f0\. Now it would also update file f1\."):
+        require_unmoved(PLANNED.as_json(), replace(PLANNED, state="s2", changes=(*PLANNED.changes, *many[:2])))
 
 
 def test_a_plan_is_kept_for_its_owner_only_and_found_again(tmp_path: Path) -> None:

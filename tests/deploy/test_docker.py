@@ -81,7 +81,7 @@ def test_only_layers_whose_chain_is_unknown_are_sent(tmp_path: Path) -> None:
 
 def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"no archive")
-    with pytest.raises(VruError, match="cannot be read"):
+    with pytest.raises(VruError, match="no image archive"):
         read_archive(tmp_path / "x.tar")
 
 

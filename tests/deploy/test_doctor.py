@@ -228,6 +228,8 @@ LAPTOP_GOOD: dict[str, tuple[str, ...]] = {
     "known_hosts": ("/home/me/.ssh/known_hosts", "yes"),
     "host": ("server.example",),
     "resolves": ("192.0.2.1",),
+    "alias": (),
+    "through": (),
     "proxies": (),
     "no_proxy": ("",),
     "rendering": (),
@@ -348,6 +350,24 @@ def test_the_script_is_posix_and_hides_passwords_of_proxies() -> None:
     asked = set(re.findall(r"^@@ (\w+) \d+$", here, re.M))
     recorded = set(re.findall(r"^@@ (\w+) \d+$", (RECORDED / "bare.txt").read_text(), re.M))
     assert asked == recorded
+
+
+def test_an_alias_of_ssh_config_is_no_fault(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "my home"
+    (home / ".ssh").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    key = home / "keys for work"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    config = home / ".ssh" / "config"
+    config.write_text(f'Host production\n  HostName 127.0.0.1\n  IdentityFile "{key}"\n')
+    settings = environment.generate(project / ".env.production", {"VRU_HOST": "production"})
+    checks = {check.name: check for check in examine(examination.LAPTOP, laptop.look(project, settings, home))}
+    assert (checks["server's address"].state, checks["SSH key"].state) == ("ok", "ok")
+    assert "127.0.0.1" in checks["server's address"].detail
+    key.chmod(0o644)
+    checks = {check.name: check for check in examine(examination.LAPTOP, laptop.look(project, settings, home))}
+    assert checks["SSH key's mode"].fix == f"chmod 600 '{key}'"
 
 
 CHECKS = [ok("a", "1"), warning("b", "2.", "do b"), problem("c", "3.", "do c"), unknown("d", "4."), ok("e")]

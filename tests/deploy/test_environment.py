@@ -210,3 +210,28 @@ def test_the_servers_env_has_everything_quoted_and_nothing_about_the_login(examp
     assert values["POSTGRES_PASSWORD"] == example["VRU_DATABASE_PASSWORD"]
     assert not {"VRU_HOST", "VRU_SSH_KEY", "VRU_SSH_USER", "VRU_SSH_PORT"} & set(values)
     assert all(line.startswith("#") or line.endswith("'") for line in content.splitlines())
+
+
+def test_a_line_appended_to_the_file_is_a_line_like_any_other(example: Environment) -> None:
+    whole = "".join(
+        line for line in example.path.read_text().splitlines(keepends=True) if not line.startswith("VRU_LOG_LEVEL=")
+    )
+    write(example.path, f"{whole}VRU_LOG_LEVEL=DEBUG\n", 0o600)
+    assert environment.load(example.path)["VRU_LOG_LEVEL"] == "DEBUG"
+    write(example.path, f"{whole}VRU_LOG_LEVEL=DEBUG", 0o600)
+    [problem] = problems(example.path)
+    assert "The last line has no line end" in problem
+    assert "truncated" not in problem
+    write(example.path, f"{whole}VRU_LOG_LEVEL=INFO\nVRU_LOG_LEVEL=DEBUG\n", 0o600)
+    [problem] = problems(example.path)
+    assert "VRU_LOG_LEVEL is set again" in problem
+
+
+def test_a_fix_with_a_path_can_be_pasted(tmp_path: Path) -> None:
+    folder = tmp_path / "my project"
+    folder.mkdir()
+    path = environment.generate(folder / ".env.production", {}).path
+    path.chmod(0o644)
+    with pytest.raises(VruError) as caught:
+        environment.load(path)
+    assert caught.value.fix == f"Run: chmod 600 '{path}'"

@@ -290,6 +290,13 @@ def test_a_page_may_ask_many_things_at_once_but_a_flood_is_slowed(nginx: Nginx) 
     nginx.settle()
 
 
+def test_who_asks_for_the_health_fifty_times_a_second_is_answered(nginx: Nginx) -> None:
+    began = time.monotonic()
+    with ThreadPoolExecutor(10) as pool:
+        answers = [answer[0] for answer in pool.map(lambda _: nginx.ask(8000, "/health"), range(150))]
+    assert set(answers) == {200}, time.monotonic() - began
+
+
 def test_logins_are_slowed_sooner(nginx: Nginx) -> None:
     answers = [nginx.ask(8080, "/api/v1/auth/login", "POST", b"{}")[0] for _ in range(40)]
     assert answers[:10] == [200] * 10

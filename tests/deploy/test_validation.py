@@ -72,3 +72,29 @@ def test_missing_project_files_are_named(tmp_path: Path) -> None:
     [check] = problems(check_project(tmp_path))
     assert "Dockerfile" in check.detail
     assert "uv.lock" in check.detail
+
+
+def test_a_database_is_not_renamed_by_a_deployment(environment: Environment) -> None:
+    there = replace(GOOD, release="abc", database_name="vru", database_user="vru")
+    assert found(environment, there) == []
+    for variable in ("VRU_DATABASE_NAME", "VRU_DATABASE_USER"):
+        [check] = found(environment.replace(**{variable: "camera"}), there)
+        assert f"{variable} is camera" in check.detail
+        assert f"Set {variable}=vru" in check.fix
+        assert "docs/operating.md" in check.fix
+    # Where there is no database yet, any name is as good.
+    assert found(environment.replace(VRU_DATABASE_NAME="camera"), GOOD) == []
+
+
+def test_what_becomes_of_the_servers_own_programs_is_said_before(environment: Environment) -> None:
+    apache = replace(GOOD, outside=((22, "sshd"), (81, "apache2"), (9999, "docker-proxy")))
+
+    def said(settings: Environment, facts: ServerFacts) -> list[Check]:
+        return [check for check in check_server(settings, facts) if check.state == "warning"]
+
+    [kept] = said(environment, apache)
+    assert kept.detail == "Port 81 (apache2) is the server's own, and stays open."
+    assert "VRU_FIREWALL_OTHERS=close" in kept.fix
+    [closed] = said(environment.replace(VRU_FIREWALL_OTHERS="close"), apache)
+    assert closed.detail == "Port 81 (apache2) will no longer be reached from outside."
+    assert said(environment, replace(apache, has_firewall=True)) == []

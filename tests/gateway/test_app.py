@@ -48,14 +48,25 @@ class TestHealth:
         assert all(part["status"] == "ok" and part["latency_ms"] >= 0 for part in body["services"].values())
         assert httpx2.get(f"{address}/ready").json() == {"status": "ok", "checks": {"database": "ok", "redis": "ok"}}
 
-    def test_what_is_not_well_is_named_with_its_reason(self, start_gateway, others):
+    def test_what_is_not_well_is_named_to_all_and_why_to_the_logged_in(self, start_gateway, others, connect):
         well, unwell = others
         address = start_gateway(ml_engine_url=well, validation_engine_url=unwell, camera_service_url=well)
-        answer = httpx2.get(f"{address}/health")
-        assert answer.status_code == 503
+        anyone = httpx2.get(f"{address}/health")
+        token = connect(address).token
+        answer = httpx2.get(f"{address}/health", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == anyone.status_code == 503
         body = answer.json()
         assert body["status"] == "degraded"
         assert body["services"]["validation_engine"]["detail"] == "queue: no queue"
+        for cookies in ({"vru_session": token}, {"vru_session": "forged"}):
+            told = httpx2.get(f"{address}/health", cookies=cookies).json()
+            assert (told["services"] == body["services"]) is (cookies["vru_session"] == token)
+        # Everybody learns the states, and no reason: it may name addresses, or quote the database.
+        parts = anyone.json()["services"]
+        assert {name: part["status"] for name, part in parts.items()} == {
+            name: part["status"] for name, part in body["services"].items()
+        }
+        assert [part["detail"] for part in parts.values()] == [None] * len(parts)
         assert body["services"]["frontend"]["status"] == "unavailable"
         assert body["services"]["ml_engine"]["status"] == "ok"
 

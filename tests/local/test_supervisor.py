@@ -220,3 +220,14 @@ def test_a_process_runs_as_the_given_account(supervisor, tmp_path):
     )
     supervisor.start([spec])
     assert read_tail(spec.log, 2) == ["65534", "65534"]
+
+
+def test_services_that_hang_have_their_time_together(supervisor, said, tmp_path):
+    hanging = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready'); time.sleep(60)"
+    specs = [python(f"layer{n}", hanging, tmp_path, layer=n, stop_timeout_s=2.0) for n in range(1, 5)]
+    supervisor.start(specs)
+    began = time.monotonic()
+    supervisor.stop()
+    # 2 s and then half a second for each further layer; one after the other it would be 8 s.
+    assert 2.0 <= time.monotonic() - began < 6.0
+    assert sum("did not stop in time" in line for line in said) == 4

@@ -15,10 +15,12 @@ from typing import Self
 import fabric
 import paramiko
 
+from vru.deploy import log_file
 from vru.deploy.channels import Channels, NoChannelError, request_terminal
 from vru.deploy.credentials import Credentials
 from vru.deploy.elevation import Elevation, ElevationError, Mode
 from vru.deploy.errors import ConnectionFailedError, RemoteError
+from vru.deploy.fence import Fenced, new_marker, wrap
 from vru.deploy.way import open_way
 
 __all__ = ["Address", "Completed", "ConnectionFailedError", "RemoteError", "Server", "Traffic", "actor", "connect"]
@@ -139,8 +141,10 @@ class Server:
         exit_code, stderr = self.stream(argv, keep, stdin=stdin)
         completed = Completed(exit_code, "".join(lines), stderr)
         if check and exit_code != 0:
-            last = (stderr.strip() or completed.stdout.strip() or "no output").splitlines()[-1]
-            raise RemoteError(f"On {self.address.host}, `{' '.join(argv[:3])}` failed ({exit_code}): {last}")
+            reason = log_file.said(stderr.strip() or completed.stdout, last=True)
+            # A script that is given as an argument is no name of a command.
+            command = " ".join(word for word in argv[:3] if "\n" not in word)
+            raise RemoteError(f"On {self.address.host}, `{command}` failed ({exit_code}): {reason}")
         return completed
 
     def stream(
@@ -195,14 +199,15 @@ class Server:
         with self._errors(), self.channels.session() as channel:
             if terminal is not None:
                 request_terminal(channel, terminal.kind, terminal.columns, terminal.rows)
-            self._execute(channel, self._command(argv, prompt))
+            marker = self._execute(channel, self._command(argv, prompt), terminal=terminal is not None)
+            self._skip_login(channel, marker, terminal=terminal is not None)
             password = self.elevation.first_input
             if password and prompt is not None:
-                _read_until(channel, prompt.encode())
+                _read_until(channel.recv, prompt.encode())  # at its end: whoever reads on finds it
             if password:
                 channel.sendall(password)
             if password and prompt is not None:
-                _read_until(channel, b"\n")  # sudo ends its prompt's line
+                _read_until(channel.recv, b"\n")  # sudo ends its prompt's line
             yield channel
 
     def forward(self, host: str, port: int) -> AbstractContextManager[paramiko.Channel]:
@@ -223,10 +228,12 @@ class Server:
         finally:
             channel.close()
 
-    def _execute(self, channel: paramiko.Channel, command: str) -> None:
+    def _execute(self, channel: paramiko.Channel, command: str, *, terminal: bool = False) -> str:
+        """Start a command line in ``/bin/sh``. Returns the marker after which its output begins."""
         self.traffic.round_trips += 1
+        marker = new_marker()
         try:
-            channel.exec_command(command)
+            channel.exec_command(wrap(command, marker, terminal=terminal))
         except paramiko.SSHException as error:
             if not self.is_open:
                 raise
@@ -234,6 +241,22 @@ class Server:
                 f"sshd on {self.address.host} refuses to run commands.",
                 "On the server, look at ForceCommand in /etc/ssh/sshd_config and at the user's shell.",
             ) from error
+        return marker
+
+    def _skip_login(self, channel: paramiko.Channel, marker: str, *, terminal: bool) -> None:
+        """Read what the login prints, up to the markers of both streams (one stream on a terminal)."""
+        for receive in (channel.recv,) if terminal else (channel.recv, channel.recv_stderr):
+            if not _read_until(receive, marker.encode()) or not _read_until(receive, b"\n"):
+                raise self._no_command()
+
+    def _no_command(self, said: bytes = b"") -> ConnectionFailedError:
+        last = (said.decode(errors="replace").strip().splitlines() or [""])[-1][:200].rstrip(".")
+        return ConnectionFailedError(
+            f"The login on {self.address.host} ended before the command could run"
+            + (f"; the last line it printed: {last}." if last else "."),
+            "On the server, look at the user's login shell, at what its start files (~/.bashrc) do, and at "
+            "ForceCommand in /etc/ssh/sshd_config.",
+        )
 
     def _command(self, argv: Sequence[str], prompt: str | None = None) -> str:
         return self.elevation.command(argv, {"VRU_ACTOR": actor()}, prompt)
@@ -247,13 +270,14 @@ class Server:
         with self._errors(), self.channels.session() as channel:
             # Before the command: the answers to both come together.
             self.channels.prepare()
-            self._execute(channel, command)
+            marker = self._execute(channel, command)
+            output, error_output = Fenced(channel.recv, marker), Fenced(channel.recv_stderr, marker)
             sender = threading.Thread(target=self._send, args=(channel, stdin), daemon=True)
             sender.start()
             errors: list[bytes] = []
-            error_reader = threading.Thread(target=lambda: errors.extend(_chunks(channel.recv_stderr)), daemon=True)
+            error_reader = threading.Thread(target=lambda: errors.extend(_chunks(error_output.read)), daemon=True)
             error_reader.start()
-            for line in self._lines(channel):
+            for line in self._lines(output.read):
                 on_line(line)
             error_reader.join()
             exit_code = channel.recv_exit_status()
@@ -267,6 +291,8 @@ class Server:
             raise ConnectionFailedError(
                 f"The connection to {self.address.host} broke.", "Run the same command again: it picks up where it was."
             )
+        if not output.begun:
+            raise self._no_command(error_output.before + b"\n" + output.before)
         return exit_code, b"".join(errors).decode(errors="replace")
 
     @contextmanager
@@ -306,9 +332,9 @@ class Server:
             # The command ended without reading all of it. Its exit code, which the reader waits for, says why.
             return
 
-    def _lines(self, channel: paramiko.Channel) -> Iterator[str]:
+    def _lines(self, receive: Callable[[int], bytes]) -> Iterator[str]:
         rest = b""
-        for chunk in _chunks(channel.recv):
+        for chunk in _chunks(receive):
             self.traffic.bytes_received += len(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
@@ -326,13 +352,15 @@ def _chunks(receive: Callable[[int], bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _read_until(channel: paramiko.Channel, mark: bytes) -> None:
+def _read_until(receive: Callable[[int], bytes], mark: bytes) -> bool:
+    """Read up to a mark, and nothing beyond it. False: the stream ended first."""
     seen = b""
     while mark not in seen:
-        byte = channel.recv(1)
+        byte = receive(1)
         if not byte:
-            return  # it ended without asking: whoever reads on finds the end
+            return False
         seen = (seen + byte)[-1000:]
+    return True
 
 
 def connect(

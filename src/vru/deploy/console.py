@@ -5,8 +5,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
+from vru.deploy import log_file
 from vru.domain import VruError
 
 PHASES = (
@@ -49,7 +51,10 @@ class Reporter(Protocol):
 
 
 class PlainReporter:
-    """One line a fact, for logs and pipes."""
+    """One line a fact, for logs and pipes. What programs such as apt print goes to the command's log file."""
+
+    def __init__(self) -> None:
+        self._log: Path | None = None
 
     def phase(self, number: int) -> None:
         self._print(f"[{number}/{len(PHASES)}] {PHASES[number - 1]}")
@@ -58,10 +63,10 @@ class PlainReporter:
         self._print(f"  ... {name} {detail}".rstrip())
 
     def log(self, line: str) -> None:
-        self._print(f"      {line.rstrip()}")
+        self._log = log_file.append(line)
 
     def output(self, line: str) -> None:
-        self.log(line)
+        self._print(f"      {line.rstrip()}")
 
     def done(self, name: str, detail: str = "", seconds: float | None = None) -> None:
         took = f" ({seconds:.1f} s)" if seconds is not None and seconds >= 1 else ""
@@ -76,6 +81,8 @@ class PlainReporter:
         print(f"error: {error.message}", file=sys.stderr)
         if error.fix:
             print(f"fix: {error.fix}", file=sys.stderr)
+        if self._log is not None:
+            print(f"log: {self._log} has what the steps printed", file=sys.stderr)
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         self._print(text)

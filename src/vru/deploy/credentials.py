@@ -21,6 +21,8 @@ class Credentials:
 
     ask: Callable[[str], str] | None = None
     given_sudo_password: str | None = field(default=None, repr=False)
+    # Where that came from, for the message that it is wrong.
+    sudo_password_source: str = PASSWORD_VARIABLE
     # Proved right by sudo itself.
     sudo_password: str | None = field(default=None, repr=False)
     passphrases: dict[Path, str] = field(default_factory=dict, repr=False)
@@ -34,15 +36,17 @@ class Credentials:
         Raises:
             VruError: the file cannot be read, or is empty.
         """
-        password = os.environ.pop(PASSWORD_VARIABLE, None)
+        password, source = os.environ.pop(PASSWORD_VARIABLE, None), PASSWORD_VARIABLE
         if password_file is not None:
             try:
                 password = password_file.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
             except (OSError, ValueError) as error:
                 raise VruError(
-                    f"The file {password_file} with sudo's password cannot be read: {error}.",
+                    f"The file {password_file} with sudo's password cannot be read: "
+                    f"{error.strerror if isinstance(error, OSError) else 'it is no text'}.",
                     "Correct --sudo-password-file.",
                 ) from error
+            source = f"the file {password_file}"
             if not password:
                 raise VruError(f"The file {password_file} has no password in its first line.", "Write it there.")
-        return cls(ask=ask, given_sudo_password=password or None)
+        return cls(ask=ask, given_sudo_password=password or None, sudo_password_source=source)

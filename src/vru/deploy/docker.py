@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vru.deploy import log_file
 from vru.deploy.images import Image, source_files
 from vru.deploy.orchestration import DeploymentFailedError
 from vru.domain import VruError
@@ -259,7 +260,8 @@ def read_archive(file: Path) -> tuple[SavedImage, ...]:
             assert listed is not None  # noqa: S101 - KeyError where it is absent, None for a folder only
             return tuple(_image(entry, members, archive, file) for entry in json.load(listed))
     except (tarfile.TarError, KeyError, ValueError, TypeError) as error:
-        raise VruError(f"What `docker save` wrote cannot be read: {error!r}.", _USE_SERVER) from error
+        log_file.append(f"{file}, which `docker save` wrote, is no image archive: {error!r}")
+        raise VruError("What `docker save` wrote is no image archive.", _USE_SERVER) from error
 
 
 def _image(

@@ -154,7 +154,8 @@ class Elevation:
             if given is not None:
                 break
         self.mode = Mode.UNKNOWN
-        source = f"the password in {PASSWORD_VARIABLE}" if given is not None else "the password"
+        credentials = self.credentials
+        source = "the password" + (f" in {credentials.sudo_password_source}" if given is not None else "")
         raise ElevationError(
             f"sudo on {self.host} does not accept {source} of user {self.user}.",
             f"Try it by hand: ssh {self.user}@{self.host} sudo true",

@@ -3,6 +3,7 @@
 import difflib
 import os
 import secrets
+import shlex
 import stat
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -221,7 +222,7 @@ def load(path: Path, *, host: str | None = None) -> Environment:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode != PRODUCTION_FILE_MODE:
         problems.append(
-            Problem(f"It holds passwords, but its mode is {mode:04o}.", f"Run: chmod 600 {path}"),
+            Problem(f"It holds passwords, but its mode is {mode:04o}.", f"Run: chmod 600 {shlex.quote(str(path))}"),
         )
     missing = [name for name, variable in VARIABLES.items() if variable.required and name not in found]
     problems += [Problem(f"{name} is not set: {VARIABLES[name].about}.", "Run: vru init --force") for name in missing]
@@ -387,13 +388,17 @@ def _check_value(variable: Variable, value: str, line: int | None) -> Problem | 
 
 
 def _check_end(text: str) -> list[Problem]:
+    """The marker tells a whole file from one that was cut; what somebody appended below it is as good as the rest."""
     lines = text.splitlines()
-    if lines and lines[-1] == END_MARKER and text.endswith("\n"):
+    if END_MARKER in lines and text.endswith("\n"):
         return []
+    if END_MARKER in lines[:-1]:
+        message = "The last line has no line end: it may have been cut."
+        return [Problem(message, "Look at its value, and press Enter behind it.", len(lines))]
     return [
         Problem(
-            f"The file seems truncated: its last line is not '{END_MARKER}'.",
-            "Get the whole file back, or add that line if nothing is missing.",
+            f"The file seems truncated: it has no line '{END_MARKER}'.",
+            "Get the whole file back, or add that line at its end if nothing is missing.",
             len(lines) or 1,
         )
     ]

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from vru.deploy.connection import RemoteError, Server
+from vru.deploy import log_file
+from vru.deploy.connection import Server
 
 ROOT = "/opt/vru-platform"
 
@@ -31,9 +32,18 @@ put apt "$(command -v apt-get || true)"
 put python "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)"
 put docker "$(docker version --format '{{.Server.Version}}' 2>/dev/null || true)"
 for p in "$root"/state/program/*; do if [ -f "$p/__main__.py" ]; then put program "${p##*/}"; fi; done
+if [ -f "$root/data/postgres/PG_VERSION" ]; then
+  env_value() { sed -n "s/^$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" "$root/.env" 2>/dev/null | tail -n 1; }
+  put database_name "$(env_value VRU_DATABASE_NAME)"
+  put database_user "$(env_value VRU_DATABASE_USER)"
+fi
 put release "$(cat "$root/releases/current" 2>/dev/null || true)"
 put ssh_port "$(echo "${VRU_SSH_CONNECTION:-${SSH_CONNECTION:-}}" | cut -d' ' -f4)"
-ss -Hltnp 2>/dev/null | while read -r _ _ _ address _ owner; do put listening "${address##*:} ${owner:-}"; done
+ss -Hltnp 2>/dev/null | while read -r _ _ _ address _ owner; do
+  put listening "${address##*:} ${owner:-}"
+  case "$address" in 127.*|\[::1\]*) ;; *) put outside "${address##*:} ${owner:-}" ;; esac
+done
+if [ -f "$root/state/firewall/confirmed.json" ]; then put firewall stands; fi
 """
 
 
@@ -44,7 +54,9 @@ SCRIPT = _SCRIPT.replace("__ROOT__", ROOT).strip()
 class ServerFacts:
     """What the server says of itself. Sizes in bytes; ``clock_skew_s`` is server minus laptop.
 
-    ``programs`` are the hashes of the host program's versions that are ready there.
+    ``programs`` are the hashes of the host program's versions that are ready there. ``database_name`` and
+    ``database_user`` are those with which the database runs; empty while there is none. ``outside`` are the listeners
+    that other machines can reach; ``has_firewall`` says whether the platform's rules were confirmed before.
     """
 
     os_id: str
@@ -64,6 +76,10 @@ class ServerFacts:
     ssh_port: int | None
     listening: tuple[tuple[int, str], ...]
     programs: frozenset[str] = frozenset()
+    database_name: str = ""
+    database_user: str = ""
+    outside: tuple[tuple[int, str], ...] = ()
+    has_firewall: bool = False
 
     @cached_property
     def python_version(self) -> tuple[int, ...]:
@@ -100,17 +116,22 @@ def parse(text: str, now: float) -> ServerFacts:
     """
     single: dict[str, str] = {}
     listening: list[tuple[int, str]] = []
+    outside: list[tuple[int, str]] = []
     programs: set[str] = set()
     for line in text.splitlines():
         key, _, value = line.partition("\t")
         if key == "listening":
             port, _, owner = value.partition(" ")
             listening.append((int(port), _process_name(owner)))
+        elif key == "outside":
+            port, _, owner = value.partition(" ")
+            outside.append((int(port), _process_name(owner)))
         elif key == "program":
             programs.add(value)
         else:
             single[key] = value.strip()
-    return _facts(single, tuple(listening), frozenset(programs), now)
+    found = _facts(single, tuple(listening), frozenset(programs), now)
+    return replace(found, outside=tuple(sorted(set(outside))), has_firewall=single.get("firewall") == "stands")
 
 
 def _process_name(owner: str) -> str:
@@ -143,6 +164,10 @@ def _facts(
             ssh_port=ssh_port,
             listening=listening,
             programs=programs,
+            database_name=single.get("database_name", ""),
+            database_user=single.get("database_user", ""),
         )
     except (KeyError, ValueError) as error:
-        raise RemoteError(f"The server's facts cannot be read: {error!r} in {dict(single)}.") from error
+        raise log_file.unreadable(
+            "The server's facts", "\n".join(f"{k}\t{v}" for k, v in single.items()), error
+        ) from error

@@ -7,6 +7,7 @@ a secret. A hook before something stops it by failing; one after it cannot undo 
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import threading
@@ -189,7 +190,9 @@ def odd_files(directory: Path) -> list[str]:
         if path.name not in NAMES:
             said.append(f"{DIRECTORY}/{path.name} is never called: hooks are named {', '.join(NAMES)}.")
         elif not os.access(path, os.X_OK):
-            said.append(f"{DIRECTORY}/{path.name} is not called: it is not executable (chmod +x {path}).")
+            said.append(
+                f"{DIRECTORY}/{path.name} is not called: it is not executable (chmod +x {shlex.quote(str(path))})."
+            )
     return said
 
 

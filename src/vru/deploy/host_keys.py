@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,8 @@ def changed_key_error(hostname: str, key: paramiko.PKey, file: Path) -> HostKeyE
     return HostKeyError(
         f"The host key of {hostname} has changed: it is now {fingerprint(key)}. "
         "Someone may be listening in, or the server was installed anew.",
-        f'If you know why it changed, remove the old key with: ssh-keygen -f {file} -R "{hostname}"',
+        "If you know why it changed, remove the old key with: "
+        f"ssh-keygen -f {shlex.quote(str(file))} -R {shlex.quote(hostname)}",
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import paramiko
 
-from vru.deploy import remote_setup
+from vru.deploy import log_file, remote_setup
 from vru.deploy.connection import RemoteError, Server, Terminal
 
 _CHUNK = 64 * 1024
@@ -46,7 +46,7 @@ def ask(server: Server, *arguments: str, stdin: bytes = b"") -> dict[str, Any]:
     try:
         answer: dict[str, Any] = json.loads(completed.stdout)
     except ValueError as error:
-        raise RemoteError(f"The server's answer cannot be read: {completed.stdout[-200:]!r}.") from error
+        raise log_file.unreadable("The server's answer", completed.stdout, error) from error
     if "error" in answer:
         raise RemoteError(str(answer["error"]), str(answer.get("fix", "")))
     return answer

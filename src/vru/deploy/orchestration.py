@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vru.deploy import audit_memory, remote_setup
+from vru.deploy import audit_memory, log_file, remote_setup
 from vru.deploy.connection import Completed, RemoteError, Server
 from vru.deploy.console import Reporter
 from vru.deploy.differences import Change, Difference
@@ -135,9 +135,9 @@ def _json(text: str) -> dict[str, Any]:
     try:
         answer = json.loads(text)
     except ValueError as error:
-        raise RemoteError(f"The server's plan cannot be read: {error} in {text[-300:]!r}.") from error
+        raise log_file.unreadable("The server's plan", text, error) from error
     if not isinstance(answer, dict):
-        raise RemoteError(f"The server's plan cannot be read: {text[-300:]!r}.")
+        raise log_file.unreadable("The server's plan", text)
     return answer
 
 
@@ -145,13 +145,14 @@ def _difference(answer: Mapping[str, Any], release: Release) -> Difference:
     try:
         return Difference.from_answer(answer, release)
     except (ValueError, KeyError, TypeError) as error:
-        raise RemoteError(f"The server's plan cannot be read: {error!r}.") from error
+        raise log_file.unreadable("The server's plan", json.dumps(answer), error) from error
 
 
 def _last_words(completed: Completed, server: Server) -> tuple[str, str]:
-    lines = [line.strip() for line in completed.stderr.strip().splitlines()] or ["it said nothing"]
-    message = lines[0].removeprefix("vru-platform: ")
-    return f"{server.address.host} cannot say what would change: {message}", " ".join(lines[1:2])
+    lines = [line.strip() for line in completed.stderr.strip().splitlines()]
+    reason = log_file.said(completed.stderr)
+    fix = " ".join(lines[1:2]) if lines and lines[0].endswith(reason) else ""
+    return f"{server.address.host} cannot say what would change: {reason}", fix
 
 
 def apply(
@@ -244,8 +245,8 @@ def watch(
     # What this laptop has seen of the audit cannot be rewritten unnoticed.
     audit_memory.remember(server.address, end.get("audit"))
     if not end:
-        last = (stderr.strip().splitlines() or ["no output"])[-1]
-        raise DeploymentFailedError(f"The host program stopped ({exit_code}): {last}", "", ())
+        reason = log_file.said(stderr, last=True)
+        raise DeploymentFailedError(f"The host program stopped ({exit_code}): {reason}", "", ())
     if not end.get("ok"):
         raise DeploymentFailedError(
             end.get("message", "The change failed."), end.get("fix", ""), tuple(end.get("logs", ()))

@@ -123,9 +123,10 @@ def deploy(
         checks = found.checks()
         _require(checks, report)
         show([check for check in checks if check.state != "ok"], report)
+        own = validation.own_ports(target.environment, found.facts)
         report.done("validation", f"{len(checks)} checks")
         if planned is not None:
-            _require_unmoved(planned, found.settle())
+            require_unmoved(planned, found.settle())
         if agree is not None:
             agree(found.settle())
 
@@ -159,7 +160,7 @@ def deploy(
     if not setup_only:
         if change.phase < 7:
             report.phase(7)
-        verify_outside(outside.checks(changed=bool(prepared or change.made)), report)
+        verify_outside(outside.checks(changed=bool(prepared or change.made), own=own), report)
     return {
         "release": release.name,
         "changed": prepared + change.made,
@@ -174,12 +175,13 @@ def _require(checks: list[Check], report: Reporter) -> None:
         raise ValidationFailedError(checks)
 
 
-def _require_unmoved(planned: Mapping[str, Any], now: Difference) -> None:
+def require_unmoved(planned: Mapping[str, Any], now: Difference) -> None:
     """Stop unless the plan still is the difference; the server checks its part again, under its lock."""
     said = differences.moved(planned, now)
     if said:
         raise VruError(
-            f"Plan {planned['id']} no longer holds; nothing was changed. {' '.join(said)}",
+            f"Plan {planned['id']} no longer holds; nothing was changed. {said[0]}"
+            + (f" {len(said) - 1} more things differ." if len(said) > 2 else f" {said[1]}" if len(said) > 1 else ""),
             "Make a new plan and look through it: vru plan",
         )
 

@@ -145,6 +145,7 @@ def build(root: Path, environment: Environment, facts: ServerFacts, rendered: Ma
             "ssh_ports": [facts.ssh_port or _SSH_PORT],
             "open": [environment.http_port, environment.frontend_port, environment.api_port],
             "restricted": {str(environment.monitoring_port): list(environment.monitoring_allow)},
+            "close_others": environment["VRU_FIREWALL_OTHERS"] == "close",
         },
         "migrate": {"service": "migrate"},
     }

@@ -8,6 +8,7 @@ server, is made by a program that is held in memory where the server does not ha
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
+from vru.deploy import log_file
 from vru.deploy.connection import Completed, RemoteError, Server
 from vru.deploy.console import Reporter, timed
 from vru.deploy.facts import ROOT, ServerFacts
@@ -92,10 +93,12 @@ def run(
     exit_code, stderr = stream(server, arguments, keep, stdin=stdin)
     completed = Completed(exit_code, "".join(lines), stderr)
     if check and exit_code != 0:
-        last = (stderr.strip() or completed.stdout.strip() or "no output").splitlines()
+        text = stderr.strip() or completed.stdout.strip()
+        reason = log_file.said(text)
+        more = text.splitlines()[1:3] if text.splitlines()[:1] and text.splitlines()[0].strip().endswith(reason) else []
         raise RemoteError(
-            f"On {server.address.host}, `vru-platform {arguments[0]}` failed ({exit_code}): {last[0].strip()}",
-            " ".join(line.strip() for line in last[1:3]),
+            f"On {server.address.host}, `vru-platform {arguments[0]}` failed ({exit_code}): {reason}",
+            " ".join(line.strip() for line in more),
         )
     return completed
 
@@ -129,8 +132,8 @@ def run_in_memory(server: Server, *arguments: str, stdin: bytes = b"") -> Comple
     argv = [*PYTHON, "-c", _IN_MEMORY, str(len(program)), *arguments]
     completed = server.run(argv, stdin=program + stdin, check=False)
     if completed.exit_code != 0:
-        last = (completed.stderr.strip() or "no output").splitlines()
-        raise RemoteError(f"On {server.address.host}, `vru-platform {arguments[0]}` failed: {last[-1]}")
+        reason = log_file.said(completed.stderr, last=True)
+        raise RemoteError(f"On {server.address.host}, `vru-platform {arguments[0]}` failed: {reason}")
     return completed
 
 

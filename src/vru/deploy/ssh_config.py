@@ -7,6 +7,7 @@ import getpass
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def parse_jump(text: str) -> tuple[str | None, str, int | None]:
         text.strip(),
     )
     if found is None:
-        raise SshConfigError(f"{text!r} is no jump host.", "Write ProxyJump [user@]host[:port].")
+        raise SshConfigError(f"“{text}” is no jump host.", "Write ProxyJump [user@]host[:port].")
     return found["user"], found["v6"] or found["host"], int(found["port"]) if found["port"] else None
 
 
@@ -154,7 +155,7 @@ def _read_without_ssh(host: str, port: int | None, user: str | None, own: Path) 
         try:
             config.parse(text.splitlines())
         except paramiko.ConfigParseError as error:
-            raise SshConfigError(f"{file} cannot be read: {error}.", f"Correct {file}.") from error
+            raise SshConfigError(f"{file} cannot be read: {error}.", f"Correct {shlex.quote(str(file))}.") from error
     looked_up: dict[str, Any] = dict(config.lookup(host))
     found = {
         name: list(value) if isinstance(value, list) else [value]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vru.deploy import configuration, memory, orchestration, remote_setup, validation
+from vru.deploy import compose_file, configuration, memory, orchestration, remote_setup, validation
 from vru.deploy.checks import Check, ok
 from vru.deploy.connection import Server
 from vru.deploy.console import Reporter
@@ -43,8 +43,9 @@ def draft(target: Target, facts: ServerFacts) -> Draft:
     """Make the release for a server.
 
     Raises:
-        VruError: a source file is missing, a template is wrong, or the server is too small.
+        VruError: a source file is missing, the compose file or a template is wrong, or the server is too small.
     """
+    compose_file.require(target.root)
     rendered = configuration.render(target.root, target.environment, facts)
     return Draft(facts, rendered, build(target.root, target.environment, facts, rendered))
 

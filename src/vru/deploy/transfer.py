@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
-from vru.deploy import remote_setup
+from vru.deploy import log_file, remote_setup
 from vru.deploy.connection import RemoteError, Server
 from vru.deploy.console import Reporter
 from vru.domain import VruError
@@ -82,9 +82,9 @@ def send(
     try:
         answer = json.loads(completed.stdout.splitlines()[-1])
     except (ValueError, IndexError) as error:
-        last = (completed.stderr.strip() or completed.stdout.strip() or "no output").splitlines()[-1]
+        reason = log_file.said(completed.stderr.strip() or completed.stdout, last=True)
         raise RemoteError(
-            f"The transfer failed on the server ({completed.exit_code}): {last}",
+            f"The transfer failed on the server ({completed.exit_code}): {reason}",
             "Run the same command again: it sends what is still missing.",
         ) from error
     if "error" in answer:

@@ -6,13 +6,13 @@ What a server needs is judged by the doctor's own functions, from the facts that
 from collections.abc import Iterator
 from pathlib import Path
 
-from vru.deploy import images
-from vru.deploy.checks import Check, ok, problem
+from vru.deploy import compose_file, images
+from vru.deploy.checks import Check, ok, problem, warning
 from vru.deploy.configuration import render
 from vru.deploy.doctor import machine, network
 from vru.deploy.doctor.evidence import Evidence
 from vru.deploy.doctor.fault import examine
-from vru.deploy.environment import Environment
+from vru.deploy.environment import FILE_NAME, Environment
 from vru.deploy.facts import ServerFacts
 from vru.domain import VruError
 
@@ -43,6 +43,15 @@ def check_project(root: Path) -> Iterator[Check]:
         )
     else:
         yield ok("project files", str(root))
+        yield from check_compose_file(root)
+
+
+def check_compose_file(root: Path) -> Iterator[Check]:
+    """Whether Compose can use its file."""
+    found = compose_file.check((root / compose_file.COMPOSE_FILE).read_bytes())
+    yield from (problem(fault.place, fault.message, fault.fix) for fault in found)
+    if not found:
+        yield ok(compose_file.COMPOSE_FILE, "can be used")
 
 
 def check_configuration(root: Path, environment: Environment, facts: ServerFacts | None) -> Iterator[Check]:
@@ -64,6 +73,51 @@ def check_configuration(root: Path, environment: Environment, facts: ServerFacts
 def check_server(environment: Environment, facts: ServerFacts) -> Iterator[Check]:
     """Whether the platform can live on this server."""
     yield from examine((*machine.NEEDED, *network.NEEDED), _evidence(environment, facts))
+    yield from _check_database(environment, facts)
+    yield from _check_own_ports(environment, facts)
+
+
+def own_ports(environment: Environment, facts: ServerFacts) -> dict[int, str]:
+    """TCP ports on which the server's own programs can be reached, with the program's name: neither SSH nor ours."""
+    known = {*environment.published_ports, facts.ssh_port}
+    return {
+        port: owner or "some process"
+        for port, owner in facts.outside
+        if port not in known and owner != network.OUR_LISTENER and not owner.startswith("sshd")
+    }
+
+
+def _check_own_ports(environment: Environment, facts: ServerFacts) -> Iterator[Check]:
+    """The first rules of the firewall decide about the server's own programs: that is said before anything begins."""
+    if facts.has_firewall:
+        return
+    for port, owner in sorted(own_ports(environment, facts).items()):
+        if environment["VRU_FIREWALL_OTHERS"] == "close":
+            yield warning(
+                "firewall",
+                f"Port {port} ({owner}) will no longer be reached from outside.",
+                f"To keep it open, set VRU_FIREWALL_OTHERS=keep in {FILE_NAME}.",
+            )
+        else:
+            yield warning(
+                "firewall",
+                f"Port {port} ({owner}) is the server's own, and stays open.",
+                f"To have it closed, set VRU_FIREWALL_OTHERS=close in {FILE_NAME}.",
+            )
+
+
+def _check_database(environment: Environment, facts: ServerFacts) -> Iterator[Check]:
+    """PostgreSQL makes its database and its user at its first start only: another name later is found nowhere."""
+    there = {"VRU_DATABASE_NAME": facts.database_name, "VRU_DATABASE_USER": facts.database_user}
+    for variable, name in there.items():
+        if name and environment[variable] != name:
+            yield problem(
+                "database",
+                f"{variable} is {environment[variable]}, but the database on the server was made with {name}: a "
+                "deployment renames nothing.",
+                f"Set {variable}={name} in {FILE_NAME}, or rename it by hand first: docs/operating.md, “Rename the "
+                "database”.",
+            )
 
 
 def _evidence(environment: Environment, facts: ServerFacts) -> Evidence:

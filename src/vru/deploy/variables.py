@@ -212,6 +212,12 @@ GROUPS: tuple[Group, ...] = (
                 values.networks,
             ),
             _operator(
+                "VRU_FIREWALL_OTHERS",
+                "keep",
+                "ports on which the server's own programs listen: keep them open, or close them",
+                values.one_of("keep", "close"),
+            ),
+            _operator(
                 "VRU_EDGE_SUBNET", "172.30.77.0/24", "Docker's network between the server and nginx", values.subnet
             ),
             _operator(
@@ -372,6 +378,7 @@ GROUPS: tuple[Group, ...] = (
         (
             _container("VRU_FRONTEND_STATIC_DIR", "", "where the built page is; empty: beside the frontend's code"),
             _container("VRU_ACTOR", "", "for vru: who asks for changes, in the audit; empty: user@laptop"),
+            _container("VRU_PROJECT_DEFAULT", "", "for vru: the project where there is none here or upwards"),
             _container("VRU_SUDO_PASSWORD", "", "for vru: sudo's password on the server; kept in memory only"),
             _container("VRU_HOOK", "", "told to hooks: which one this is"),
             _container("VRU_COMMAND", "", "told to hooks: deploy, update or rollback"),

@@ -5,10 +5,10 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from vru.deploy import remote_setup
+from vru.deploy import log_file, remote_setup
 from vru.deploy.checks import Check, ok, problem, problems, warning
 from vru.deploy.connection import RemoteError, Server
 from vru.deploy.environment import Environment
@@ -31,14 +31,18 @@ def verify_inside(server: Server) -> list[Check]:
         answer = json.loads(completed.stdout)
         return [Check(**check) for check in answer["checks"]]
     except (ValueError, KeyError, TypeError) as error:
-        said = (completed.stderr or completed.stdout).strip().splitlines()[-1:] or ["nothing"]
+        reason = log_file.said(completed.stderr or completed.stdout, last=True)
         raise RemoteError(
-            f"The server cannot verify itself: {said[0]}", "Is the platform deployed? Run: vru deploy"
+            f"The server cannot verify itself: {reason}", "Is the platform deployed? Run: vru deploy"
         ) from error
 
 
-def verify_outside(environment: Environment) -> list[Check]:
-    """The addresses that users are told, and the ports that must be shut, tried from here."""
+def verify_outside(environment: Environment, own: Mapping[int, str] | None = None) -> list[Check]:
+    """The addresses that users are told, and the ports that must be shut, tried from here.
+
+    ``own``: the ports of the server's own programs, which may answer.
+    """
+    may_answer = {*environment.published_ports, *(own or {})}
     host = environment.external_ip
     urls = {
         "page": f"{environment.url(environment.http_port)}/",
@@ -46,10 +50,9 @@ def verify_outside(environment: Environment) -> list[Check]:
         "API documentation": f"{environment.url(environment.api_port)}/docs",
         "health": f"{environment.url(environment.api_port)}/health",
     }
-    open_ports = environment.published_ports
     with ThreadPoolExecutor(max_workers=len(urls) + len(_CLOSED_PORTS)) as pool:
         answers = pool.map(_check_url, urls, urls.values())
-        shut = pool.map(lambda port: _check_shut(host, port), (p for p in _CLOSED_PORTS if p not in open_ports))
+        shut = pool.map(lambda port: _check_shut(host, port), (p for p in _CLOSED_PORTS if p not in may_answer))
         return [*answers, *shut]
 
 
@@ -61,10 +64,13 @@ class Outside:
         self._pool = ThreadPoolExecutor(1)
         self._checks = self._pool.submit(verify_outside, environment)
 
-    def checks(self, *, changed: bool) -> list[Check]:
-        """What came out; looked at once more where something was ``changed`` meanwhile, or did not answer."""
+    def checks(self, *, changed: bool, own: Mapping[int, str]) -> list[Check]:
+        """What came out; looked at once more where something was ``changed`` meanwhile, or did not answer.
+
+        ``own``: the ports of the server's own programs, which may answer.
+        """
         found = self._checks.result()
-        return verify_outside(self._environment) if changed or problems(found) else found
+        return verify_outside(self._environment, own) if changed or problems(found) else found
 
 
 def worst(checks: Iterable[Check]) -> str:
@@ -86,6 +92,7 @@ def _check_url(name: str, url: str) -> Check:
             time.sleep(1)
         except OSError as error:
             reason = getattr(error, "reason", error)
+            reason = getattr(reason, "strerror", None) or reason
             return problem(
                 name, f"{url} cannot be reached from here: {reason}.", "Check VRU_EXTERNAL_IP and firewalls on the way."
             )
@@ -94,8 +101,21 @@ def _check_url(name: str, url: str) -> Check:
 def _refused(name: str, url: str, error: urllib.error.HTTPError) -> Check:
     if error.code == 503 and error.headers.get("X-Maintenance"):
         return warning(name, f"{url} is closed: maintenance is on.", "vru maintenance off opens it.")
-    body = error.read(300).decode(errors="replace")
-    return problem(name, f"{url} answers {error.code}: {body}", "Look at: vru logs --tail 50")
+    body = error.read(10_000).decode(errors="replace")
+    file = log_file.append(f"{url} answers {error.code}:\n{body}")
+    where = f" Its whole answer is in {file}" if file is not None else ""
+    return problem(name, f"{url} answers {error.code}{_state(body)}.", f"Look at: vru logs --tail 50.{where}")
+
+
+def _state(body: str) -> str:
+    """What an answer of ``/health`` says in few words: `` (degraded: ml_engine)``; nothing if it is another answer."""
+    try:
+        answer = json.loads(body)
+        unwell = [part for part, health in answer.get("services", {}).items() if health["status"] != "ok"]
+        state = str(answer["status"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    return f" ({state}{': ' if unwell else ''}{', '.join(unwell)})"
 
 
 def _check_shut(host: str, port: int) -> Check:

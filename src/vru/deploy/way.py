@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -213,7 +214,7 @@ def _errors(hop: Hop, keys: Keys) -> Iterator[None]:
 
 def _login_fix(hop: Hop, keys: Keys) -> str:
     if keys.locked:
-        return f"Give the key to the agent first: ssh-add {keys.locked[0]}"
+        return f"Give the key to the agent first: ssh-add {shlex.quote(str(keys.locked[0]))}"
     return (
         f"Put your key there with: ssh-copy-id -p {hop.port} {hop.user}@{hop.host}, "
         "or name another key with VRU_SSH_KEY or another user with VRU_SSH_USER."

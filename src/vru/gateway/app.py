@@ -143,6 +143,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
             {"name": "service", "description": "Health and readiness"},
         ],
     )
+    app.state.latest_health = health.LatestHealth()
     api = APIRouter(prefix=PREFIX)
     for module in (auth, projects, videos, ground_truths, signals, models, runs, cameras):
         api.include_router(module.router)

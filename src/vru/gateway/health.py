@@ -1,19 +1,24 @@
 """Whether the whole platform is well: every service, the database and Redis."""
 
 import asyncio
+import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import aiohttp
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from vru.gateway.auth.current import Sessions, is_logged_in
 from vru.gateway.resources import Gateway, Resources
 from vru.service.app import run_check
 
 # More than a service gives its own checks: a busy one is slow, not away.
 _PATIENCE_S = 6.0
+_FRESH_S = 1.0
+_TIMED_OUT = re.compile(r"(?:\w+: )?no answer within [\d.]+ s(?:; (?:\w+: )?no answer within [\d.]+ s)*")
 
 router = APIRouter(tags=["service"])
 
@@ -78,12 +83,41 @@ async def _timed(check: Callable[[], Awaitable[None]]) -> PartHealth:
     return PartHealth(status="unavailable", detail=outcome, latency_ms=latency)
 
 
+class LatestHealth:
+    """The last look at all parts. Whoever asks within a second gets the same: six questions follow from each look."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._looked = -math.inf
+        self._parts: dict[str, PartHealth] = {}
+
+    async def parts(self, gateway: Resources) -> dict[str, PartHealth]:
+        """Every part's health, at most a second old."""
+        async with self._lock:
+            if time.monotonic() - self._looked >= _FRESH_S:
+                probes = _probes(gateway)
+                answers = await asyncio.gather(*map(_timed, probes.values()))
+                self._parts = dict(zip(probes, answers, strict=True))
+                self._looked = time.monotonic()
+            return self._parts
+
+
+def _without_reasons(part: PartHealth) -> PartHealth:
+    """What everybody may know: reasons name internal addresses and quote the database. A time-out says neither."""
+    detail = part.detail if part.detail and _TIMED_OUT.fullmatch(part.detail) else None
+    return part.model_copy(update={"detail": detail})
+
+
 @router.get("/health", summary="Whether every part of the platform is well", responses={503: {"model": PlatformHealth}})
-async def get_platform_health(gateway: Gateway, response: Response) -> PlatformHealth:
+async def get_platform_health(
+    gateway: Gateway, sessions: Sessions, request: Request, response: Response
+) -> PlatformHealth:
     """200 if all is well, else 503 with what is not."""
-    probes = _probes(gateway)
-    parts = dict(zip(probes, await asyncio.gather(*map(_timed, probes.values())), strict=True))
+    latest: LatestHealth = request.app.state.latest_health
+    parts = await latest.parts(gateway)
     well = all(part.status == "ok" for part in parts.values())
+    if not well and not await is_logged_in(request, sessions):
+        parts = {name: _without_reasons(part) for name, part in parts.items()}
     response.status_code = 200 if well else 503
     response.headers["Cache-Control"] = "no-store"
     return PlatformHealth(status="ok" if well else "degraded", services=parts)

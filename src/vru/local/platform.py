@@ -23,8 +23,9 @@ from vru.local.supervisor import Supervisor
 
 ADMIN_EMAIL = "admin@example.com"
 
-# Uvicorn and the worker finish what they have begun for up to 25 s.
-_STOP_TIMEOUT_S = 30.0
+# Whoever presses Ctrl-C waits. What is cut is done again: a run goes on at the next start.
+_STOP_TIMEOUT_S = 3.0
+_WORKER_GRACE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Platform:
             "VRU_ADMIN_EMAIL": ADMIN_EMAIL,
             "VRU_CORS_ORIGINS": f"{self.url('frontend')},http://localhost:{ports['frontend']}",
             "VRU_MEDIA_ACCEL": "false",
+            "VRU_WORKER_GRACE_S": f"{_WORKER_GRACE_S:g}",
             "VRU_WORKER_METRICS_PORT": str(ports["validation_worker"]),
             "PYTHONUNBUFFERED": "1",
         }

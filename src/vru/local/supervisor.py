@@ -15,6 +15,7 @@ from vru.local.processes import Child, ProcessSpec, start
 
 _POLL_S = 0.1
 _RESTARTS = 3
+_LAST_CHANCE_S = 0.5  # for a layer whose turn comes late
 _WIDTH = 300  # of a quoted log line
 _RESTART_WINDOW_S = 60.0
 
@@ -148,16 +149,20 @@ class Supervisor:
     def stop(self) -> None:
         """Stop everything, the highest layer first. A second request to stop kills what is still there.
 
-        PostgreSQL and Redis get their time in any case: they write what was promised to be kept.
+        The services have their time together, not one layer after the other. PostgreSQL and Redis get theirs in any
+        case: they write what was promised to be kept.
         """
-        asked_before = self._stop_asked
+        asked_before, begun = self._stop_asked, time.monotonic()
         order = sorted(self._children.values(), key=lambda child: -child.spec.layer)
         for _, group in groupby(order, key=lambda child: child.spec.layer):
             children = list(group)
             for child in children:
                 child.ask_to_stop()
+            asked = time.monotonic()
             for child in children:
-                deadline = time.monotonic() + child.spec.stop_timeout_s
+                timeout = child.spec.stop_timeout_s
+                shared = child.spec.death_signal == signal.SIGKILL
+                deadline = max(begun + timeout, asked + min(timeout, _LAST_CHANCE_S)) if shared else asked + timeout
                 while child.exit_status() is None:
                     hurried = self._stop_asked > asked_before and child.spec.death_signal == signal.SIGKILL
                     if hurried or time.monotonic() > deadline:

@@ -1,6 +1,7 @@
 """Tables, listeners and sshd as they are, and a policy -> changes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,41 @@ def test_rules_are_one_change_that_says_how_it_is_taken_back():
     assert "taken back unless confirmed" in changed[0].detail
 
 
-def test_what_will_be_closed_is_told_before():
+def test_what_stood_open_stays_open_and_that_is_told_before():
     assert firewall.notes(ENTRY, tables()) == [
+        "Port 25 (exim4) stays open, as it is.",
+        "UDP port 51820 (some process) stays open, as it is.",
+    ]
+    wanted = firewall.policy(ENTRY, tables())
+    assert wanted.own == (("tcp", 25), ("udp", 51820))
+    for version in (4, 6):
+        assert "-p tcp -m tcp --dport 25 -j ACCEPT" in input_rules(wanted, version)
+        assert "-p udp -m udp --dport 51820 -j ACCEPT" in input_rules(wanted, version)
+    assert Policy.from_json(wanted.as_json()) == wanted
+    # What begins to listen after the rules were confirmed stays shut, what ended keeps its port.
+    assert firewall.policy(ENTRY, tables(confirmed=wanted, sockets=())).own == wanted.own
+    known = Policy((22, 80, 2222), ENTRY.restricted)
+    assert firewall.policy(ENTRY, tables(confirmed=known)).own == ()
+    assert firewall.notes(ENTRY, tables(confirmed=known)) == []
+    # A release that brings the port itself needs no second rule.
+    assert firewall.policy(replace(ENTRY, open=(25, 80)), tables()).own == (("udp", 51820),)
+
+
+def test_it_is_closed_where_the_operator_agreed_and_that_is_told_before():
+    agreed = replace(ENTRY, close_others=True)
+    closed = [
         "Port 25 (exim4) will no longer be reached from outside.",
         "UDP port 51820 (some process) will no longer be reached from outside.",
     ]
-    known = Policy((22, 80, 2222), ENTRY.restricted)
-    assert firewall.notes(ENTRY, tables(confirmed=known)) == []
+    assert firewall.notes(agreed, tables()) == closed
+    assert firewall.policy(agreed, tables()).own == ()
+    kept = firewall.policy(ENTRY, tables())
+    assert firewall.notes(agreed, tables(confirmed=kept)) == closed
+
+
+def test_a_programs_own_way_of_asking_is_no_port_to_keep_open():
+    asking = sockets.parse_sockets('udp UNCONN 0 0 0.0.0.0:45123 0.0.0.0:* users:(("chronyd",pid=3,fd=5))\n')
+    assert firewall.policy(ENTRY, tables(sockets=asking)).own == ()
 
 
 def test_with_ufw_active_its_rules_are_added_to():

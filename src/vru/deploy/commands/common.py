@@ -1,5 +1,6 @@
 """What the commands share: which project and server are meant, how errors end, and exit codes."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,11 +23,16 @@ EXIT_FAILED, EXIT_UNREACHABLE, EXIT_DIFFERENT, EXIT_INTERRUPTED = 1, 3, 4, 130
 
 
 def project_root(given: Path | None) -> Path:
-    """The given folder, or the nearest one upwards with the compose file; else here (the checks say what lacks)."""
+    """The given folder, or the nearest one upwards with the compose file; else here (the checks say what lacks).
+
+    ``deploy-production.sh`` names its own folder in VRU_PROJECT_DEFAULT, for where there is none upwards.
+    """
     if given is not None:
         return given.resolve()
     here = Path.cwd()
-    return next((at for at in (here, *here.parents) if (at / "docker-compose.production.yml").is_file()), here)
+    default = os.environ.get("VRU_PROJECT_DEFAULT")
+    folders = (here, *here.parents, *([Path(default)] if default else []))
+    return next((at for at in folders if (at / "docker-compose.production.yml").is_file()), here)
 
 
 def _ask(question: str) -> bool:

@@ -1,6 +1,7 @@
 """Putting the platform on a server: init, render, validate, setup, deploy, update."""
 
 import getpass
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,13 @@ from vru.deploy.commands.common import (
     server_options,
     with_server,
 )
+from vru.deploy.connection import Address, connect
 from vru.deploy.console import Reporter
-from vru.deploy.ssh_config import resolve
+from vru.deploy.facts import ROOT
+from vru.deploy.ssh_config import Hop, resolve
+from vru.domain import VruError
+
+_LOOK_S = 3.0
 
 
 @click.command()
@@ -33,10 +39,11 @@ from vru.deploy.ssh_config import resolve
 def init(root: Path, report: Reporter, as_json: bool, force: bool, **settings: Any) -> None:
     """Write .env.production with generated passwords."""
     file = root / environment.FILE_NAME
+    had_passwords = file.exists()
     host = settings["host"]
-    hop = resolve(host)
+    hop = resolve(host, settings["port"], settings["user"])
     user = settings["user"] or ("root" if hop.user == getpass.getuser() else "")
-    environment.generate(
+    written = environment.generate(
         file,
         {
             "VRU_HOST": host,
@@ -48,7 +55,26 @@ def init(root: Path, report: Reporter, as_json: bool, force: bool, **settings: A
         },
         force=force,
     )
+    if not had_passwords and _has_passwords(written, hop):
+        report.warn(
+            f"{host} runs the platform already, with passwords of its own. The next deployment would put the new ones "
+            f"in {file.name} in their place, and log everyone out. To keep the old ones, copy them first from "
+            f"{ROOT}/.env on the server."
+        )
     report.result(f"Wrote {file} (mode 0600). Look through it, then run: vru validate", {"file": str(file)})
+
+
+def _has_passwords(written: environment.Environment, hop: Hop) -> bool:
+    """Whether the server has a deployment's passwords, as far as can be seen without asking anybody anything."""
+    try:
+        if hop.jump is None and hop.proxy_command is None:
+            # A server that does not exist yet is no reason to wait.
+            socket.create_connection((hop.host, hop.port), timeout=_LOOK_S).close()
+        address = Address(written.require_host(), written.ssh_port, written.ssh_user, written.ssh_key)
+        with connect(address) as server:
+            return server.run(["test", "-s", f"{ROOT}/.env"], check=False).exit_code == 0
+    except (OSError, VruError):
+        return False  # `vru validate` says what is wrong with the connection
 
 
 @click.command()

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 
 import click
 
-from vru.deploy import audit_memory, pipeline, remote_setup
+from vru.deploy import audit_memory, log_file, pipeline, remote_setup
 from vru.deploy.commands.common import pass_through, with_server
-from vru.deploy.connection import RemoteError, actor
+from vru.deploy.connection import actor
 from vru.deploy.console import Reporter
 from vru.domain import VruError
 from vru.host.base.terminal import table
@@ -139,7 +139,7 @@ def audit(target: pipeline.Target, report: Reporter, as_json: bool, tail: int, c
         found = json.loads(answer)
         entries, head = found["entries"], found["head"]
     except (ValueError, KeyError) as error:
-        raise RemoteError(f"The server's audit cannot be read: {answer[-200:]!r}.") from error
+        raise log_file.unreadable("The server's audit", answer, error) from error
     if forget:
         audit_memory.forget(address)
     problems = [*chain.check(entries, head), *audit_memory.broken(address, entries)]

@@ -2,7 +2,7 @@
 
 import click
 
-from vru.deploy import pipeline, verification
+from vru.deploy import facts, pipeline, validation, verification
 from vru.deploy.checks import problems
 from vru.deploy.commands.common import pass_through, with_server
 from vru.deploy.console import Reporter
@@ -16,7 +16,8 @@ def verify(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
     report.phase(7)
     with target.connect() as server:
         checks = verification.verify_inside(server)
-    checks += verification.verify_outside(target.environment)
+        own = validation.own_ports(target.environment, facts.gather(server)[0])
+    checks += verification.verify_outside(target.environment, own)
     pipeline.show(checks, report)
     data = {"state": verification.worst(checks), "checks": [check.as_json() for check in checks]}
     found = problems(checks)

@@ -22,7 +22,7 @@ fault = Faults()
 def _version(text: str) -> tuple[int, ...]:
     match = re.match(r"v?(\d+)\.(\d+)", text)
     if match is None:
-        raise UnknownError(f"{text[:40]!r} is no version")
+        raise UnknownError(f"“{text[:40]}” is no version")
     return int(match[1]), int(match[2])
 
 
@@ -243,7 +243,7 @@ def _build_cache(this: Fault, seen: Evidence) -> Iterator[Check]:
             size = rest.split("\t")[0]
             number = re.fullmatch(r"([\d.]+)([kKMGT]?B)", size)
             if number is None:
-                raise UnknownError(f"{size!r} is no size")
+                raise UnknownError(f"“{size}” is no size")
             if float(number[1]) * _UNITS[number[2].upper()] > _LARGE_CACHE_BYTES:
                 yield this.warning(f"Docker's build caches take {size}.")
             else:

@@ -77,7 +77,7 @@ class Evidence:
         try:
             return int(text)
         except ValueError:
-            raise UnknownError(f"the probe {key} answered {text[:60]!r}, which is no number") from None
+            raise UnknownError(f"the probe {key} answered “{text[:60]}”, which is no number") from None
 
     def words(self, key: str) -> dict[str, str]:
         """Lines of ``NAME=VALUE`` or ``NAME VALUE`` as a mapping; quotes around a value are taken off."""

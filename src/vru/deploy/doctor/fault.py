@@ -1,10 +1,14 @@
 """One fault: its name, what it means, its fix, and the function that finds it in the evidence."""
 
-from collections.abc import Callable, Iterable, Iterator
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from vru.deploy import log_file
 from vru.deploy.checks import Check, ok, problem, unknown, warning
 from vru.deploy.doctor.evidence import Evidence, UnknownError
+
+_PATHS = frozenset({"file", "path", "place", "project"})
 
 Judge = Callable[["Fault", Evidence], Iterator[Check]]
 
@@ -31,11 +35,17 @@ class Fault:
 
     def warning(self, detail: str, *, name: str = "", **values: object) -> Check:
         """It is there, and a deployment works all the same."""
-        return warning(name or self.name, detail, self.remedy.format(**values))
+        return warning(name or self.name, detail, self._mend(values))
 
     def problem(self, detail: str, *, name: str = "", **values: object) -> Check:
         """It is there, and it stops a deployment or the platform."""
-        return problem(name or self.name, detail, self.remedy.format(**values))
+        return problem(name or self.name, detail, self._mend(values))
+
+    def _mend(self, values: Mapping[str, object]) -> str:
+        # Remedies are commands: a path with a space in it has to stay one word.
+        return self.remedy.format(
+            **{name: shlex.quote(str(value)) if name in _PATHS else value for name, value in values.items()}
+        )
 
     def examine(self, evidence: Evidence) -> list[Check]:
         """Judge; what cannot be judged is said to be unknown."""
@@ -45,7 +55,9 @@ class Fault:
             return [unknown(self.name, f"Cannot be told: {error}.")]
         except (KeyError, ValueError, IndexError) as error:
             # A probe answered in a form that nobody foresaw.
-            return [unknown(self.name, f"Cannot be told: the server's answer has another form ({error!r}).")]
+            file = log_file.append(f"{self.name}: {error!r} in\n" + "\n".join(map(str, evidence.seen.items())))
+            where = f" (it is in {file})" if file is not None else ""
+            return [unknown(self.name, f"Cannot be told: the server's answer has another form{where}.")]
 
 
 class Faults:

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vru.deploy.checks import Check, problem, problems
+from vru.deploy.compose_file import COMPOSE_FILE
 from vru.deploy.doctor.evidence import Evidence
 from vru.deploy.doctor.fault import Fault, Faults
 from vru.deploy.environment import FILE_NAME, PRODUCTION_FILE_MODE, Environment, EnvironmentFileError
-from vru.deploy.validation import check_configuration, missing_files
+from vru.deploy.ssh_config import Hop, resolve
+from vru.deploy.validation import check_compose_file, check_configuration, missing_files
+from vru.domain import VruError
 
 _OLDEST_PYTHON = (3, 11)
 _NEEDED_DISK_MIB = 500
@@ -28,6 +31,7 @@ def look(root: Path, settings: Environment | EnvironmentFileError, home: Path) -
     """Look at the laptop: project, settings, keys, name resolution. Changes nothing, opens no connection."""
     environment = settings if isinstance(settings, Environment) else None
     host = environment.host if environment else None
+    hop = _hop(environment)
     seen: dict[str, tuple[str, ...]] = {
         "python": (".".join(map(str, sys.version_info[:3])),),
         "project": (str(root),),
@@ -41,19 +45,30 @@ def look(root: Path, settings: Environment | EnvironmentFileError, home: Path) -
         "repository": _git(root, "rev-parse", "--show-toplevel"),
         "disk": (str(shutil.disk_usage(root).free // 1024**2),),
         "writable": (str(os.access(root, os.W_OK)),),
-        "keys": tuple(_keys(home, environment)),
+        "keys": tuple(_keys(home, environment, hop)),
         "named_key": (str(environment.ssh_key),) if environment and environment.ssh_key else (),
-        "agent": _agent_keys(),
+        "agent": _agent_keys(hop),
         "known_hosts": _known_hosts(home),
         "host": (host,) if host else (),
-        "resolves": _resolve(host) if host else (),
+        # Through a jump host or a program the name is looked up elsewhere.
+        "resolves": _resolve(hop.host) if hop is not None else _resolve(host) if host else (),
+        "alias": (str(hop.host),) if hop is not None and host and hop.host != host else (),
+        "through": (f"through {hop.jump}",)
+        if hop is not None and hop.jump
+        else ("through a program",)
+        if hop is not None and hop.proxy_command
+        else (),
         "proxies": tuple(name for name in _PROXIES if os.environ.get(name)),
         "no_proxy": (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "",),
     }
     if environment is not None and not seen["missing"]:
-        found = problems(check_configuration(root, environment, None))
-        seen["rendering"] = tuple(f"{check.detail}\t{check.fix}" for check in found)
+        found = problems((*check_compose_file(root), *check_configuration(root, environment, None)))
+        seen["rendering"] = tuple(f"{_placed(check)}\t{check.fix}" for check in found)
     return Evidence(seen, environment=environment)
+
+
+def _placed(check: Check) -> str:
+    return f"{check.name}: {check.detail}" if check.name.startswith(COMPOSE_FILE) else check.detail
 
 
 def _mode(file: Path) -> tuple[str, ...]:
@@ -68,10 +83,22 @@ def _git(root: Path, *arguments: str) -> tuple[str, ...]:
     return tuple(done.stdout.split("\n")[:-1]) if done.returncode == 0 else ()
 
 
-def _keys(home: Path, environment: Environment | None) -> Iterator[str]:
+def _hop(environment: Environment | None) -> Hop | None:
+    """Where the server's name leads, an alias of ~/.ssh/config too; None where that cannot be told."""
+    if environment is None or not environment.host:
+        return None
+    try:
+        return resolve(environment.host, environment.ssh_port, environment.ssh_user)
+    except VruError:
+        return None  # the connection says why
+
+
+def _keys(home: Path, environment: Environment | None, hop: Hop | None) -> Iterator[str]:
     """``PATH MODE KIND`` of each SSH key that would be tried."""
     named = environment.ssh_key.expanduser() if environment and environment.ssh_key else None
-    for file in [named] if named else [home / ".ssh" / name for name in _KEY_NAMES]:
+    usual = [home / ".ssh" / name for name in _KEY_NAMES]
+    configured = [file for file in hop.identity_files if file not in usual] if hop is not None else []
+    for file in [named] if named else [*configured, *usual]:
         if not file.is_file():
             continue
         mode = f"{stat.S_IMODE(file.stat().st_mode):04o}"
@@ -89,11 +116,13 @@ def _keys(home: Path, environment: Environment | None) -> Iterator[str]:
             yield f"{file}\t{mode}\t{kind}"
 
 
-def _agent_keys() -> tuple[str, ...]:
+def _agent_keys(hop: Hop | None) -> tuple[str, ...]:
     program = shutil.which("ssh-add")
-    if program is None or not os.environ.get("SSH_AUTH_SOCK"):
+    agent = hop.agent if hop is not None else os.environ.get("SSH_AUTH_SOCK")
+    if program is None or not agent:
         return ()
-    done = subprocess.run([program, "-l"], capture_output=True, text=True, timeout=5, check=False)
+    environment = {**os.environ, "SSH_AUTH_SOCK": agent}
+    done = subprocess.run([program, "-l"], capture_output=True, text=True, timeout=5, check=False, env=environment)
     return tuple(done.stdout.splitlines()) if done.returncode == 0 else ()
 
 
@@ -194,7 +223,7 @@ def _settings_in_git(this: Fault, seen: Evidence) -> Iterator[Check]:
         yield this.ok()
 
 
-@fault("configuration", "A template cannot be rendered.", "{fix}")
+@fault("configuration", "The compose file is wrong, or a template cannot be rendered.", "{fix}")
 def _configuration(this: Fault, seen: Evidence) -> Iterator[Check]:
     found = [line.split("\t") for line in seen.lines("rendering")]
     for message, fix in found:
@@ -282,9 +311,11 @@ def _address(this: Fault, seen: Evidence) -> Iterator[Check]:
     if not seen.lines("host"):
         yield this.ok("no server is named")
     elif seen.lines("resolves"):
-        yield this.ok(", ".join(seen.lines("resolves")))
+        alias = f"~/.ssh/config: {seen.text('alias')}; " if seen.lines("alias") else ""
+        yield this.ok(alias + ", ".join(seen.lines("resolves")))
+    elif seen.lines("through"):
+        yield this.ok(seen.text("through"))
     else:
-        # It may be an alias in ~/.ssh/config; whether a connection stands says the rest.
         yield this.warning(f"{seen.text('host')} resolves to no address here.")
 
 

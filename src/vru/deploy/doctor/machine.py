@@ -104,7 +104,7 @@ def _kernel(this: Fault, seen: Evidence) -> Iterator[Check]:
     release = seen.text("kernel")
     match = re.match(r"(\d+)\.(\d+)", release)
     if match is None:
-        raise UnknownError(f"{release!r} is no kernel's version")
+        raise UnknownError(f"“{release}” is no kernel's version")
     version = int(match[1]), int(match[2])
     if version < _OLDEST_KERNEL:
         yield this.problem(f"Kernel {release} is too old; {_OLDEST_KERNEL[0]}.{_OLDEST_KERNEL[1]} is needed.")

@@ -9,7 +9,7 @@ from vru.deploy.doctor.evidence import Evidence
 from vru.deploy.doctor.fault import Fault, Faults
 
 # Under this name our own nginx's published ports show up on the server.
-_OUR_LISTENER = "docker-proxy"
+OUR_LISTENER = "docker-proxy"
 _PROJECT = "vru-platform"
 _BRIDGE = re.compile(r"docker0|br-.+")
 _FEW_SESSIONS, _FEW_STARTUPS = 10, 10
@@ -42,7 +42,7 @@ def _ports(this: Fault, seen: Evidence) -> Iterator[Check]:
     found = listeners(seen)
     for port in sorted(seen.settings().published_ports):
         owner = found.get(port)
-        if owner is None or (seen.deployed and owner == _OUR_LISTENER):
+        if owner is None or (seen.deployed and owner == OUR_LISTENER):
             yield this.ok(name=f"port {port}")
         else:
             yield this.problem(f"Port {port} on the server is taken by {owner}.", name=f"port {port}", port=port)

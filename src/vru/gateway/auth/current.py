@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from redis.exceptions import RedisError
 
 from vru.gateway.auth.schemas import UserBody
 from vru.gateway.auth.sessions import SessionStore
@@ -90,3 +91,13 @@ async def _current_user(session: CurrentSession) -> UserBody:
 
 
 CurrentUser = Annotated[UserBody, Depends(_current_user)]
+
+
+async def is_logged_in(request: Request, sessions: SessionStore) -> bool:
+    """Whether a valid token or cookie came along; for what everybody may ask, and the logged in get more of."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token if scheme.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    try:
+        return bool(token) and await sessions.find(token) is not None
+    except RedisError:
+        return False  # where logins are kept is away: nobody can be told from anybody

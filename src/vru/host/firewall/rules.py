@@ -31,12 +31,15 @@ class Policy:
     ``published`` are those of them that containers serve. Docker leads IPv4 to them past INPUT, which lets nothing
     through to them: when Docker starts again its rules are missing for a moment, and while a packet that was dropped
     is sent again a second later, one that INPUT lets through finds nobody and the connection is refused.
+
+    ``own`` are ports of the server's own programs, ``("tcp", 25)``, which stood open before the first rules.
     """
 
     open: tuple[int, ...]
     restricted: Mapping[int, tuple[str, ...]]
     judge_input: bool = True
     published: tuple[int, ...] = ()
+    own: tuple[tuple[str, int], ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """For the state file."""
@@ -45,19 +48,27 @@ class Policy:
             "restricted": {str(port): list(networks) for port, networks in self.restricted.items()},
             "judge_input": self.judge_input,
             "published": list(self.published),
+            "own": [f"{protocol}/{port}" for protocol, port in self.own],
         }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, object]) -> Policy:
         """From the state file."""
-        ports, restricted, published = raw["open"], raw["restricted"], raw.get("published", [])
-        if not isinstance(ports, list) or not isinstance(restricted, dict) or not isinstance(published, list):
+        ports, restricted = raw["open"], raw["restricted"]
+        published, own = raw.get("published", []), raw.get("own", [])
+        if (
+            not isinstance(ports, list)
+            or not isinstance(restricted, dict)
+            or not isinstance(published, list)
+            or not isinstance(own, list)
+        ):
             raise ValueError("the firewall's state file is damaged")  # noqa: TRY004 - a value, not a programming error
         return cls(
             tuple(int(port) for port in ports),
             {int(port): tuple(networks) for port, networks in restricted.items()},
             bool(raw["judge_input"]),
             tuple(int(port) for port in published),
+            tuple((protocol, int(port)) for protocol, _, port in (text.partition("/") for text in own)),
         )
 
     def only_open(self) -> list[int]:
@@ -136,6 +147,7 @@ def input_rules(policy: Policy, version: int) -> list[str]:
         for network in _networks(networks, version)
         if port not in elsewhere
     ]
+    rules += [f"-p {protocol} -m {protocol} --dport {port} -j ACCEPT" for protocol, port in policy.own]
     return [*rules, f"-j {NEIGHBOUR_CHAIN}", "-j DROP"]
 
 

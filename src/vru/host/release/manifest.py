@@ -68,11 +68,15 @@ class UnitEntry:
 
 @dataclass(frozen=True)
 class FirewallEntry:
-    """Which TCP ports are open to all, and which to some networks only."""
+    """Which TCP ports are open to all, and which to some networks only.
+
+    ``close_others``: the operator agreed to closing what the server's own programs listen on.
+    """
 
     ssh_ports: tuple[int, ...]
     open: tuple[int, ...]
     restricted: Mapping[int, tuple[str, ...]]
+    close_others: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,7 @@ def _firewall(raw: Mapping[str, Any]) -> FirewallEntry:
         ssh_ports=tuple(_port(port) for port in raw.get("ssh_ports", ())),
         open=tuple(_port(port) for port in raw.get("open", ())),
         restricted={_port(port): tuple(networks) for port, networks in raw.get("restricted", {}).items()},
+        close_others=raw.get("close_others") is True,
     )
 
 

@@ -43,6 +43,8 @@ WantedBy=multi-user.target
 """
 # What the rules let through for the lease of the server's own address.
 _LEASE_PORTS = (68, 546)
+# Where Linux begins to give out ports to programs that ask for any (net.ipv4.ip_local_port_range).
+_EPHEMERAL = 32768
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,38 @@ def facts(host: Host) -> FirewallFacts:
 
 
 def policy(entry: FirewallEntry, actual: FirewallFacts) -> Policy:
-    """What should hold: the release's ports and, whatever it says, the ports where SSH is reached now."""
+    """What should hold: the release's ports and, whatever it says, the ports where SSH is reached now.
+
+    What the server's own programs listen on when the first rules are made stays open, unless the operator agreed to
+    closing it.
+    """
+    if entry.close_others:
+        own: tuple[tuple[str, int], ...] = ()
+    elif actual.confirmed is not None:
+        own = actual.confirmed.own
+    else:
+        own = tuple((one.protocol, one.port) for one in _strangers(entry, actual) if _serves(one))
+    known = {*entry.open, *entry.restricted, *entry.ssh_ports, *actual.ssh_ports}
     return Policy(
+        own=tuple(sorted({(protocol, port) for protocol, port in own if protocol != "tcp" or port not in known})),
         open=tuple(sorted({*entry.open, *entry.ssh_ports, *actual.ssh_ports})),
         restricted=entry.restricted,
         judge_input=not actual.ufw_active,
         published=tuple(sorted({*entry.open, *entry.restricted} - {*entry.ssh_ports, *actual.ssh_ports})),
     )
+
+
+def _strangers(entry: FirewallEntry, actual: FirewallFacts) -> list[Listener]:
+    """What can be reached from outside and is neither the platform's, nor SSH, nor another container's."""
+    known = {("tcp", port) for port in (*entry.open, *entry.restricted, *entry.ssh_ports, *actual.ssh_ports)}
+    known |= {("udp", port) for port in _LEASE_PORTS}
+    # Ports that other people's containers publish stay open: Docker's proxy is no stranger.
+    return [one for one in actual.sockets if one.process != PROXY and (one.protocol, one.port) not in known]
+
+
+def _serves(one: Listener) -> bool:
+    """Whether a socket waits for others. A program's UDP socket on a high port is its way of asking (DNS, time)."""
+    return one.protocol == "tcp" or one.port < _EPHEMERAL or not one.process
 
 
 def changes(host: Host, entry: FirewallEntry, actual: FirewallFacts) -> Iterator[Change]:
@@ -107,6 +134,8 @@ def changes(host: Host, entry: FirewallEntry, actual: FirewallFacts) -> Iterator
         shut = ", ".join(str(port) for port, networks in sorted(wanted.restricted.items()) if not networks)
         words = [f"open: {ports}", *([f"for some networks only: {limited}"] if limited else [])]
         words += [f"for nobody: {shut}"] if shut else []
+        own = ", ".join(f"{protocol} {port}" for protocol, port in wanted.own)
+        words += [f"of the server's own: {own}"] if own and wanted.judge_input else []
         detail = f"{'; '.join(words)}; taken back unless confirmed in {CONFIRM_S} s"
         lines = [line for version, table in tables.items() for line in differences(wanted, table, version)]
         if actual.confirmed is not None and actual.confirmed != wanted:
@@ -124,26 +153,22 @@ def changes(host: Host, entry: FirewallEntry, actual: FirewallFacts) -> Iterator
 def _describe(one: Policy) -> str:
     limited = {port: ", ".join(networks) or "nobody" for port, networks in sorted(one.restricted.items())}
     shown = "".join(f", {port} for {networks}" for port, networks in limited.items())
-    return f"open {', '.join(str(port) for port in one.only_open())}{shown}"
+    own = "".join(f", {protocol} {port} of the server's own" for protocol, port in one.own)
+    return f"open {', '.join(str(port) for port in one.only_open())}{shown}{own}"
 
 
 def notes(entry: FirewallEntry, actual: FirewallFacts) -> list[str]:
     """What an administrator should know before the rules stand."""
     said = []
     wanted = policy(entry, actual)
-    if wanted.judge_input and actual.confirmed is None:
-        known = {("tcp", port) for port in (*wanted.open, *wanted.restricted)}
-        known |= {("udp", port) for port in _LEASE_PORTS}
-        # Ports that other people's containers publish stay open: Docker's proxy is no stranger.
-        closed = {
-            (found.protocol, found.port): found.process
-            for found in actual.sockets
-            if found.process != PROXY and (found.protocol, found.port) not in known
-        }
+    before = actual.confirmed
+    if wanted.judge_input and (before is None or set(before.own) - set(wanted.own)):
+        listening = {(one.protocol, one.port): one.process for one in _strangers(entry, actual) if _serves(one)}
         said += [
             f"{'UDP port' if protocol == 'udp' else 'Port'} {port} ({process or 'some process'}) "
-            "will no longer be reached from outside."
-            for (protocol, port), process in sorted(closed.items())
+            + ("stays open, as it is." if (protocol, port) in wanted.own else "will no longer be reached from outside.")
+            for (protocol, port), process in sorted(listening.items())
+            if before is None or (protocol, port) in before.own
         ]
     if actual.firewalld_active:
         said.append("firewalld is active and is left alone: open the platform's ports there as well.")
