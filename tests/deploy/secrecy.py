@@ -15,6 +15,7 @@ NEEDED: Mapping[str, frozenset[str]] = {
     "VRU_ML_ENGINE_SECRET": frozenset({"ml_engine", "api_gateway", "validation_engine", "validation_worker"}),
     "VRU_CAMERA_SERVICE_SECRET": frozenset({"camera_service", "api_gateway"}),
     "VRU_VALIDATION_ENGINE_SECRET": frozenset({"validation_engine", "api_gateway"}),
+    "VRU_SIGNER_SECRET": frozenset({"signer", "validation_engine", "validation_worker"}),
     "VRU_API_GATEWAY_REDIS_PASSWORD": frozenset({"api_gateway"}),
     "VRU_VALIDATION_ENGINE_REDIS_PASSWORD": frozenset({"validation_engine"}),
     "VRU_VALIDATION_WORKER_REDIS_PASSWORD": frozenset({"validation_worker"}),

@@ -418,7 +418,9 @@ export const getSignals = <ThrowOnError extends boolean = false>(options: Option
 /**
  * Upload the markers of a recording
  *
- * They join the signals' clock with the video's. Refused if it is joined already: runs may rest on that.
+ * They join the signals' clock with the video's, in the place of what did before.
+ *
+ * Refused if they do not fit to one line, or once a run was made with the recording.
  */
 export const uploadMarkers = <ThrowOnError extends boolean = false>(options: Options<UploadMarkersData, ThrowOnError>): RequestResult<UploadMarkersResponses, UploadMarkersErrors, ThrowOnError> => (options.client ?? client).post<UploadMarkersResponses, UploadMarkersErrors, ThrowOnError>({
     bodySerializer: null,
@@ -583,7 +585,7 @@ export const retryRun = <ThrowOnError extends boolean = false>(options: Options<
 /**
  * Follow a run
  *
- * The current state comes first; the stream ends after a final state.
+ * The current state comes first; the stream ends after a final state. 503 while too many are followed.
  */
 export const followRun = <ThrowOnError extends boolean = false>(options: Options<FollowRunData, ThrowOnError, FollowRunResponse>): Promise<ServerSentEventsResult<FollowRunResponses>> => (options.client ?? client).sse.get<FollowRunResponses, FollowRunErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }, {

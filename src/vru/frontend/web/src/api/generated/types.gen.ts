@@ -717,11 +717,11 @@ export type ProjectCreate = {
     /**
      * Camera Model
      */
-    camera_model?: string | null;
+    camera_model?: string | '' | null;
     /**
      * Lens
      */
-    lens?: string | null;
+    lens?: string | '' | null;
     /**
      * Resolution
      */
@@ -733,7 +733,7 @@ export type ProjectCreate = {
     /**
      * Signal Type
      */
-    signal_type?: string | null;
+    signal_type?: string | '' | null;
     /**
      * Criteria
      */
@@ -777,11 +777,11 @@ export type ProjectUpdate = {
     /**
      * Camera Model
      */
-    camera_model?: string | null;
+    camera_model?: string | '' | null;
     /**
      * Lens
      */
-    lens?: string | null;
+    lens?: string | '' | null;
     /**
      * Resolution
      */
@@ -793,7 +793,7 @@ export type ProjectUpdate = {
     /**
      * Signal Type
      */
-    signal_type?: string | null;
+    signal_type?: string | '' | null;
     /**
      * Criteria
      */
@@ -1456,6 +1456,38 @@ export type CameraRunCreate = {
 };
 
 /**
+ * NewRunSettings
+ *
+ * The settings of a new run; those that are stored may be older than these limits.
+ */
+export type NewRunSettings = {
+    /**
+     * Score Threshold
+     *
+     * detections below this confidence do not count
+     */
+    score_threshold?: number;
+    /**
+     * Iou Threshold
+     *
+     * overlap from which a detection matches a truth box
+     */
+    iou_threshold?: number;
+    /**
+     * Frame Stride
+     *
+     * every n-th frame is evaluated
+     */
+    frame_stride?: number;
+    /**
+     * Seed
+     *
+     * of the resampling behind the confidence intervals
+     */
+    seed?: number;
+};
+
+/**
  * RunChange
  *
  * What can be changed about a run that is under way.
@@ -1507,7 +1539,7 @@ export type RunCreate = {
      * the newest, if not given
      */
     model_version?: string | null;
-    settings?: RunSettings;
+    settings?: NewRunSettings;
     /**
      * Kind
      */
