@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vru.formats.annotations import Annotations, Boxes, BoxRow, FormatError, Picture
     from vru.formats.coco_writer import write_coco
-    from vru.formats.cvat import write_cvat
+    from vru.formats.cvat_writer import write_cvat
     from vru.formats.files import digest, read_predictions, read_truth
     from vru.formats.kitti import write_kitti_tracking
     from vru.formats.mot import write_mot
@@ -43,7 +43,7 @@ _MODULES = {
     "read_video_truth": "video",
     "video_truth": "video",
     "write_coco": "coco_writer",
-    "write_cvat": "cvat",
+    "write_cvat": "cvat_writer",
     "write_kitti_tracking": "kitti",
     "write_mot": "mot",
 }

@@ -1,5 +1,6 @@
 """Puts annotations together box by box, for formats that hold little: pictures, classes and boxes."""
 
+import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -153,6 +154,14 @@ def around(points: object, where: str) -> Sides:
     xs = [number(pair[0], f"{where}: a point") for pair in pairs]
     ys = [number(pair[1], f"{where}: a point") for pair in pairs]
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def turned(sides: Sides, degrees: float) -> Sides:
+    """The upright box around one that is turned around its centre."""
+    x, y, width, height = sides
+    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    wide, high = width * cos + height * sin, width * sin + height * cos
+    return x + (width - wide) / 2, y + (height - high) / 2, wide, high
 
 
 def load_json(path: Path, *, picture: bool = False) -> Any:

@@ -5,10 +5,10 @@ attributes ``truncated`` and ``ignore`` are read if they are there. Frames are n
 ``source`` is ``auto`` are counted as made by a program; ``<meta><source>model:NAME</source>`` says by which.
 """
 
+import itertools
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, NamedTuple
 from xml.etree.ElementTree import ParseError
-from xml.sax.saxutils import escape, quoteattr
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
@@ -25,6 +25,7 @@ from vru.formats.annotations import (
     integer,
     number,
 )
+from vru.formats.builder import turned
 from vru.formats.registry import Asked, Format, Opening
 from vru.formats.text_files import read_single
 
@@ -45,13 +46,16 @@ _CHUNK = 1 << 16
 _DEEPEST = 32
 
 
-def read_cvat(stream: BinaryIO) -> Annotations:
+def read_cvat(stream: BinaryIO, *, complete: bool = False) -> Annotations:
     """Read ground truth. DTDs and entities are refused.
+
+    ``complete`` puts in what lies between key frames, and reads rotated boxes as the upright box around each, which
+    notes say; otherwise both are refused.
 
     Raises:
         FormatError: it is no such file; the message names the line.
     """
-    target = _Target()
+    target = _Target(complete=complete)
     parser = DefusedXMLParser(target=target, forbid_dtd=True, forbid_entities=True, forbid_external=True)
     target.expat = parser.parser
     try:
@@ -69,11 +73,40 @@ def _describe(boxes: Boxes, position: int) -> str:
     return f"Line {boxes.place[position]} (track {boxes.track[position]})"
 
 
+class _Shape(NamedTuple):
+    """A box of a track by the place of its frame among the task's; no row says that the road user is outside."""
+
+    place: int
+    line: int
+    row: BoxRow | None
+
+
+def _on_the_way(before: _Shape, after: _Shape, place: int) -> BoxRow:
+    """The box between two key frames; before an outside mark, that of the last."""
+    row, to = before.row, after.row
+    assert row is not None  # noqa: S101 - the caller looks
+    if to is None:
+        return row._replace(picture=place)
+    share = (place - before.place) / (after.place - before.place)
+    edges = [
+        a + (b - a) * share
+        for a, b in (
+            (row.x, to.x),
+            (row.y, to.y),
+            (row.x + row.width, to.x + to.width),
+            (row.y + row.height, to.y + to.height),
+        )
+    ]
+    left, top, right, bottom = edges
+    return row._replace(picture=place, x=left, y=top, width=right - left, height=bottom - top)
+
+
 class _Target:
     """Takes the parser's events one by one: no tree of a large file is ever in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, complete: bool) -> None:
         self.expat: Any = None
+        self._complete = complete
         self._boxes = Boxes(_describe)
         self._labels: dict[str, int] = {}
         self._frames = self._width = self._height = 0
@@ -85,7 +118,14 @@ class _Target:
         self._checked = False
         self._track: tuple[int, str] | None = None
         self._track_ids: set[int] = set()
-        self._last_visible: int | None = None
+        self._shapes: list[_Shape] = []
+        # Tracks that are not all there, and whether the file has boxes between key frames.
+        self._incomplete: list[list[_Shape]] = []
+        self._gap: tuple[str, int, int] | None = None
+        self._between = False
+        self._rotated = 0
+        self._notes: list[str] = []
+        self._numbers = range(0)
         self._box: dict[str, str] = {}
         self._box_line = 0
         self._attribute = ""
@@ -105,6 +145,10 @@ class _Target:
         if len(self._path) == 2 and tag == "image":
             raise FormatError(
                 f"{self._where()}: this is a CVAT file for images, which says nothing about time.", _EXPORT
+            )
+        if self._path == ["annotations", "meta", "project"]:
+            raise FormatError(
+                f"{self._where()}: this is a project of several videos.", "Export each of its tasks by itself."
             )
         if self._path == ["annotations", "track"]:
             self._begin_track(attributes)
@@ -136,7 +180,7 @@ class _Target:
         elif path == "annotations/track/box":
             self._end_box()
         elif path == "annotations/track":
-            self._track = None
+            self._end_track()
         self._path.pop()
         self._text.clear()
 
@@ -150,10 +194,14 @@ class _Target:
         if not self._track_ids:
             # A task that nobody has worked on looks just like this.
             raise FormatError("The file has no track.", "Annotate the video first, or use COCO JSON.")
+        self._interpolate()
+        if self._rotated:
+            self._notes.append(f"{self._rotated} boxes are rotated, and were read as the upright box around each.")
         pictures = [
-            Picture(frame, f"frame {frame}", 0, frame, None, self._width, self._height) for frame in range(self._frames)
+            Picture(frame, f"frame {frame}", 0, frame, None, self._width, self._height) for frame in self._numbers
         ]
-        video = Video("The annotated video", self._width, self._height, self._frames)
+        whole = self._numbers == range(self._frames)
+        video = Video("The annotated video", self._width, self._height, self._frames if whole else None)
         labels = list(self._labels)
         keys: dict[int | str, int] = {name: position for position, name in enumerate(labels)}
         keys |= {position + 1: position for position in range(len(labels))}
@@ -167,6 +215,7 @@ class _Target:
             [video],
             source=self._source,
             automatic=self._automatic,
+            notes=self._notes,
         )
 
     def _begin_track(self, attributes: dict[str, str]) -> None:
@@ -180,7 +229,7 @@ class _Target:
         self._track_ids.add(track_id)
         self._track = (track_id, attributes["label"])
         self._automatic += attributes.get("source") == "auto"
-        self._last_visible = None
+        self._shapes = []
 
     def _check_facts(self) -> None:
         missing = [name for name in ("size", "original_size/width", "original_size/height") if name not in self._facts]
@@ -199,15 +248,29 @@ class _Target:
         self._frames = size
         self._width = self._integer(self._facts, "original_size/width")
         self._height = self._integer(self._facts, "original_size/height")
-        start = self._integer(self._facts, "start_frame") if self._facts.get("start_frame") else 0
-        stop = self._integer(self._facts, "stop_frame") if self._facts.get("stop_frame") else size - 1
-        if start != 0 or stop != size - 1 or self._facts.get("frame_filter"):
-            frame_filter = self._facts.get("frame_filter") or "none"
-            raise FormatError(
-                f"The annotations are about frames {start} to {stop} (filter: {frame_filter}), not about all {size}.",
-                "Annotate the whole video, with every frame.",
-            )
+        self._numbers = self._frame_numbers(size)
         self._checked = True
+
+    def _frame_numbers(self, size: int) -> range:
+        """The video's frames that the task is about."""
+        start = self._integer(self._facts, "start_frame") if self._facts.get("start_frame") else 0
+        said = self._facts.get("frame_filter") or ""
+        step = integer(said.partition("step=")[2], f"{self._where()}: frame_filter {said[:40]}") if said else 1
+        last = start + (size - 1) * step
+        stop = self._integer(self._facts, "stop_frame") if self._facts.get("stop_frame") else last
+        # The stop is the video's own where the filter skips it.
+        if start < 0 or step < 1 or not last <= stop < last + step:
+            raise FormatError(
+                f"The task has {size} frames, but is about frames {start} to {stop} (filter: {said[:40] or 'none'}).",
+                _EXPORT,
+            )
+        if stop > MOST_FRAMES:
+            raise FormatError(f"<stop_frame> says {stop}; at most {MOST_FRAMES} frames are read.", _EXPORT)
+        if start or step > 1:
+            self._notes.append(
+                f"The task is about frames {start} to {last} of a longer video, in steps of {step}: no other is measured."
+            )
+        return range(start, last + 1, step)
 
     def _end_box(self) -> None:
         if self._track is None:
@@ -215,37 +278,85 @@ class _Target:
         track_id, label = self._track
         where = f"Line {self._box_line} (track {track_id})"
         frame = self._integer(self._box, "frame")
-        # CVAT writes a box for every frame, interpolated ones too, until it writes one that is outside.
-        if self._last_visible is not None and frame > self._last_visible + 1:
+        if frame not in self._numbers:
             raise FormatError(
-                f"{where}: frames {self._last_visible + 1} to {frame - 1} have neither a box nor an outside mark.",
-                "Export with interpolated boxes, not with key frames only.",
+                f"{where} is about frame {frame}, but the video's frames are {self._numbers[0]} to {self._numbers[-1]}"
+                + (f", each {self._numbers.step}." if self._numbers.step > 1 else "."),
+                _EXPORT,
             )
-        if not 0 <= frame < self._frames:
-            raise FormatError(
-                f"{where} is about frame {frame}, but the video's frames are 0 to {self._frames - 1}.", _EXPORT
-            )
+        place = self._numbers.index(frame)
+        self._between |= self._box.get("keyframe") == "0"
         if self._flag(self._box, "outside", where):
-            self._last_visible = None
+            self._take(_Shape(place, self._box_line, None))
             return
-        if self._number(self._box, "rotation", where) if self._box.get("rotation") else 0.0:
-            raise FormatError(f"{where}: the box is rotated.", "Annotate with upright boxes.")
         left, top, right, bottom = (self._number(self._box, name, where) for name in ("xtl", "ytl", "xbr", "ybr"))
-        check_box(left, top, right - left, bottom - top, where)
+        sides = left, top, right - left, bottom - top
+        check_box(*sides, where)
+        degrees = self._number(self._box, "rotation", where) if self._box.get("rotation") else 0.0
+        if degrees % 360 and not self._complete:
+            raise FormatError(f"{where}: the box is rotated.", "Annotate with upright boxes.")
+        if degrees % 360:
+            self._rotated += 1
+            sides = turned(sides, degrees)
         row = BoxRow(
-            frame,
+            place,
             self._labels.setdefault(label, len(self._labels)),
-            left,
-            top,
-            right - left,
-            bottom - top,
+            *sides,
             track_id,
             occluded=self._flag(self._box, "occluded", where),
             truncated=self._flag(self._attributes, "truncated", where),
             ignore=self._flag(self._attributes, "ignore", where),
         )
-        self._boxes.add(row, self._box_line)
-        self._last_visible = frame
+        self._take(_Shape(place, self._box_line, row))
+
+    def _take(self, shape: "_Shape") -> None:
+        """The next box of the track, or its mark that there is none."""
+        before = self._shapes[-1] if self._shapes else None
+        if before is not None and before.row is not None and shape.place > before.place + 1 and self._gap is None:
+            track_id = self._track[0] if self._track else 0
+            first, last = self._numbers[before.place + 1], self._numbers[shape.place - 1]
+            self._gap = f"Line {shape.line} (track {track_id})", first, last
+        self._shapes.append(shape)
+
+    def _end_track(self) -> None:
+        """Every frame may be there; where the track does not end, whether it goes on is known at the file's end."""
+        self._track = None
+        for shape in self._shapes:
+            if shape.row is not None:
+                self._boxes.add(shape.row, shape.line)
+        gaps = any(
+            before.row is not None and after.place > before.place + 1
+            for before, after in itertools.pairwise(self._shapes)
+        )
+        if gaps or (self._shapes and self._shapes[-1].row is not None):
+            self._incomplete.append(self._shapes)
+        self._shapes = []
+
+    def _interpolate(self) -> None:
+        """Put in what lies between key frames: a box moves in a straight line from one to the next, and stays as it is
+        after the last until the task's end, unless it is outside.
+
+        Raises:
+            FormatError: boxes are missing in a file that has more than the key frames.
+        """
+        if self._gap is None:
+            return
+        where, first, last = self._gap
+        if self._between or not self._complete:
+            raise FormatError(
+                f"{where}: frames {first} to {last} have neither a box nor an outside mark.",
+                "Export with interpolated boxes, not with key frames only, and restore deleted frames.",
+            )
+        added = 0
+        for shapes in self._incomplete:
+            end = _Shape(self._frames, 0, None)
+            for before, after in itertools.pairwise([*shapes, end]):
+                if before.row is None:
+                    continue
+                for place in range(before.place + 1, after.place):
+                    self._boxes.add(_on_the_way(before, after, place), before.line)
+                    added += 1
+        self._notes.append(f"The file has key frames only: {added} boxes between them were interpolated, as CVAT does.")
 
     def _integer(self, values: dict[str, str], name: str) -> int:
         return integer(values.get(name), f"{self._where()}: {name}")
@@ -262,71 +373,12 @@ class _Target:
         return value in _TRUE
 
 
-def write_cvat(annotations: Annotations, out: TextIO) -> None:
-    """Write the tracks of one video as CVAT for video 1.1.
-
-    Raises:
-        FormatError: there are several videos, a box has no track, or a track has two classes.
-    """
-    if len(annotations.sequences) != 1:
-        raise FormatError(f"There are {len(annotations.sequences)} videos.", "CVAT's files are about one video each.")
-    tracks = _tracks(annotations)
-    frames = max((_frame(picture) for picture in annotations.pictures), default=-1) + 1
-    first = annotations.pictures[0] if annotations.pictures else None
-    width, height = (first.width, first.height) if first else (None, None)
-    out.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta><task>')
-    out.write(f"<size>{frames}</size><start_frame>0</start_frame><stop_frame>{frames - 1}</stop_frame>\n    <labels>")
-    for label in annotations.labels:
-        out.write(f"<label><name>{escape(label)}</name></label>")
-    out.write(f"</labels>\n    <original_size><width>{width or 0:g}</width><height>{height or 0:g}</height>")
-    out.write("</original_size></task></meta>\n")
-    for (track, number_of), boxes in tracks.items():
-        out.write(f'  <track id="{track}" label={quoteattr(annotations.labels[number_of])} source="manual">\n')
-        for frame in sorted(boxes):
-            row = boxes[frame]
-            out.write(_box(frame, row, outside=False))
-            if frame + 1 not in boxes and frame + 1 < frames:
-                out.write(_box(frame + 1, row, outside=True))
-        out.write("  </track>\n")
-    out.write("</annotations>\n")
-
-
-def _frame(picture: Picture) -> int:
-    if picture.frame_index is None:
-        raise FormatError(f"{picture.where} is no frame of a video.", "CVAT's video files need frames.")
-    return picture.frame_index
-
-
-def _tracks(annotations: Annotations) -> dict[tuple[int, int], dict[int, BoxRow]]:
-    """The boxes of each track (id and class) by frame."""
-    tracks: dict[tuple[int, int], dict[int, BoxRow]] = {}
-    classes: dict[int, int] = {}
-    for position, row in enumerate(annotations.boxes.rows()):
-        where = annotations.boxes.where(position)
-        if row.track is None:
-            raise FormatError(f"{where} has no track.", "CVAT's video files hold tracks.")
-        if classes.setdefault(row.track, row.label) != row.label:
-            raise FormatError(f"{where} gives track {row.track} a second class.", "Give it a track of its own.")
-        tracks.setdefault((row.track, row.label), {})[_frame(annotations.pictures[row.picture])] = row
-    return tracks
-
-
-def _box(frame: int, row: BoxRow, *, outside: bool) -> str:
-    right, bottom = row.x + row.width, row.y + row.height
-    return (
-        f'    <box frame="{frame}" outside="{int(outside)}" occluded="{int(row.occluded)}" keyframe="1" '
-        f'xtl="{row.x!r}" ytl="{row.y!r}" xbr="{right!r}" ybr="{bottom!r}" z_order="0">'
-        f'<attribute name="truncated">{str(row.truncated).lower()}</attribute>'
-        f'<attribute name="ignore">{str(row.ignore or row.crowd).lower()}</attribute></box>\n'
-    )
-
-
 def _sniff(opening: Opening) -> bool:
     return opening.head[:1] == "<"
 
 
 def _truth(path: Path, asked: Asked) -> Annotations:
-    return read_single(path, read_cvat)
+    return read_single(path, lambda stream: read_cvat(stream, complete=True))
 
 
 CVAT = Format(_sniff, _truth)

@@ -3,7 +3,6 @@
 ``rotation`` turns a box around its centre, clockwise in degrees. DTDs and entities are refused.
 """
 
-import math
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -11,7 +10,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from vru.formats.annotations import Annotations, FormatError, integer, number
-from vru.formats.builder import Builder, Sides, around, corners
+from vru.formats.builder import Builder, Sides, around, corners, turned
 from vru.formats.registry import Asked, Format, Opening
 from vru.formats.text_files import named
 
@@ -53,7 +52,15 @@ def _image(builder: Builder, image: Element) -> None:
     key, name = integer(image.get("id"), "The image's id"), image.get("name") or ""
     where = f"Image {key}"
     width, height = (integer(image.get(side), f"{where}: {side}") for side in ("width", "height"))
-    picture = builder.picture(key, where, width=width, height=height, name=name)
+    # A project numbers the images of each of its tasks from 0.
+    task = image.get("task_id")
+    picture = builder.picture(
+        f"{task}/{key}" if task else key,
+        f"{where} of task {task}" if task else where,
+        width=width,
+        height=height,
+        name=name,
+    )
     for place, shape in enumerate(image):
         at = f"{where}, object {place}"
         if shape.tag not in ("box", *_ENCLOSED):
@@ -84,14 +91,6 @@ def _sides(builder: Builder, shape: Element, where: str) -> Sides:
         return sides
     builder.enclose("rotated boxe")
     return turned(sides, degrees)
-
-
-def turned(sides: Sides, degrees: float) -> Sides:
-    """The upright box around one that is turned around its centre."""
-    x, y, width, height = sides
-    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
-    wide, high = width * cos + height * sin, width * sin + height * cos
-    return x + (width - wide) / 2, y + (height - high) / 2, wide, high
 
 
 CVAT_IMAGES = Format(_sniff, _truth)
