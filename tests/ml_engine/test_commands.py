@@ -256,3 +256,15 @@ def test_package_that_was_changed_is_refused(tmp_path: Path) -> None:
         archive.add(inner, entry.member)
     with pytest.raises(VruError, match="not the one that is known"):
         fetching.cut_out(package, entry)
+
+
+def test_size_of_a_file_that_takes_any_is_given(root: Path, tmp_path: Path) -> None:
+    boxes = np.zeros((1, 6, CELLS), np.float32)
+    model = constant({"output0": boxes}, picture=(1, 3, "height", "width"))
+    helper.set_model_props(model, {"names": "{0: 'person', 1: 'bicycle'}"})
+    file = tmp_path / "any.onnx"
+    file.write_bytes(model.SerializeToString())
+    refused = _vru("model", "add", file)
+    assert refused.exit_code == 1 and "Give --size, such as --size 640 640." in refused.output
+    added = _vru("model", "add", file, "--size", "32", "32")
+    assert added.exit_code == 0 and "size 32x32, nchw, float32: by --size" in added.output

@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from vru.evaluation.cli.options import Size
 from vru.ml_engine.cli.options import FILE, models_option, readable_errors
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -24,7 +23,13 @@ def model() -> None:
 @click.option("--card", type=FILE, help="What to know of the model, instead of guessing (docs/models.md).")
 @click.option("--name", help="Of the model.  [default: the file's]")
 @click.option("--version", help="Of the model.  [default: the next free number]")
-@click.option("--size", type=Size(), help="Of the input, where the file takes any.")
+@click.option(
+    "--size",
+    type=click.IntRange(8, 8192),
+    nargs=2,
+    metavar="WIDTH HEIGHT",
+    help="Of the input, where the file takes any.",
+)
 @click.option(
     "--classes",
     metavar="NAMES",

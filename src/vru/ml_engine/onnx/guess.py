@@ -133,7 +133,7 @@ def _told_size(facts: FileFacts, wishes: Wishes, place: str) -> tuple[int, int, 
     ]
     if len(numbers) not in (1, 2):
         raise VruError(
-            f"{place} takes pictures of any size, and does not say of which.", "Give --size, such as 640x640."
+            f"{place} takes pictures of any size, and does not say of which.", "Give --size, such as --size 640 640."
         )
     return numbers[-1], numbers[0], "its metadata (imgsz)"
 
