@@ -142,3 +142,23 @@ def test_all_barriers_stand_for_a_user_without_privileges():
     done = subprocess.run([*user, sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [{}, 10001]
+
+
+@pytest.mark.skipif(not shutil.which("setarch"), reason="needs setarch, to make the machine's name another")
+def test_a_barrier_that_does_not_stand_is_told():
+    """On a machine without a table of system calls: the log says so, and files are read all the same."""
+    program = (
+        "import asyncio, json, logging\nfrom vru.sandbox.pool import Sandbox\nlogging.basicConfig()\n"
+        "async def main():\n"
+        "    sandbox = Sandbox(['os'], children=1)\n"
+        "    missing = await sandbox.start()\n"
+        "    print(json.dumps([missing, await sandbox.read('os:getppid', None, int)]))\n"
+        "    sandbox.close()\n"
+        "asyncio.run(main())"
+    )
+    done = subprocess.run(["setarch", "i686", sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    missing, parent = json.loads(done.stdout)
+    assert missing == {"system_calls": "no table of system calls for i686"}
+    assert parent > 0
+    assert "lacks a barrier: system_calls: no table of system calls for i686" in done.stderr
