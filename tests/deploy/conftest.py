@@ -16,6 +16,12 @@ from vru.host.rolling import routes
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def _state_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Log files of commands go to the tests' own folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+
+
 @pytest.fixture
 def example(tmp_path: Path) -> Environment:
     """An environment as `vru init` makes it."""
