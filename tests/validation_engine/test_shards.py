@@ -2,6 +2,7 @@ import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.callers import calling
 from tests.conftest import free_port
 from tests.validation_engine.conftest import MlEngine
 
@@ -50,7 +51,7 @@ async def test_it_gets_the_detections_of_exactly_its_frames(ml_engine: MlEngine,
     async def progress(frames: int) -> None:
         seen.append(frames)
 
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(middlewares=(calling("ml_engine"),)) as session:
         result = await execute(spec(video_sha256=video_sha256), session, ml_engine.url, progress)
         again = await execute(spec(video_sha256=video_sha256), session, ml_engine.url)
     assert result.video_sha256 == video_sha256 and len(result.model_sha256) == 64
@@ -65,7 +66,7 @@ async def test_it_gets_the_detections_of_exactly_its_frames(ml_engine: MlEngine,
     [({"model": "nothing"}, "nothing"), ({"video_path": "videos/none.mp4"}, "none.mp4")],
 )
 async def test_what_the_ml_engine_refuses_is_named(ml_engine: MlEngine, changes: dict, message: str) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(middlewares=(calling("ml_engine"),)) as session:
         with pytest.raises(RefusedError, match=message):
             await execute(spec(**changes), session, ml_engine.url)
 
@@ -73,19 +74,19 @@ async def test_what_the_ml_engine_refuses_is_named(ml_engine: MlEngine, changes:
 @pytest.mark.parametrize("file", ["video", "model"])
 async def test_another_file_than_the_run_s_is_refused(ml_engine: MlEngine, video_sha256: str, file: str) -> None:
     expected = {"video_sha256": video_sha256} | {f"{file}_sha256": "1" * 64}
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(middlewares=(calling("ml_engine"),)) as session:
         with pytest.raises(RefusedError, match=f"not {'1' * 64}"):
             await execute(spec(**expected), session, ml_engine.url)
 
 
 async def test_frames_that_the_video_does_not_have_are_an_error(ml_engine: MlEngine) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(middlewares=(calling("ml_engine"),)) as session:
         with pytest.raises((ShardError, RefusedError)):
             await execute(spec(first_frame=90, last_frame=130), session, ml_engine.url)
 
 
 async def test_an_ml_engine_that_is_away_is_told_from_one_that_fails() -> None:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(middlewares=(calling("ml_engine"),)) as session:
         with pytest.raises(EngineUnavailableError, match="cannot be reached"):
             await execute(spec(), session, f"http://127.0.0.1:{free_port()}")
 
@@ -95,6 +96,6 @@ async def test_an_answer_that_is_cut_short_is_not_used(ml_engine: MlEngine) -> N
         if frames == 1:
             ml_engine.kill()
 
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(middlewares=(calling("ml_engine"),)) as session:
         with pytest.raises(ShardError, match=r"broke off|without its last line"):
             await execute(spec(first_frame=0, last_frame=99, frame_stride=1), session, ml_engine.url, kill)
