@@ -43,7 +43,7 @@ def test_each_row_is_read_or_refused_as_it_says(row: dict[str, str]) -> None:
     scale = (200, 100, 200, 100) if truth.normalised else (1, 1, 1, 1)
     sides = [side * by for side, by in zip((first.x, first.y, first.width, first.height), scale, strict=True)]
     assert sides == pytest.approx((10, 20, 30, 60)), row["file"]
-    assert truth.labels[first.label].lower() in ("person", "pedestrian")
+    assert truth.labels[first.label].lower() in ("person", "pedestrian", "human.pedestrian.adult")
 
 
 class TestWhatIsReadOfEach:
@@ -91,6 +91,17 @@ class TestWhatIsReadOfEach:
         assert truth.labels == ["Person"] and [row.crowd for row in truth.boxes.rows()] == [False, True]
         assert truth.boxes.row(0).width == pytest.approx(30)
 
+    def test_nuimages_key_frames_and_drives(self) -> None:
+        truth = read_truth(HERE / "nuimages")
+        assert [(picture.name, picture.source) for picture in truth.pictures] == [
+            ("samples/CAM_FRONT/a.jpg", "n013-2018-08-01-16-58-41+0800")
+        ]
+
+    def test_openlabel_tracks(self) -> None:
+        truth = read_truth(HERE / "openlabel")
+        assert truth.sequences == ["street"] and [row.x for row in truth.boxes.rows()] == [10, 11]
+        assert [row.track for row in truth.boxes.rows()] == [1, 1] and truth.pictures[0].width == 200
+
     def test_two_pictures_of_one_name_are_refused(self, tmp_path: Path) -> None:
         for folder in ("a", "b"):
             (tmp_path / folder).mkdir()
@@ -107,7 +118,7 @@ def places(value: Any, at: tuple = ()) -> Iterator[tuple]:
         yield from places(item, (*at, key))
 
 
-JSON = sorted(path for path in HERE.rglob("*.json") if not path.parent.name.startswith("coco"))
+JSON = sorted(path for path in HERE.rglob("*.json") if not path.parent.name.startswith(("coco", "nuimages")))
 
 
 @pytest.mark.parametrize("path", JSON, ids=[str(path.relative_to(HERE)) for path in JSON])
