@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from vru.cli import main
-from vru.formats import FormatError, read_truth
+from vru.formats import FormatError, read_predictions, read_truth
 from vru.formats.names import FORMATS
 
 HERE = Path(__file__).parent / "examples"
@@ -43,7 +43,7 @@ def test_each_row_is_read_or_refused_as_it_says(row: dict[str, str]) -> None:
     scale = (200, 100, 200, 100) if truth.normalised else (1, 1, 1, 1)
     sides = [side * by for side, by in zip((first.x, first.y, first.width, first.height), scale, strict=True)]
     assert sides == pytest.approx((10, 20, 30, 60)), row["file"]
-    assert truth.labels[first.label].lower() in ("person", "pedestrian")
+    assert truth.labels[first.label].lower() in ("person", "pedestrian", "human.pedestrian.adult")
 
 
 class TestWhatIsReadOfEach:
@@ -59,11 +59,12 @@ class TestWhatIsReadOfEach:
     def test_the_protocol_eurocity_reads_its_own_data_set(self, tmp_path: Path) -> None:
         found = [{"image_id": "amsterdam_00001", "category_id": "pedestrian", "bbox": [10, 20, 30, 60], "score": 0.9}]
         (tmp_path / "found.json").write_text(json.dumps(found))
-        words = ["evaluate", str(HERE / "eurocity"), str(tmp_path / "found.json"), "--protocol", "eurocity"]
+        words = ["evaluate", str(HERE / "eurocity"), str(tmp_path / "found.json")]
         answer = CliRunner().invoke(main, [*words, "--json", "-"])
         assert answer.exit_code == 0, answer.output
         done = json.loads(answer.stdout)
-        assert done["truth"]["format"] == "eurocity" and done["metrics"]["lamr"]["value"] < 0.01
+        assert done["protocol"]["name"] == done["truth"]["format"] == "eurocity"
+        assert done["metrics"]["lamr"]["value"] < 0.01
 
     def test_citypersons_visible_part_and_regions(self) -> None:
         rows = list(read_truth(HERE / "citypersons").boxes.rows())
@@ -91,6 +92,29 @@ class TestWhatIsReadOfEach:
         assert truth.labels == ["Person"] and [row.crowd for row in truth.boxes.rows()] == [False, True]
         assert truth.boxes.row(0).width == pytest.approx(30)
 
+    def test_nuimages_key_frames_and_drives(self) -> None:
+        truth = read_truth(HERE / "nuimages")
+        assert [(picture.name, picture.source) for picture in truth.pictures] == [
+            ("samples/CAM_FRONT/a.jpg", "n013-2018-08-01-16-58-41+0800")
+        ]
+
+    def test_openlabel_tracks(self) -> None:
+        truth = read_truth(HERE / "openlabel")
+        assert truth.sequences == ["street"] and [row.x for row in truth.boxes.rows()] == [10, 11]
+        assert [row.track for row in truth.boxes.rows()] == [1, 1] and truth.pictures[0].width == 200
+
+    def test_ultralytics_names_images_by_their_stems(self, tmp_path: Path) -> None:
+        truth = read_truth(HERE / "coco-torchvision/instances.json")
+        row = {"image_id": "a", "file_name": "a.jpg", "category_id": 1, "bbox": [10, 20, 30, 60], "score": 0.9}
+        (tmp_path / "predictions.json").write_text(json.dumps([row]))
+        assert list(read_predictions(tmp_path / "predictions.json", truth).picture) == [0]
+
+    def test_a_detector_s_det_txt_has_no_tracks(self, tmp_path: Path) -> None:
+        text = "0,-1,10,20,30,60,0.9,-1,-1,-1\n1, -1, 12, 20, 30, 60, 0.8, -1, -1, -1\n"
+        (tmp_path / "det.txt").write_text(text)
+        found = read_predictions(tmp_path / "det.txt", read_truth(HERE / "mot-zero/gt.txt"))
+        assert [(row.track, row.score) for row in found.rows()] == [(None, 0.9), (None, 0.8)]
+
     def test_two_pictures_of_one_name_are_refused(self, tmp_path: Path) -> None:
         for folder in ("a", "b"):
             (tmp_path / folder).mkdir()
@@ -107,7 +131,7 @@ def places(value: Any, at: tuple = ()) -> Iterator[tuple]:
         yield from places(item, (*at, key))
 
 
-JSON = sorted(path for path in HERE.rglob("*.json") if not path.parent.name.startswith("coco"))
+JSON = sorted(path for path in HERE.rglob("*.json") if not path.parent.name.startswith(("coco", "nuimages")))
 
 
 @pytest.mark.parametrize("path", JSON, ids=[str(path.relative_to(HERE)) for path in JSON])

@@ -267,9 +267,7 @@ class _Target:
         if stop > MOST_FRAMES:
             raise FormatError(f"<stop_frame> says {stop}; at most {MOST_FRAMES} frames are read.", _EXPORT)
         if start or step > 1:
-            self._notes.append(
-                f"The task is about frames {start} to {last} of a longer video, in steps of {step}: no other is measured."
-            )
+            self._notes.append(f"The task is about frames {start} to {last} of a longer video, in steps of {step}.")
         return range(start, last + 1, step)
 
     def _end_box(self) -> None:

@@ -12,6 +12,7 @@ class Reader(NamedTuple):
 
 # In the order in which they are asked whether a file is theirs.
 READERS = {
+    "nuimages": Reader("nuimages:NUIMAGES"),
     "openimages": Reader("openimages:OPENIMAGES"),
     "yolo": Reader("yolo_files:YOLO", predictions=True),
     "mot": Reader("mot_files:MOT", predictions=True),
@@ -24,6 +25,7 @@ READERS = {
     "citypersons": Reader("citypersons:CITYPERSONS"),
     "labelme": Reader("labelme:LABELME"),
     "bdd100k": Reader("bdd100k:BDD100K"),
+    "openlabel": Reader("openlabel:OPENLABEL"),
     "datumaro": Reader("datumaro:DATUMARO"),
     "coco": Reader("coco_files:COCO", predictions=True),
 }

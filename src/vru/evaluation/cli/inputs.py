@@ -13,7 +13,13 @@ from vru.evaluation.dataset.protocol import Protocol, load_protocol
 from vru.evaluation.dataset.slice_views import kinds_of
 from vru.formats import Annotations, Rules, read_predictions, read_truth
 
-_PROTOCOL_OF = {"mot": "mot", "kitti": "kitti", "kitti-tracking": "mot", "cvat": "default"}
+_PROTOCOL_OF = {
+    "mot": "mot",
+    "kitti": "kitti",
+    "kitti-tracking": "mot",
+    "cvat": "default",
+    "eurocity": "eurocity",
+}
 
 
 @dataclass(frozen=True, slots=True)
