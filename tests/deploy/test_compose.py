@@ -174,7 +174,7 @@ def test_only_who_needs_it_has_a_way_out(config: dict[str, Any]) -> None:
     }
     assert out == {"nginx", "camera_service", "alertmanager"}
     stores = {name for name, service in config["services"].items() if "stores" in (service.get("networks") or {})}
-    users = {"api_gateway", "validation_engine", "validation_worker", "migrate"}
+    users = {"api_gateway", "validation_engine", "validation_worker", "migrate", "signer"}
     assert stores == users | {"postgres", "redis", "redis_exporter"}
 
 
@@ -192,6 +192,9 @@ def test_only_who_needs_whom_shares_a_network(config: dict[str, Any]) -> None:
     assert watched == unseen | {"prometheus", "redis_exporter", "nginx_exporter", "blackbox_exporter"}
     for name in ("nginx_exporter", "blackbox_exporter", "prometheus"):
         assert networks[name] & networks["nginx"], f"{name} does not reach nginx"
+    callers = {name for name, found in networks.items() if "signing" in found}
+    assert callers == {"signer", "validation_engine", "validation_worker", "prometheus"}
+    assert networks["signer"] == {"signing", "stores"} and config["networks"]["signing"]["internal"] is True
     for name in EXPORTERS:
         assert networks["prometheus"] & networks[name], f"Prometheus does not reach {name}"
     for name in SERVICES:

@@ -18,6 +18,10 @@ class SignalKind(StrEnum):
     CAN = "can"
     GPIO = "gpio"
     VOLTAGE = "voltage"
+    HTTP = "http"
+    MQTT = "mqtt"
+    OTHER = "other"
+    """By a driver of the user's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Recordings of signals and of markers: CSV with a header, or JSON Lines. Standard library only.
 
-A signal: ``time_ns`` (monotonic nanoseconds), ``kind`` (udp, serial, can, gpio, voltage), and if known ``class``,
-``value``, ``source``, ``id``, ``video``. A marker: ``media_s`` (when it was shown) and ``time_ns`` (when it was seen).
+A signal: ``time_ns`` (monotonic nanoseconds), ``kind`` (udp, serial, can, gpio, voltage, http, mqtt, other), and if
+known ``class``, ``value``, ``source``, ``id``, ``video``.
+A marker: ``media_s`` (when it was shown) and ``time_ns`` (when it was seen).
 """
 
 import csv
