@@ -47,6 +47,8 @@ RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bi
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/formats/ ${SITE}/formats/
 COPY src/vru/sandbox/ ${SITE}/sandbox/
+COPY src/vru/reports/ ${SITE}/reports/
+COPY src/vru/evaluation/ ${SITE}/evaluation/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/gateway/ ${SITE}/gateway/
 RUN python -m compileall -q ${SITE}
@@ -89,6 +91,7 @@ COPY src/vru/formats/ ${SITE}/formats/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/reports/ ${SITE}/reports/
 COPY src/vru/evaluation/ ${SITE}/evaluation/
+COPY src/vru/signer/ ${SITE}/signer/
 COPY src/vru/validation_engine/ ${SITE}/validation_engine/
 RUN python -m compileall -q ${SITE}
 USER 10001:10001

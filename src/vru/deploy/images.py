@@ -15,10 +15,11 @@ _TAG_LENGTH = 12
 # What every image is built from, and the rooms that each service's image holds. The Dockerfile copies the same.
 COMMON = ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "src/vru/__init__.py", "src/vru/py.typed")
 ROOMS: Mapping[str, tuple[str, ...]] = {
-    "api_gateway": ("domain", "formats", "sandbox", "service", "gateway"),
+    # It sees whether markers join the clocks, before they are stored.
+    "api_gateway": ("domain", "formats", "sandbox", "reports", "evaluation", "service", "gateway"),
     "ml_engine": ("domain", "service", "ml_engine"),
     "camera_service": ("domain", "service", "scenes", "camera_service"),
-    "validation_engine": ("domain", "formats", "reports", "service", "evaluation", "validation_engine"),
+    "validation_engine": ("domain", "formats", "reports", "service", "evaluation", "signer", "validation_engine"),
     "frontend": ("domain", "service", "frontend"),
 }
 

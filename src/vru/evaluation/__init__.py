@@ -9,10 +9,11 @@ What each figure means, with formula, unit and source: ``docs/measuring.md``.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from vru.domain.slices import SLICES
+
 if TYPE_CHECKING:
     from vru.evaluation.core.frames import Frames
     from vru.evaluation.core.settings import EvaluationSettings, UnseenUnit
-    from vru.evaluation.core.slices import SLICES
     from vru.evaluation.verdict.judge import check_criteria, judge
     from vru.evaluation.video.evaluate import (
         Evaluation,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 # Imported when they are first used: a command line's --help does not wait for numpy.
 _MODULES = {
     "METRICS": "video.metrics",
-    "SLICES": "core.slices",
     "Evaluation": "video.evaluate",
     "EvaluationSettings": "core.settings",
     "Evaluator": "video.evaluate",

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Discri
 
 from vru.domain import Comparator, Criterion, RunKind, RunState, Severity, Verdict, VruClass, VruError
 from vru.domain.metrics import check_decidable
+from vru.domain.slices import check_slices
 from vru.domain.texts import check_name
-from vru.evaluation.core.slices import check_slices
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from vru.domain import Verdict, VruError
+from vru.domain.slices import ALL
 from vru.evaluation.cli.compare import Request
 from vru.evaluation.cli.inputs import predictions_of, protocol_of, times_of, truth_of
 from vru.evaluation.cli.options import EXIT, Reading, write
-from vru.evaluation.core.slices import ALL
 from vru.evaluation.dataset.evaluate import Figures, measure_all
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.study.comparison import (

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vru.domain import Verdict, VerdictReport
-from vru.evaluation.core.slices import ALL
+from vru.domain.slices import ALL
 from vru.evaluation.dataset.evaluate import Figures
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.verdict.judge import count_of, too_few

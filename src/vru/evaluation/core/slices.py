@@ -1,22 +1,10 @@
 """Slices: subsets of the truth that have to hold by themselves."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass, VruError
-
-ALL = "all"
-
-# COCO's areas in square pixels: small is below 32 x 32, large from 96 x 96.
-_SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, float("inf"))}
-_OCCLUSIONS = {"none": False, "partial": True}
-
-SLICES: tuple[str, ...] = (
-    ALL,
-    *(f"class:{road_user}" for road_user in VruClass),
-    *(f"size:{name}" for name in _SIZES),
-    *(f"occlusion:{name}" for name in _OCCLUSIONS),
-)
+from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass
+from vru.domain.slices import OCCLUSIONS, SIZES, check_slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +19,6 @@ class Sliced:
     truth: GroundTruth
     detections: Sequence[Detection]
     in_slice: Callable[[Box], bool] | None
-
-
-def check_slices(names: Iterable[str]) -> None:
-    """Do nothing if every name is a slice.
-
-    Raises:
-        VruError: one is not.
-    """
-    for name in names:
-        if name not in SLICES:
-            raise VruError(f"There is no slice {name!r}.", f"Use one of: {', '.join(SLICES)}.")
 
 
 def class_of(name: str) -> VruClass | None:
@@ -66,14 +43,14 @@ def take(name: str, truth: GroundTruth, detections: Sequence[Detection]) -> Slic
         found = [detection for detection in detections if detection.road_user == value]
         return Sliced(replace(truth, tracks=tracks), found, _everything)
     if kind == "size":
-        least, below = _SIZES[value]
+        least, below = SIZES[value]
 
         def of_size(box: Box) -> bool:
             return least <= box.area < below
 
         return Sliced(_only(truth, lambda box: of_size(box.box)), detections, of_size)
     if kind == "occlusion":
-        occluded = _OCCLUSIONS[value]
+        occluded = OCCLUSIONS[value]
         return Sliced(_only(truth, lambda box: box.occluded == occluded), detections, None)
     return Sliced(truth, detections, _everything)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vru.domain import VruError
+from vru.domain.slices import ALL
 from vru.evaluation.core.settings import SMALLEST_N, EvaluationSettings
-from vru.evaluation.core.slices import ALL
 from vru.evaluation.core.tables import Bools, DataSet, Floats, Ints
 from vru.evaluation.dataset.conditions import Conditions
 from vru.evaluation.dataset.job import Job

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vru.domain.slices import ALL
 from vru.evaluation.core.settings import UnseenUnit
-from vru.evaluation.core.slices import ALL
 from vru.evaluation.core.tables import DataSet, Floats, Ints
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.detection.coco import AREAS, CocoFigures

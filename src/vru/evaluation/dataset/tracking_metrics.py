@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vru.evaluation.core.slices import ALL
+from vru.domain.slices import ALL
 from vru.evaluation.dataset.conditions import Conditions
 from vru.evaluation.dataset.job import Job
 from vru.evaluation.dataset.prepare import evaluated_labels

@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 
 from vru.domain import Verdict, VruError
-from vru.evaluation.core.slices import ALL
+from vru.domain.slices import ALL
 from vru.evaluation.core.tables import DataSet, Ints
 from vru.evaluation.dataset.evaluate import Figures
 from vru.evaluation.statistics.estimates import FEWEST, Estimate, Replicates, Resampled, search

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from vru.domain import Comparator, Criterion, CriterionResult, Measurement, Severity, Verdict, VerdictReport
-from vru.evaluation.core.slices import ALL, check_slices
+from vru.domain.slices import ALL, check_slices
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.video.evaluate import Evaluation, check_metric
 from vru.evaluation.video.metrics import METRICS, unit_of

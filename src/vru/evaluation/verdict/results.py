@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from vru.domain import Criterion, CriterionResult, Measurement, VerdictReport, VruError
-from vru.evaluation.core.slices import ALL
+from vru.domain.slices import ALL
 from vru.evaluation.dataset.evaluate import Figures
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.statistics.estimates import Estimate

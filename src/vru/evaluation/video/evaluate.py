@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vru.domain import Box, Detection, GroundTruth, Measurement, VruClass, VruError
+from vru.domain.slices import ALL, check_slices
 from vru.evaluation.core.frames import Frames
 from vru.evaluation.core.matching import CLASSES, FALSE_POSITIVE, IGNORED, Ints, Matches, match
 from vru.evaluation.core.settings import EvaluationSettings
-from vru.evaluation.core.slices import ALL, Sliced, check_slices, class_of, take
+from vru.evaluation.core.slices import Sliced, class_of, take
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.statistics.survival import SurvivalCurve
 from vru.evaluation.video.alarms import AlarmLinker, Alarms, FalseAlarm
