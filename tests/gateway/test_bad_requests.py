@@ -169,7 +169,7 @@ def test_streams_have_connections_of_their_own_and_an_end(start_gateway, connect
     for _ in range(3):
         stream = socket.create_connection((host, port))
         stream.sendall(
-            f"GET /api/v1/runs/{run}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n\r\n".encode()
+            f"GET /api/v1/runs/{run}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {api.token}\r\n\r\n".encode()
         )
         assert stream.recv(100).startswith(b"HTTP/1.1 200")
         streams.append(stream)

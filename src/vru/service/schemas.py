@@ -36,7 +36,8 @@ class Schema(BaseModel):
         for key, value in data.items() if isinstance(data, dict) else ():
             for text in (key, *(value if isinstance(value, list) else (value,))):
                 if isinstance(text, str) and not is_text(text):
-                    raise ValueError("text must not contain the character NUL or half a surrogate pair")
+                    place = key if isinstance(key, str) and is_text(key) else "a key"
+                    raise ValueError(f"{place} must not contain the character NUL or half a surrogate pair")
         return data
 
 
