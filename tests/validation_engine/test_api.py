@@ -105,7 +105,7 @@ async def test_a_criterion_on_nothing_is_refused(client: httpx2.AsyncClient, sto
     criterion = {"metric": "recall", "comparator": ">=", "threshold": 0.9} | wrong
     response = await client.post("/runs", json=stored.body(criteria=[criterion]))
     assert response.status_code == 422
-    assert "Use one of" in response.json()["fix"]
+    assert "Use one of" in response.json()["detail"]
     assert (await client.post("/runs", json=stored.body(criteria=[]))).status_code == 422
 
 
