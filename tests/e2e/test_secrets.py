@@ -19,6 +19,8 @@ import pytest
 from tests.deploy.secrecy import NEEDED
 from tests.e2e.laptop import Laptop, on_server, wait_healthy
 
+from vru.deploy.service_secrets import service_secrets
+
 CHANGED = "VRU_DATABASE_PASSWORD"
 PLATFORM = "/opt/vru-platform"
 # Where Docker and containerd keep what a container was started with, in directories that root alone may enter.
@@ -88,7 +90,9 @@ for root in given["roots"]:
 
 def secrets_of(laptop: Laptop) -> dict[str, str]:
     environment = laptop.environment
-    return {name: {**environment.values, **environment.service_secrets}[name] for name in NEEDED}
+    masters = (environment[f"VRU_{name}"] for name in ("SECRET_KEY", "REDIS_PASSWORD", "DATABASE_PASSWORD"))
+    given = {**environment, **service_secrets(*masters)}
+    return {name: given[name] for name in NEEDED}
 
 
 def search(

@@ -168,9 +168,8 @@ def test_streams_have_connections_of_their_own_and_an_end(start_gateway, connect
     streams = []
     for _ in range(3):
         stream = socket.create_connection((host, port))
-        stream.sendall(
-            f"GET /api/v1/runs/{run}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {api.token}\r\n\r\n".encode()
-        )
+        lines = (f"GET /api/v1/runs/{run}/events HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {api.token}")
+        stream.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode())
         assert stream.recv(100).startswith(b"HTTP/1.1 200")
         streams.append(stream)
     answer = api.client.get(f"/runs/{run}/events")

@@ -161,9 +161,12 @@ class Environment:
 
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
-        """The names under which users reach the platform: those that are given, and those in its addresses."""
+        """The names under which users reach the platform: those that are given, and those in its addresses.
+
+        Not the name by which this laptop reaches its sshd: a release is the same whatever way it is sent.
+        """
         origins = (urlsplit(origin).hostname or "" for origin in self.cors_origins)
-        given = (*values.hosts(self["VRU_ALLOWED_HOSTS"]), self.external_ip, self["VRU_HOST"], *origins)
+        given = (*values.hosts(self["VRU_ALLOWED_HOSTS"]), self.external_ip, *origins)
         return tuple(dict.fromkeys(name.lower() for name in given if name))
 
     @property
