@@ -185,6 +185,7 @@ RULE_TESTS = textwrap.dedent(
           - {series: 'up{job="validation_engine",instance="172.18.0.7:8003"}', values: '1x80'}
           - {series: 'up{job="frontend",instance="172.18.0.8:3000"}', values: '1x80'}
           - {series: 'up{job="validation_worker",instance="172.18.0.9:9100"}', values: '1x80'}
+          - {series: 'up{job="signer",instance="172.18.0.10:8005"}', values: '1x80'}
           - {series: 'probe_success{instance="http://nginx:8080/"}', values: '1x80'}
           - {series: 'vru_http_requests_total{job="api_gateway",status="200"}', values: '0+1x80'}
           - {series: 'node_filesystem_avail_bytes{mountpoint="/"}', values: '50x80'}

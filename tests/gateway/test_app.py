@@ -46,7 +46,10 @@ class TestHealth:
             "frontend",
         }
         assert all(part["status"] == "ok" and part["latency_ms"] >= 0 for part in body["services"].values())
-        assert httpx2.get(f"{address}/ready").json() == {"status": "ok", "checks": {"database": "ok", "redis": "ok"}}
+        assert httpx2.get(f"{address}/ready").json() == {
+            "status": "ok",
+            "checks": {"database": "ok", "redis": "ok", "media": "ok"},
+        }
 
     def test_what_is_not_well_is_named_to_all_and_why_to_the_logged_in(self, start_gateway, others, connect):
         well, unwell = others

@@ -78,7 +78,10 @@ def test_what_is_for_another_video_stores_nothing(api, settings, video, coco):
             "the video has it at",
         ),
         (coco(change=lambda f: f["annotations"][-1].update(bbox=[60, 40, 20, 20])), "reaches outside of the frame"),
-        (coco(change=lambda f: f["annotations"][0].update(bbox=[1, 1, -5, 5])), "the box is -5 wide"),
+        (
+            coco(change=lambda f: f["annotations"][0].update(bbox=[1, 1, -5, 5])),
+            "Box (1.0, 1.0, -5.0, 5.0) has no area",
+        ),
         (coco(change=lambda f: f["annotations"][0].update(bbox=[1, float("nan"), 5, 5])), "not a finite number"),
         (coco(change=lambda f: f["annotations"][1].update(id=f["annotations"][0]["id"])), "is in the file twice"),
         (coco(change=lambda f: f["categories"][0].update(name="lamp post")), "lamp post"),

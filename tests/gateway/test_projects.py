@@ -31,14 +31,14 @@ def test_everything_given_is_kept(api):
         "resolution": "1920x1080",
         "frame_rate": 29.97,
         "signal_type": "can",
-        "criteria": [{"metric": "recall", "comparator": ">=", "threshold": 0.5, "slice": "class=cyclist"}],
+        "criteria": [{"metric": "recall", "comparator": ">=", "threshold": 0.5, "slice": "class:cyclist"}],
         "state": "active",
     }
     body = api.client.post("/projects", json=given).json()
     assert {key: body[key] for key in given if key != "criteria"} == {
         key: value for key, value in given.items() if key != "criteria"
     }
-    assert body["criteria"][0]["slice"] == "class=cyclist"
+    assert body["criteria"][0]["slice"] == "class:cyclist"
     assert body["criteria"][0]["confidence_level"] == 0.95
 
 

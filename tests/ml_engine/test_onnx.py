@@ -251,7 +251,7 @@ def test_broken_model_is_set_aside_and_the_others_run(tmp_path: Path) -> None:
     add_version(tmp_path, "good", constant(three_boxes()).SerializeToString())
     add_version(tmp_path, "broken", b"broken")
     repository = ModelRepository(tmp_path)
-    engine = Engine(repository, concurrency=1, threads=1)
+    engine = Engine(repository, concurrency=1, threads=1, image=None)
     assert [version.label for version in repository.list()] == ["good/1"]
     (wrong,) = repository.unusable()
     assert wrong.name == "broken" and "is not an ONNX model" in wrong.reason
@@ -281,7 +281,7 @@ def _blind_in_the_dark(folder: Path) -> None:
 async def test_picture_that_a_model_has_no_answer_for_ends_the_stream_with_its_frame(tmp_path: Path) -> None:
     _blind_in_the_dark(tmp_path)
     repository = ModelRepository(tmp_path)
-    engine = Engine(repository, concurrency=2, threads=1)
+    engine = Engine(repository, concurrency=2, threads=1, image=None)
     assert repository.unusable() == []
     with av.open(str(tmp_path / "video.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=10)

@@ -79,5 +79,5 @@ async def test_sound_files_are_read_by_the_same_readers(readers, tmp_path):
     assert [row[:4] for row in truth.rows([index / 10 for index in range(20)])] == [(1, 0, 0.0, "pedestrian")]
     signals = await _read(readers, "signals", b"time_ns,kind\n1,udp\n3,udp\n", tmp_path)
     assert signals == SignalFacts(2, 1, 3)
-    markers = "media_s,time_ns\n" + "".join(f"{n},{n}\n" for n in range(5))
+    markers = "media_s,time_ns\n" + "".join(f"{n},{n}000000000\n" for n in range(1, 6))
     assert await _read(readers, "markers", markers.encode(), tmp_path) == 5

@@ -234,6 +234,9 @@ GROUPS: tuple[Group, ...] = (
             ),
             _operator("VRU_MAX_UPLOAD_MB", "500", "largest video that may be uploaded, in megabytes", values.positive),
             _operator("VRU_MAX_GROUND_TRUTH_MB", "64", "largest annotation file, in megabytes", values.positive),
+            _operator(
+                "VRU_MAX_EVENT_STREAMS", "200", "runs that may be followed at once, over all users", values.positive
+            ),
             _operator("VRU_SESSION_HOURS", "12", "hours until a login expires", values.hours),
             _operator(
                 "VRU_SESSION_IDLE_MINUTES", "120", "minutes without a request until a login expires", values.positive

@@ -122,8 +122,8 @@ class Child:
             raise self._over(f"reading it took more than {limits.wall_s:g} s") from None
         except wire.TooLongError:
             raise self._over(f"what it holds is more than {limits.answer_bytes // MEBIBYTE} MiB of facts") from None
-        except (BrokenPipeError, ConnectionResetError):
-            body = None
+        except (BrokenPipeError, ConnectionResetError, ProcessLookupError, FileNotFoundError):
+            body = None  # it ended before, or in the middle
         if body is None:
             raise self._over(self._end_of_process(limits))
         return self._value(body, limits)

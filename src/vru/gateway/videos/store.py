@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -19,6 +20,9 @@ from vru.service.errors import InsufficientStorageError, NotFoundError, TooLarge
 MEGABYTE = 1_000_000
 _BLOCK = 1024 * 1024
 _STALE_AFTER_S = 24 * 3600
+# With less than this a server is not ready for uploads.
+_LEAST_FREE = 16 * MEGABYTE
+_FULL = ("The server's disk is full.", "Delete videos that are not needed, or enlarge the disk.")
 
 log = structlog.get_logger("vru.gateway.media")
 
@@ -64,9 +68,12 @@ class MediaStore:
         """
         try:
             with tempfile.TemporaryFile(dir=self.incoming) as file:
-                file.write(bytes(_BLOCK))
+                file.write(b"\0")
+            free = shutil.disk_usage(self.incoming).free
         except OSError as error:
-            raise _no_room(error) from error
+            raise self._no_room(error) from error
+        if free < _LEAST_FREE:
+            raise InsufficientStorageError(*_FULL)
 
     @asynccontextmanager
     async def receive(
@@ -90,10 +97,22 @@ class MediaStore:
         try:
             yield await self._write(path, chunks, limit_bytes)
         except OSError as error:
-            raise _no_room(error) from error
+            raise self._no_room(error) from error
         finally:
             if path.exists():
                 path.unlink()
+
+    def _no_room(self, error: OSError) -> Exception:
+        """The error for a disk that takes no upload; any other error of the system as it is."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return InsufficientStorageError(*_FULL)
+        here = Path(str(error.filename or "")).is_relative_to(self.root)
+        if here and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIO):
+            return InsufficientStorageError(
+                f"The server's media folder cannot be written: {error.strerror}.",
+                "Have the administrator look at the folder's owner and mode, and at its disk.",
+            )
+        return error
 
     async def _write(self, path: Path, chunks: AsyncIterator[bytes], limit_bytes: int) -> Received:
         digest = hashlib.sha256()
@@ -144,20 +163,6 @@ class MediaStore:
             path = (self.root / relative).resolve()
             if path.is_relative_to(self.root.resolve()):
                 path.unlink(missing_ok=True)
-
-
-def _no_room(error: OSError) -> Exception:
-    """The error for a disk that takes no upload; any other error of the system as it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InsufficientStorageError(
-            "The server's disk is full.", "Delete videos that are not needed, or enlarge the disk."
-        )
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIO):
-        return InsufficientStorageError(
-            f"The server's media folder cannot be written: {error.strerror}.",
-            "Have the administrator look at the folder's owner and mode, and at its disk.",
-        )
-    return error
 
 
 def _too_large(limit_bytes: int) -> TooLargeError:
