@@ -3,6 +3,7 @@ the services only when they run, so they are compared."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from ..database.postgres import SERVICE, Database, scram_matches
 from ..docker.compose import Compose, Container
 
 # A service's role is called after it: vru_api_gateway, with VRU_API_GATEWAY_DATABASE_PASSWORD.
-_SERVICES = ("api_gateway", "validation_engine", "validation_worker")
+_PASSWORD = re.compile(r"VRU_(\w+)_DATABASE_PASSWORD")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def changes(actual: RoleFacts | None, environment: Mapping[str, str]) -> Iterato
     if actual is None:
         return
     wanted = {actual.database.user: environment.get("VRU_DATABASE_PASSWORD", "")}
-    wanted |= {f"vru_{name}": environment.get(f"VRU_{name.upper()}_DATABASE_PASSWORD", "") for name in _SERVICES}
+    services = ((_PASSWORD.fullmatch(name), password) for name, password in environment.items())
+    wanted |= {f"vru_{found[1].lower()}": password for found, password in services if found}
     for role, password in wanted.items():
         # The migrations make the services' roles.
         stored = actual.verifiers.get(role, "" if role == actual.database.user else None)
