@@ -19,7 +19,7 @@ import pytest
 from tests.deploy.secrecy import NEEDED
 from tests.e2e.laptop import Laptop, on_server, wait_healthy
 
-from vru.deploy.service_secrets import service_secrets
+from vru.deploy.service_secrets import DATABASE_SERVICES, service_secrets
 
 CHANGED = "VRU_DATABASE_PASSWORD"
 PLATFORM = "/opt/vru-platform"
@@ -218,14 +218,19 @@ def test_a_changed_password_takes_effect_in_the_database_and_in_every_service(ro
     wait_healthy(laptop)
     attempt = (
         "import os, psycopg, sys; given = sys.stdin.read();"
-        "psycopg.connect(host='postgres', user=os.environ['VRU_DATABASE_USER'], password=given,"
+        "psycopg.connect(host='postgres', user=sys.argv[1], password=given,"
         " dbname=os.environ['VRU_DATABASE_NAME'], connect_timeout=10); print('in')"
     )
     gateway = on_server(laptop, "docker ps -q --filter label=com.docker.compose.service=api_gateway").split()[0]
-    command = f'docker exec -i {gateway} python -c "{attempt}"'
-    assert on_server(laptop, command, stdin=rotation.secrets[CHANGED].encode()).strip() == "in"
-    refused = on_server(laptop, command + " 2>&1", stdin=rotation.before[CHANGED].encode(), check=False)
-    assert "password authentication failed" in refused
+    # The owner's, and those of the services' roles, which are made from it.
+    users = {laptop.environment["VRU_DATABASE_USER"]: CHANGED} | {
+        f"vru_{service}": f"VRU_{service.upper()}_DATABASE_PASSWORD" for service in DATABASE_SERVICES
+    }
+    for user, name in users.items():
+        command = f'docker exec -i {gateway} python -c "{attempt}" {user}'
+        assert on_server(laptop, command, stdin=rotation.secrets[name].encode()).strip() == "in"
+        refused = on_server(laptop, command + " 2>&1", stdin=rotation.before[name].encode(), check=False)
+        assert "password authentication failed" in refused, user
     ready = httpx2.get(laptop.url(8000, "/health"), timeout=30)
     assert ready.status_code == 200
 
