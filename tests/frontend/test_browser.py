@@ -445,7 +445,7 @@ def test_a_camera_is_validated_by_its_signals(
     expect(tracks.filter(has_text=re.compile(r"50 ± \d+ ms"))).to_have_count(len(first) - 1)
     expect(page.get_by_role("table", name=re.compile("Timing budget")).locator("tr")).to_have_count(4)
     expect(page.get_by_text("1 before or after the video")).to_be_visible()
-    for label in ("Report", "PDF", "Signed evidence"):
+    for label in ("Report", "PDF", "Sealed evidence"):
         address = page.get_by_role("link", name=label, exact=True).get_attribute("href")
         assert page.request.get(f"{platform.url}{address}").ok, label
 

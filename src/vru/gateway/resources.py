@@ -1,5 +1,6 @@
 """What the gateway keeps open while it runs, and how endpoints get at it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Resources:
     login_limiter: LoginLimiter
     asserter: Asserter
     sandbox: Sandbox
+    # Decoding takes whole cores: more videos at once would only starve everything else.
+    probing: asyncio.Semaphore
 
 
 @asynccontextmanager
@@ -77,7 +80,9 @@ async def open_resources(app: FastAPI, settings: GatewaySettings) -> AsyncIterat
     asserter = Asserter.of(settings, "api_gateway", ("ml_engine", "camera_service", "validation_engine"))
     sandbox = Sandbox(READERS, children=3)  # two videos at once, and one more file
     limiter = LoginLimiter(redis)
-    app.state.resources = Resources(settings, database, redis, http, streams, limiter, asserter, sandbox)
+    app.state.resources = Resources(
+        settings, database, redis, http, streams, limiter, asserter, sandbox, asyncio.Semaphore(2)
+    )
     try:
         yield app.state.resources
     finally:

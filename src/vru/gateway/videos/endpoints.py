@@ -60,7 +60,7 @@ async def upload_video(
     store = MediaStore(gateway.settings.media_dir)
     limit = gateway.settings.max_upload_mb * MEGABYTE
     async with store.receive(request.stream(), limit_bytes=limit, announced_bytes=announced_size(request)) as received:
-        async with _probing:
+        async with gateway.probing:
             facts = await gateway.sandbox.read(
                 "vru.gateway.videos.probe:probe", received.path, VideoFacts, limits=limits(received.size_bytes)
             )
