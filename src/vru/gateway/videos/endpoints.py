@@ -1,6 +1,5 @@
 """Videos over HTTP."""
 
-import asyncio
 import mimetypes
 import uuid
 from typing import Annotated
@@ -23,8 +22,6 @@ from vru.service.database.sessions import Reading
 from vru.service.schemas import Name
 
 router = APIRouter(tags=["videos"])
-# Decoding takes whole cores: more at once would only starve everything else, such as the reading of annotations.
-_probing = asyncio.Semaphore(2)
 
 
 @router.get("/projects/{project_id}/videos", summary="List a project's videos", responses=problems(401, 404))
