@@ -4,9 +4,10 @@
 and one detection a frame is wrong. It prints the process's largest resident memory in bytes.
 """
 
-import resource
 import sys
 from collections.abc import Iterator
+
+from tests.peak import peak_bytes
 
 from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass
 from vru.evaluation import Evaluation, EvaluationSettings, Evaluator, Frames, Roster
@@ -51,8 +52,7 @@ def main() -> None:
     # Half of nine tenths have a score above the threshold.
     if abs((evaluation.overall.estimates["recall"].value or 0) - 0.45) > 0.01:
         sys.exit("the video is not the one that was meant")
-    # Linux gives kilobytes.
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(peak_bytes())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ It prints the process's largest resident memory in bytes.
 """
 
 import asyncio
-import resource
 import sys
 import tempfile
 import uuid
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.evaluation.long_video import CLASSES, RATE, USERS, VISIBLE, pieces
+from tests.peak import peak_bytes
 
 from vru.domain import GroundTruth, RunKind, RunState, Track, Verdict
 from vru.evaluation import Roster
@@ -71,8 +71,7 @@ def packed(folder: Path, count: int, at_once: int = 500) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         packed(Path(folder), int(float(sys.argv[1]) * 60 * RATE))
-    # Linux gives kilobytes.
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(peak_bytes())
 
 
 if __name__ == "__main__":
