@@ -62,6 +62,9 @@ def test_who_is_not_logged_in_learns_nothing_about_a_body(api, body):
         answer = stranger.post("/projects", content=body, headers=JSON)
         assert answer.status_code == 401 and "Nobody is logged in" in answer.json()["detail"]
         assert stranger.post("/auth/login", content=body, headers=JSON).status_code == 400
+        # Nor does another site's page, whatever cookie it has.
+        foreign = {**JSON, "Origin": "http://evil.example", "Cookie": "vru_session=x"}
+        assert stranger.post("/projects", content=body, headers=foreign).status_code == 401
 
 
 def test_criteria_that_can_never_decide_are_refused_when_they_are_saved(api):

@@ -121,27 +121,15 @@ PUBLISHED: Mapping[str, str] = {
 
 
 def _generated() -> Iterator[Variable]:
-    for service in CALLED:
-        yield Variable(
-            f"VRU_{service.upper()}_SECRET",
-            f"signs calls to the {label(service)}; made from VRU_SECRET_KEY",
-            secret=True,
-            scope=Scope.GENERATED,
-        )
-    for service in REDIS_SERVICES:
-        yield Variable(
-            f"VRU_{service.upper()}_REDIS_PASSWORD",
-            f"the {label(service)}'s at Redis; made from VRU_REDIS_PASSWORD",
-            secret=True,
-            scope=Scope.GENERATED,
-        )
-    for service in DATABASE_SERVICES:
-        yield Variable(
-            f"VRU_{service.upper()}_DATABASE_PASSWORD",
-            f"the {label(service)}'s in the database; made from VRU_DATABASE_PASSWORD",
-            secret=True,
-            scope=Scope.GENERATED,
-        )
+    for services, ending, about, made_from in (
+        (CALLED, "SECRET", "signs calls to the {}", "VRU_SECRET_KEY"),
+        (REDIS_SERVICES, "REDIS_PASSWORD", "the {}'s at Redis", "VRU_REDIS_PASSWORD"),
+        (DATABASE_SERVICES, "DATABASE_PASSWORD", "the {}'s in the database", "VRU_DATABASE_PASSWORD"),
+    ):
+        for service in services:
+            name = f"VRU_{service.upper()}_{ending}"
+            text = f"{about.format(label(service))}; made from {made_from}"
+            yield Variable(name, text, secret=True, scope=Scope.GENERATED)
     for name, port in PUBLISHED.items():
         yield Variable(name, f"VRU_PUBLISH_ADDRESS and {port} as Compose reads them", scope=Scope.GENERATED)
     for service in BUILT:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from vru.domain import VruError
 from vru.gateway import cameras, health, models, runs
 from vru.gateway.auth import endpoints as auth
-from vru.gateway.auth.current import require_session
+from vru.gateway.auth.current import is_logged_in, nobody_is_logged_in, session_store
 from vru.gateway.auth.sessions import SessionStore
 from vru.gateway.auth.users import ensure_admin
 from vru.gateway.docs import add_docs
@@ -30,7 +30,7 @@ from vru.gateway.signals import endpoints as signals
 from vru.gateway.videos import endpoints as videos
 from vru.gateway.videos.store import MediaStore
 from vru.service.app import create_app
-from vru.service.errors import UnauthorizedError, http_error, is_broken_json, validation_error, vru_error
+from vru.service.errors import http_error, is_broken_json, validation_error, vru_error
 from vru.service.requests import REQUEST_ID_HEADER
 
 PREFIX = "/api/v1"
@@ -82,10 +82,9 @@ def _authenticate_first(app: FastAPI) -> None:
     def after(handle: Callable[[Request, Exception], Response]) -> Callable[[Request, Exception], Awaitable[Response]]:
         async def answer(request: Request, error: Exception) -> Response:
             if is_broken_json(error) and request.url.path != f"{PREFIX}/auth/login":
-                try:
-                    await require_session(request)
-                except UnauthorizedError as nobody:
-                    return vru_error(request, nobody)
+                sessions = session_store(request.app.state.resources)
+                if not await is_logged_in(request, sessions):
+                    return vru_error(request, nobody_is_logged_in())
             return handle(request, error)
 
         return answer

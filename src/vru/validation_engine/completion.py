@@ -7,12 +7,12 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from vru.domain import GroundTruth, RunKind, RunState, ShardState, Verdict, VruError
 from vru.evaluation import Frames
-from vru.service.database.sessions import Database, WriteSession
+from vru.service.database.sessions import Database
 from vru.service.database.tables import Run, Seal, Shard
 from vru.service.opened import opened
 from vru.service.schemas import CameraRunSettings, CriterionBody, RunSettings, SetAsideClip
@@ -74,11 +74,6 @@ async def complete(
         await session.execute(update(Seal).where(Seal.run_id == run_id).values(**signed))
     sealing.remove_unsealed(settings.evidence_dir, str(seal.manifest_sha256))
     return Verdict(outcome["verdict"])
-
-
-async def forget_prepared(session: WriteSession, run_id: uuid.UUID) -> None:
-    """Forget what waits for its seal: the run is done again."""
-    await session.execute(delete(Seal).where(Seal.run_id == run_id, Seal.document.is_(None)))
 
 
 async def _store_prepared(run_id: uuid.UUID, manifest_sha256: str, lost: str | None, database: Database) -> bool:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import undefer
 
@@ -17,6 +17,7 @@ from vru.service.database.tables import (
     GroundTruthSet,
     Project,
     Run,
+    Seal,
     Shard,
     SignalRecording,
     TruthBoxRow,
@@ -235,6 +236,11 @@ async def fenced(session: WriteSession, shard_id: uuid.UUID, token: int, **value
         .values(**values)
     )
     return bool(changed.rowcount == 1)  # type: ignore[attr-defined]
+
+
+async def forget_prepared(session: WriteSession, run_id: uuid.UUID) -> None:
+    """Forget what waits for its seal: the run is done again."""
+    await session.execute(delete(Seal).where(Seal.run_id == run_id, Seal.document.is_(None)))
 
 
 _COLUMNS = ("run_id", "shard_id", "frame_index", "time_s", "road_user", "score", "x", "y", "width", "height")

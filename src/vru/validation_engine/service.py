@@ -19,7 +19,6 @@ from vru.service.queue import defer
 from vru.service.schemas import CameraRunCreate, CriterionBody, ModelBody, RunChange, RunCreate
 from vru.validation_engine import camera_runs, jobs, repository, workflow
 from vru.validation_engine.analysis import to_criterion
-from vru.validation_engine.completion import forget_prepared
 
 
 async def get_run(session: ReadSession, run_id: uuid.UUID) -> Run:
@@ -213,7 +212,7 @@ async def retry_run(session: WriteSession, queue: App, run_id: uuid.UUID) -> Run
         done = all(state == ShardState.DONE for state in states)
         state = RunState.ANALYSING if done else RunState.RUNNING
         if not done:
-            await forget_prepared(session, run_id)
+            await repository.forget_prepared(session, run_id)
         await repository.enter(session, run_id, (RunState.QUEUED,), state=state)
     await workflow.defer_missing(queue, session, run_id)
     return await get_run(session, run_id)

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from vru.gateway.auth.schemas import UserBody
 from vru.gateway.auth.sessions import SessionStore
-from vru.gateway.resources import Gateway, Resources
+from vru.gateway.resources import Gateway
 from vru.service.errors import ForbiddenError, UnauthorizedError
 
 COOKIE = "vru_session"
@@ -36,16 +36,6 @@ def session_store(gateway: Gateway) -> SessionStore:
 Sessions = Annotated[SessionStore, Depends(session_store)]
 
 
-async def require_session(request: Request) -> None:
-    """Do nothing if somebody is logged in: for what is asked before a route's own parameters are.
-
-    Raises:
-        UnauthorizedError: nobody is.
-    """
-    gateway: Resources = request.app.state.resources
-    await _current_session(request, gateway, session_store(gateway), await _bearer(request), await _cookie(request))
-
-
 def is_from_own_page(request: Request, origins: Collection[str]) -> bool:
     """Whether a request was made by a page of this platform or of ``origins``, or by the user's own hand.
 
@@ -62,6 +52,11 @@ def is_from_own_page(request: Request, origins: Collection[str]) -> bool:
     return urlsplit(origin).netloc in own
 
 
+def nobody_is_logged_in() -> UnauthorizedError:
+    """The error for a request without a token or cookie."""
+    return UnauthorizedError("Nobody is logged in.", "Log in with POST /api/v1/auth/login.")
+
+
 async def _current_session(
     request: Request,
     gateway: Gateway,
@@ -71,7 +66,7 @@ async def _current_session(
 ) -> Session:
     token = bearer.credentials if bearer else cookie
     if not token:
-        raise UnauthorizedError("Nobody is logged in.", "Log in with POST /api/v1/auth/login.")
+        raise nobody_is_logged_in()
     if not bearer and request.method not in _SAFE and not is_from_own_page(request, gateway.settings.cors_origin_list):
         raise ForbiddenError(
             "Another site's page made this request with your login.",
