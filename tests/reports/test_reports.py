@@ -12,7 +12,7 @@ from defusedxml import ElementTree
 
 from vru.domain import Comparator, Severity, Verdict
 from vru.reports import FORMATS
-from vru.reports.charts import PAPER, Axis, charts_of, draw
+from vru.reports.charts import PAPER, Axis, charts_of, draw, interval
 from vru.reports.model import Fact, Judged, Line, Measured, Report, Section, TrackRow
 
 NASTY = "</script><script>alert(1)</script> & \"x\" 'y' #panic() $x$ \x01 =1+1"
@@ -174,6 +174,10 @@ class TestPdf:
 
 
 class TestCharts:
+    def test_a_side_without_a_bound_is_said_in_words(self) -> None:
+        assert interval(0.9, 0.95) == "0.9000 to 0.9500" and interval(None, None) == "–"
+        assert interval(0.9, None) == "from 0.9000" and interval(None, 140.0, "ms") == "up to 140"
+
     def test_ticks_are_round_and_inside(self) -> None:
         assert Axis("", 0, 1).ticks == [0, 0.2, 0.4, 0.6, 0.8, 1]
         assert Axis("", 0.001, 1, True).ticks == [0.001, 0.01, 0.1, 1]

@@ -209,8 +209,10 @@ def figure(value: float | None, unit: str = "") -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str = "") -> str:
-    """``0.9 to 0.95``; a dash without both bounds."""
-    return "–" if low is None and high is None else f"{figure(low, unit)} to {figure(high, unit)}"
+    """``0.9 to 0.95``, ``from 0.9`` or ``up to 0.95``; a dash without both bounds."""
+    if low is None:
+        return "–" if high is None else f"up to {figure(high, unit)}"
+    return f"from {figure(low, unit)}" if high is None else f"{figure(low, unit)} to {figure(high, unit)}"
 
 
 def number(value: float) -> str:
