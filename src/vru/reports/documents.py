@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from vru.domain import Comparator, Severity, Verdict
+from vru.reports.findings import read_findings
 from vru.reports.model import ALL, ErrorKind, Fact, Judged, Line, Measured, Report, Section, TrackRow
 
 
@@ -42,6 +43,7 @@ def report_of_evaluation(document: Mapping[str, Any]) -> Report:
             ErrorKind(kind, row["count"], row["ap_gained"]) for kind, row in document.get("errors", {}).items()
         ),
         platform=version("vru-platform"),
+        findings=read_findings(document["findings"]) if document.get("findings") else None,
     )
 
 

@@ -12,6 +12,9 @@ from markupsafe import Markup
 from vru.reports import charts
 from vru.reports.model import ALL, Judged, Report
 
+# Rows of a list of findings, and classes of the confusion matrix: the report says so where there are more.
+_MOST_ROWS, _MOST_CLASSES = 500, 30
+
 
 def to_html(report: Report) -> bytes:
     """A self-contained page. All text is escaped; only the style and the script that are here may act (CSP by hash)."""
@@ -19,9 +22,14 @@ def to_html(report: Report) -> bytes:
         {"chart": chart, "svg": Markup(charts.draw(chart, charts.SCREEN))}  # noqa: S704 - escapes its texts
         for chart in charts.charts_of(report.curves)
     ]
+    found = report.findings
     page = _environment().get_template("report.html")
     return page.render(
         report=report,
+        findings=found,
+        confusion=found.confusion.with_most_errors(_MOST_CLASSES) if found else None,
+        confusion_left_out=max(0, found.confusion.occurring - _MOST_CLASSES) if found else 0,
+        most_rows=_MOST_ROWS,
         rows=[row for name in (ALL, *report.slices) for row in report.of_slice(name)],
         drawn=drawn,
         data=_json([_geometry(item["chart"]) for item in drawn]),  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from vru.domain import Comparator, Severity, Verdict
+from vru.reports.findings import Findings
 
 ALL = "all"
 # Slices are ordered by the first of these figures that most of them have, and the sign that makes the worst come first.
@@ -130,6 +131,7 @@ class Report:
     platform: str
     times: tuple[Fact, ...] = ()
     failure: str | None = None
+    findings: Findings | None = None
 
     @property
     def slices(self) -> tuple[str, ...]:

@@ -8,10 +8,13 @@ from typing import Any
 
 from vru.domain import VruError
 from vru.reports import charts
+from vru.reports.findings import Findings
 from vru.reports.model import ALL, Report
 
 # A report of every track of a long video would have hundreds of pages; the other formats have them all.
 _MOST_TRACKS = 400
+# Rows of a list of findings, and classes of the confusion matrix that fit across a page.
+_MOST_ROWS, _MOST_CLASSES = 100, 8
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -99,6 +102,7 @@ def _data(report: Report) -> dict[str, Any]:
             ]
             for track in missed_first[:_MOST_TRACKS]
         ],
+        "findings": _findings(report.findings) if report.findings else None,
         "tracks_left_out": max(0, len(report.tracks) - _MOST_TRACKS),
         "facts": [
             {"title": section["title"], "facts": section["facts"]}
@@ -108,4 +112,46 @@ def _data(report: Report) -> dict[str, Any]:
                 *([{"title": "Run", "facts": list(map(asdict, report.times))}] if report.times else ()),
             )
         ],
+    }
+
+
+def _findings(found: Findings) -> dict[str, Any]:
+    confusion, scenarios = found.confusion.with_most_errors(_MOST_CLASSES), found.scenarios
+    last = len(confusion.classes) - 1
+    return {
+        "overlap": f"{found.overlap:g}",
+        "most": _MOST_ROWS,
+        "stretches": [
+            [row.recording, str(row.track_id), row.road_user, row.begins, row.ends, str(row.frames)]
+            for row in found.stretches[:_MOST_ROWS]
+        ],
+        "all_stretches": len(found.stretches),
+        "false_alarms": [
+            [row.recording, row.place, row.road_user, charts.figure(row.score), row.box_words, row.nearest]
+            for row in found.false_alarms[:_MOST_ROWS]
+        ],
+        "all_false_alarms": found.false,
+        "classes": confusion.classes,
+        "confusion": [
+            ["–" if row == column == last else str(count) for column, count in enumerate(counts)]
+            for row, counts in enumerate(confusion.counts)
+        ],
+        "classes_left_out": max(0, found.confusion.occurring - _MOST_CLASSES),
+        "recordings": [
+            [
+                *(row.recording, str(row.images), str(row.truth), str(row.missed), str(row.false_alarms)),
+                *(charts.figure(row.recall), charts.figure(row.precision)),
+            ]
+            for row in found.recordings[:_MOST_ROWS]
+        ],
+        "all_recordings": len(found.recordings),
+        "scenarios": None
+        if scenarios is None
+        else {
+            "head": [*scenarios.attributes, "Images", *scenarios.columns, "False alarms per image"],
+            "rows": [
+                [*row.values, str(row.images), *row.cells, f"{row.false_alarms_per_image:.4f} ({row.false_alarms})"]
+                for row in scenarios.rows[:_MOST_ROWS]
+            ],
+        },
     }

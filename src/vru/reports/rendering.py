@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from xml.etree import ElementTree
 
 from vru.domain import Severity, Verdict
+from vru.reports.findings import Finding
 from vru.reports.html import to_html
 from vru.reports.model import Judged, Measured, Report, TrackRow
 from vru.reports.pdf import to_pdf
@@ -42,6 +43,22 @@ def to_tracks_csv(report: Report) -> bytes:
     unapproved = {"ground_truth_approved": _approval(report)}
     rows = [asdict(row) | {"outcome": row.outcome} | unapproved for row in report.tracks]
     return _csv([*_names(TrackRow), "outcome", *unapproved], rows)
+
+
+def to_misses_csv(report: Report) -> bytes:
+    """One row a truth box that was missed."""
+    return _findings_csv(report.findings.misses if report.findings else ())
+
+
+def to_false_alarms_csv(report: Report) -> bytes:
+    """One row a false alarm."""
+    return _findings_csv(report.findings.false_alarms if report.findings else ())
+
+
+def _findings_csv(found: Iterable[Finding]) -> bytes:
+    sides = ("x", "y", "width", "height")
+    names = ["recording", "image", "frame", "time_s", "road_user", "track_id", "score", *sides, "nearest"]
+    return _csv(names, [asdict(item) | dict(zip(sides, item.box, strict=True)) for item in found])
 
 
 def to_junit(report: Report) -> bytes:
@@ -121,5 +138,7 @@ FORMATS: Mapping[str, Format] = {
     "json": Format(to_json, "application/json"),
     "csv": Format(to_csv, "text/csv; charset=utf-8"),
     "tracks.csv": Format(to_tracks_csv, "text/csv; charset=utf-8"),
+    "misses.csv": Format(to_misses_csv, "text/csv; charset=utf-8"),
+    "false-alarms.csv": Format(to_false_alarms_csv, "text/csv; charset=utf-8"),
     "xml": Format(to_junit, "application/xml"),
 }

@@ -13,7 +13,7 @@ from vru.evaluation.cli.evaluate import Request
 from vru.evaluation.cli.inputs import kinds_asked, predictions_of, protocol_of, times_of, truth_of
 from vru.evaluation.cli.options import EXIT, write
 from vru.evaluation.cli.show import show
-from vru.evaluation.dataset.conditions import conditions_of
+from vru.evaluation.dataset.conditions import Conditions, conditions_of
 from vru.evaluation.dataset.evaluate import Figures, measure_all
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.verdict.criteria_files import read_criteria
@@ -21,6 +21,8 @@ from vru.evaluation.verdict.provenance import Provenance, provenance_of
 from vru.evaluation.verdict.results import document, judge_figures
 from vru.formats import Annotations, digest
 
+# Misses, and false alarms, in the JSON document; the tables of --csv have all of them.
+_MOST_FINDINGS = 10_000
 # Resamples of average precision that a criterion on it needs, however long they take.
 _LEAST = 200
 
@@ -35,6 +37,7 @@ class _Run:
     figures: Figures
     report: VerdictReport | None
     counted: dict[str, int]
+    conditions: Conditions
 
 
 def run(request: Request) -> int:
@@ -45,8 +48,8 @@ def run(request: Request) -> int:
     """
     done = _measured(request)
     content = document(done.figures, done.protocol, _inputs(request, done), done.report)
+    written = _written(request, content, done)
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    written = _reports(request, content, done.figures)
     to_stdout = str(request.json_path) == "-"
     if request.json_path is not None and not to_stdout:
         written[request.json_path] = text.encode()
@@ -73,15 +76,21 @@ def _measured(request: Request) -> _Run:
     origin = provenance_of(annotations, request.model, request.truth_source)
     kinds = kinds_asked(request.slices, criteria, protocol)
     measure = _camera if protocol.task == "camera" else _boxes
-    figures, counted = measure(request, annotations, protocol, criteria, kinds)
+    conditions = conditions_of(annotations, request.attributes) if measure is _boxes else Conditions()
+    figures, counted = measure(request, annotations, protocol, criteria, kinds, conditions)
     nothing = () if any(counted.values()) else ("The predictions are empty: everybody was missed.",)
     figures = replace(figures, notes=(*figures.notes, *origin.notes, *nothing))
     report = judge_figures(figures, criteria, origin.approved) if criteria else None
-    return _Run(annotations, protocol, origin, figures, report, counted)
+    return _Run(annotations, protocol, origin, figures, report, counted, conditions)
 
 
 def _camera(
-    request: Request, annotations: Annotations, protocol: Protocol, criteria: Sequence[Criterion], kinds: Sequence[str]
+    request: Request,
+    annotations: Annotations,
+    protocol: Protocol,
+    criteria: Sequence[Criterion],
+    kinds: Sequence[str],
+    conditions: Conditions,
 ) -> tuple[Figures, dict[str, int]]:
     """A device's signals."""
     from vru.evaluation.camera.files import clocks_of, evaluate_recording, to_figures
@@ -104,7 +113,12 @@ def _camera(
 
 
 def _boxes(
-    request: Request, annotations: Annotations, protocol: Protocol, criteria: Sequence[Criterion], kinds: Sequence[str]
+    request: Request,
+    annotations: Annotations,
+    protocol: Protocol,
+    criteria: Sequence[Criterion],
+    kinds: Sequence[str],
+    conditions: Conditions,
 ) -> tuple[Figures, dict[str, int]]:
     """Boxes of a detector or a tracker."""
     found = predictions_of(request.predictions, annotations, request.reading)
@@ -119,7 +133,7 @@ def _boxes(
         errors=request.errors,
         pixels=not annotations.normalised,
         slices=kinds,
-        conditions=conditions_of(annotations, request.attributes),
+        conditions=conditions,
     )
     assumption = annotations.assumption
     notes = (*((assumption,) if assumption else ()), *found.notes, *figures.notes)
@@ -177,16 +191,27 @@ def _inputs(request: Request, done: _Run) -> dict[str, dict[str, Any]]:
     return {"truth": truth, "predictions": predictions, "settings": settings}
 
 
-def _reports(request: Request, content: dict[str, Any], figures: Figures) -> dict[Path, bytes]:
-    """The reports asked for: all are made before the first is written."""
+def _written(request: Request, content: dict[str, Any], done: _Run) -> dict[Path, bytes]:
+    """The reports asked for: all are made before the first is written. ``content`` gets what is behind the figures."""
     asked = {"html": request.html_path, "pdf": request.pdf_path, "xml": request.junit_path, "csv": request.csv_path}
     outputs = {name: path for name, path in asked.items() if path is not None}
-    if request.csv_path is not None and figures.tracks:
+    if request.csv_path is not None and done.figures.tracks:
         outputs["tracks.csv"] = request.csv_path.with_suffix(".tracks.csv")
+    if not outputs and request.json_path is None:
+        return {}
+    from vru.evaluation.dataset.findings import findings_document, findings_of
+
+    found = findings_of(done.figures, done.annotations, done.conditions, done.protocol.overlap)
+    content["findings"] = findings_document(found, _MOST_FINDINGS) if found else None
     if not outputs:
         return {}
     from vru.reports import FORMATS as REPORTS
     from vru.reports import report_of_evaluation
 
     report = report_of_evaluation(content)
-    return {path: REPORTS[name].render(report) for name, path in outputs.items()}
+    written = {path: REPORTS[name].render(report) for name, path in outputs.items()}
+    if request.csv_path is not None and found is not None:
+        whole = report_of_evaluation(content | {"findings": findings_document(found)})
+        for name in ("misses.csv", "false-alarms.csv"):
+            written[request.csv_path.with_suffix(f".{name}")] = REPORTS[name].render(whole)
+    return written
