@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from defusedxml import ElementTree
 
 from vru.evaluation.cli.evaluate import evaluate
 
@@ -178,3 +179,31 @@ def test_kitti_has_no_operating_point_and_says_nothing(tmp_path: Path) -> None:
         (tmp_path / name / "000001.txt").write_text(line)
     run(tmp_path / "truth", tmp_path / "found", "--protocol", "kitti", "--json", tmp_path / "out.json")
     assert json.loads((tmp_path / "out.json").read_text())["findings"] is None
+
+
+def test_who_and_what_are_told_or_not_stated(two_drives: tuple[Path, Path], tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    told = ("--made-by", "Ada", "--model-name", "ssd", "--model-digest", "sha256:ab", "--hardware", "a laptop")
+    outputs = ("--json", tmp_path / "out.json", "--html", tmp_path / "out.html", "--junit", tmp_path / "out.xml")
+    run(*two_drives, *told, *outputs)
+    document = json.loads((tmp_path / "out.json").read_text())
+    page = (tmp_path / "out.html").read_text()
+    assert "<dt>made by</dt><dd>Ada</dd><dt>made at</dt><dd>2023-11-14 22:13:20 UTC</dd>" in page
+    assert document["under_test"] == {
+        "name": "ssd", "version": "not stated", "digest": "sha256:ab", "hardware": "a laptop", "software": "not stated",
+    }  # fmt: skip
+    suite = ElementTree.fromstring((tmp_path / "out.xml").read_text())[0]
+    taken = [float(part.get("value")) for part in suite.iter("property") if part.get("name").startswith("seconds of")]
+    assert len(taken) == 2 and min(taken) > 0 and float(suite.get("time")) == pytest.approx(sum(taken), abs=1e-5)
+
+
+def test_figure_and_criterion_of_one_number_have_one_interval(two_drives: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "criteria.yaml").write_text("[{metric: recall, comparator: '>=', threshold: 0.9}]")
+    arguments = (*two_drives, "--criteria", tmp_path / "criteria.yaml", "--json", tmp_path / "out.json")
+    result = CliRunner().invoke(evaluate, [*map(str, arguments)])
+    assert result.exit_code in (1, 3), result.output
+    document = json.loads((tmp_path / "out.json").read_text())
+    (criterion,), figure = document["criteria"], document["metrics"]["recall"]
+    assert (figure["low"], figure["high"]) == (criterion["low"], criterion["high"])
+    assert figure["confidence_level"] == 0.9 and "confidence_level" not in document["metrics"]["f1"]
+    assert "at 90 %" in result.output

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vru.reports import charts
+from vru.reports.definitions import definitions_of
 from vru.reports.model import ALL, Judged, Report
 
 # Rows of a list of findings, and classes of the confusion matrix: the report says so where there are more.
@@ -30,6 +31,7 @@ def to_html(report: Report) -> bytes:
         confusion=found.confusion.with_most_errors(_MOST_CLASSES) if found else None,
         confusion_left_out=max(0, found.confusion.occurring - _MOST_CLASSES) if found else 0,
         most_rows=_MOST_ROWS,
+        definitions=definitions_of(row.metric for row in report.measurements),
         rows=[row for name in (ALL, *report.slices) for row in report.of_slice(name)],
         drawn=drawn,
         data=_json([_geometry(item["chart"]) for item in drawn]),  # type: ignore[arg-type]
@@ -88,6 +90,9 @@ def _environment() -> Environment:
     def interval_plot(result: Judged) -> Markup:
         return Markup(charts.draw_interval(result, charts.SCREEN))  # noqa: S704 - escapes its texts
 
-    environment.filters |= {"figure": charts.figure, "plot": interval_plot}
+    def key(position: int) -> Markup:
+        return Markup(charts.draw_key(position, charts.SCREEN))  # noqa: S704 - numbers and colours only
+
+    environment.filters |= {"figure": charts.figure, "plot": interval_plot, "key": key}
     environment.globals |= {"interval": charts.interval, "series_name": charts.series_name}
     return environment

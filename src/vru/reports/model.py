@@ -30,7 +30,8 @@ class Section:
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A figure with its two-sided interval; None where the data do not determine it. ``units`` says what n counts,
-    ``too_few`` that a slice's figure rests on fewer units than one that decides anything.
+    ``too_few`` that a slice's figure rests on fewer units than one that decides anything,
+    ``decides`` that a criterion is held against this interval.
     """
 
     metric: str
@@ -43,6 +44,13 @@ class Measured:
     unit: str = ""
     confidence_level: float = 0.95
     too_few: bool = False
+    decides: bool = False
+
+    @property
+    def level(self) -> str:
+        """The interval's level in words. One that decides is two bounds, each of which holds by itself."""
+        percent = f"{self.confidence_level * 100:g} %"
+        return f"{percent} (each bound {50 + self.confidence_level * 50:g} %), decides" if self.decides else percent
 
     @property
     def counted(self) -> str:
@@ -112,8 +120,8 @@ class Report:
     """A validation's outcome.
 
     ``approved`` is whether a person vouches for the ground truth, None where that is not recorded. ``failure`` says
-    why a run has no figures. ``times`` are those of a run; files have none, so that they give the same
-    report each time.
+    why a run has no figures. ``times`` say who made it and when. ``method`` says how the bounds were made,
+    ``seconds`` how long each step took.
     """
 
     title: str
@@ -132,6 +140,9 @@ class Report:
     times: tuple[Fact, ...] = ()
     failure: str | None = None
     findings: Findings | None = None
+    method: str = ""
+    under_test: tuple[Fact, ...] = ()
+    seconds: tuple[tuple[str, float], ...] = ()
 
     @property
     def slices(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vru.domain import VruError
 from vru.reports import charts
+from vru.reports.definitions import definitions_of
 from vru.reports.findings import Findings
 from vru.reports.model import ALL, Report
 
@@ -62,6 +63,7 @@ def _data(report: Report) -> dict[str, Any]:
                 "severity": result.severity.value,
                 "requirement": result.requirement,
                 "confidence": f"{result.confidence_level * 100:g} % confidence",
+                "level": result.measured.level,
                 "value": charts.figure(result.measured.value, result.measured.unit),
                 "n": str(result.measured.n),
                 "interval": charts.interval(result.measured.low, result.measured.high, result.measured.unit),
@@ -76,7 +78,7 @@ def _data(report: Report) -> dict[str, Any]:
                 "explanation": chart.explanation,
                 "svg": charts.draw(chart, charts.PAPER),
                 "legend": [
-                    {"name": charts.series_name(line), "colour": charts.PAPER.series[at % len(charts.PAPER.series)]}
+                    {"name": charts.series_name(line), "key": charts.draw_key(at, charts.PAPER)}
                     for at, line in enumerate(chart.lines)
                 ],
             }
@@ -88,6 +90,7 @@ def _data(report: Report) -> dict[str, Any]:
                 row.metric,
                 charts.figure(row.value, row.unit),
                 charts.interval(row.low, row.high, row.unit),
+                row.level,
                 row.counted,
                 row.unit,
             ]
@@ -104,12 +107,15 @@ def _data(report: Report) -> dict[str, Any]:
         ],
         "findings": _findings(report.findings) if report.findings else None,
         "tracks_left_out": max(0, len(report.tracks) - _MOST_TRACKS),
+        "method": report.method,
+        "under_test": [asdict(fact) for fact in report.under_test],
+        "made": [asdict(fact) for fact in report.times],
+        "definitions": definitions_of(row.metric for row in report.measurements),
         "facts": [
             {"title": section["title"], "facts": section["facts"]}
             for section in (
                 *map(asdict, report.inputs),
                 {"title": "Settings", "facts": list(map(asdict, report.settings))},
-                *([{"title": "Run", "facts": list(map(asdict, report.times))}] if report.times else ()),
             )
         ],
     }
@@ -125,6 +131,14 @@ def _findings(found: Findings) -> dict[str, Any]:
             [row.recording, str(row.track_id), row.road_user, row.begins, row.ends, str(row.frames)]
             for row in found.stretches[:_MOST_ROWS]
         ],
+        "misses": [
+            [
+                *(row.recording, row.place, row.road_user, "–" if row.track_id is None else str(row.track_id)),
+                *(row.box_words, row.nearest),
+            ]
+            for row in found.misses[:_MOST_ROWS]
+        ],
+        "all_misses": found.missed,
         "all_stretches": len(found.stretches),
         "false_alarms": [
             [row.recording, row.place, row.road_user, charts.figure(row.score), row.box_words, row.nearest]

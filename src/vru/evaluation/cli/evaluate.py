@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from vru.domain.errors import VruError
+from vru.evaluation.cli.about import About, about_options
 from vru.evaluation.cli.options import Reading, fail, reading_options
 
 _FILE = click.Path(path_type=Path)
@@ -20,6 +21,7 @@ class Request:
     truth: Path
     predictions: Path
     reading: Reading
+    about: About
     protocol: str | None
     criteria: Path | None
     json_path: Path | None
@@ -84,6 +86,7 @@ class Request:
     type=click.FloatRange(0),
     help="How many false boxes a frame a unit that was not seen may have.  [default: 1]",
 )
+@about_options
 @reading_options
 @click.option("--markers", type=_FILE, help="Of a camera run: the markers that join the clocks.")
 @click.option("--offset-ns", type=click.IntRange(0), help="Instead: what the signals' clock shows at media time 0.")
@@ -108,7 +111,7 @@ def evaluate(**options: Any) -> None:
     # What measures is imported only now: --help does not wait for it.
     from vru.evaluation.cli.run_evaluate import run
 
-    request = Request(reading=Reading.taken_from(options), **options)
+    request = Request(reading=Reading.taken_from(options), about=About.taken_from(options), **options)
     try:
         code = run(request)
     except VruError as error:

@@ -1,6 +1,7 @@
 """One evaluation from files to files: read, measure, judge, write, show."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ class _Run:
     report: VerdictReport | None
     counted: dict[str, int]
     conditions: Conditions
+    seconds: dict[str, float]
 
 
 def run(request: Request) -> int:
@@ -47,9 +49,11 @@ def run(request: Request) -> int:
         VruError: the input is not what it should be; nothing was written.
     """
     done = _measured(request)
-    content = document(done.figures, done.protocol, _inputs(request, done), done.report)
+    content: dict[str, Any] = document(done.figures, done.protocol, _inputs(request, done), done.report)
     written = _written(request, content, done)
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    # The same input gives the same JSON: when it was made, and how long that took, stand in the reports.
+    lasting = {name: value for name, value in content.items() if name not in ("made", "seconds")}
+    text = json.dumps(lasting, indent=1, allow_nan=False) + "\n"
     to_stdout = str(request.json_path) == "-"
     if request.json_path is not None and not to_stdout:
         written[request.json_path] = text.encode()
@@ -63,6 +67,7 @@ def run(request: Request) -> int:
 
 
 def _measured(request: Request) -> _Run:
+    started = time.perf_counter()
     criteria = read_criteria(request.criteria) if request.criteria else ()
     annotations = truth_of(request.truth, request.reading)
     protocol = protocol_of(request.protocol, annotations)
@@ -75,13 +80,18 @@ def _measured(request: Request) -> _Run:
     protocol = replace(protocol, **{name: value for name, value in asked.items() if value is not None})
     origin = provenance_of(annotations, request.model, request.truth_source)
     kinds = kinds_asked(request.slices, criteria, protocol)
+    read = time.perf_counter()
     measure = _camera if protocol.task == "camera" else _boxes
     conditions = conditions_of(annotations, request.attributes) if measure is _boxes else Conditions()
     figures, counted = measure(request, annotations, protocol, criteria, kinds, conditions)
     nothing = () if any(counted.values()) else ("The predictions are empty: everybody was missed.",)
     figures = replace(figures, notes=(*figures.notes, *origin.notes, *nothing))
+    measured = time.perf_counter()
     report = judge_figures(figures, criteria, origin.approved) if criteria else None
-    return _Run(annotations, protocol, origin, figures, report, counted, conditions)
+    seconds = {"reading the truth": read - started, "reading the detections and measuring": measured - read}
+    if report:
+        seconds["judging"] = time.perf_counter() - measured
+    return _Run(annotations, protocol, origin, figures, report, counted, conditions, seconds)
 
 
 def _camera(
@@ -188,7 +198,14 @@ def _inputs(request: Request, done: _Run) -> dict[str, dict[str, Any]]:
         truth |= {"attributes": str(request.attributes), "attributes_sha256": digest(request.attributes)}
     if request.model is not None:
         predictions["model"] = request.model
-    return {"truth": truth, "predictions": predictions, "settings": settings}
+    return {
+        "under_test": request.about.under_test(request.model),
+        "made": request.about.made(),
+        "truth": truth,
+        "predictions": predictions,
+        "settings": settings,
+        "seconds": {name: round(taken, 6) for name, taken in done.seconds.items()},
+    }
 
 
 def _written(request: Request, content: dict[str, Any], done: _Run) -> dict[Path, bytes]:
