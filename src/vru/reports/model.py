@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from vru.domain import Comparator, Severity, Verdict
 from vru.reports.findings import Findings
+from vru.reports.pictures import Pictures
 
 ALL = "all"
 # Slices are ordered by the first of these figures that most of them have, and the sign that makes the worst come first.
@@ -143,6 +144,7 @@ class Report:
     method: str = ""
     under_test: tuple[Fact, ...] = ()
     seconds: tuple[tuple[str, float], ...] = ()
+    pictures: Pictures | None = None
 
     @property
     def slices(self) -> tuple[str, ...]:

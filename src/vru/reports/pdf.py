@@ -4,6 +4,8 @@ import json
 import re
 from dataclasses import asdict
 from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vru.domain import VruError
@@ -34,7 +36,15 @@ def to_pdf(report: Report) -> bytes:
             "typst is not installed: a report as PDF needs it.", "Install it: pip install 'vru-platform[pdf]'"
         ) from None
     template = files("vru.reports").joinpath("templates", "report.typ").read_bytes()
-    return bytes(typst.compile(template, sys_inputs={"report": json.dumps(_printable(_data(report)))}))
+    inputs = {"report": json.dumps(_printable(_data(report)))}
+    # Typst reads pictures from files below its root; text goes in as data.
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "report.typ").write_bytes(template)
+        for number, item in enumerate(report.pictures.all if report.pictures else ()):
+            (root / f"{number}-crop.jpg").write_bytes(item.crop)
+            (root / f"{number}-frame.jpg").write_bytes(item.frame)
+        return bytes(typst.compile(root / "report.typ", root=root, sys_inputs=inputs))
 
 
 def _printable(value: Any) -> Any:
@@ -107,6 +117,20 @@ def _data(report: Report) -> dict[str, Any]:
         ],
         "findings": _findings(report.findings) if report.findings else None,
         "tracks_left_out": max(0, len(report.tracks) - _MOST_TRACKS),
+        "pictures": None
+        if report.pictures is None
+        else {
+            "notes": report.pictures.notes,
+            "shown": [
+                {
+                    "number": str(number),
+                    "what": item.what,
+                    "where": item.where,
+                    "alternative": item.alternative,
+                }
+                for number, item in enumerate(report.pictures.all)
+            ],
+        },
         "method": report.method,
         "under_test": [asdict(fact) for fact in report.under_test],
         "made": [asdict(fact) for fact in report.times],

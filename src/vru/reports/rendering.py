@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from xml.etree import ElementTree
 
 from vru.domain import Severity, Verdict
@@ -28,8 +28,9 @@ class Format:
 
 
 def to_json(report: Report) -> bytes:
-    """Everything that the report says, as one object."""
-    return (json.dumps({"format": "vru-report/1"} | asdict(report), indent=1, allow_nan=False) + "\n").encode()
+    """Everything that the report says, as one object, without the pictures."""
+    said = asdict(replace(report, pictures=None))
+    return (json.dumps({"format": "vru-report/1"} | said, indent=1, allow_nan=False) + "\n").encode()
 
 
 def to_csv(report: Report) -> bytes:

@@ -29,6 +29,8 @@ class Request:
     pdf_path: Path | None
     junit_path: Path | None
     csv_path: Path | None
+    media: Path | None
+    most_pictures: int
     errors: bool
     score: float | None
     resamples: int | None
@@ -62,6 +64,10 @@ class Request:
 @click.option("--pdf", "pdf_path", type=_FILE, help="Write a report on paper (the extra pdf).")
 @click.option("--junit", "junit_path", type=_FILE, help="Write JUnit XML: one test a criterion.")
 @click.option("--csv", "csv_path", type=_FILE, help="Write the figures, and NAME.tracks.csv beside them.")
+@click.option("--media", metavar="FOLDER|VIDEO", type=_FILE, help="Show misses and false alarms in --html and --pdf.")
+@click.option(
+    "--most-pictures", type=click.IntRange(1, 500), default=100, show_default=True, help="So many, the worst first."
+)
 @click.option("--errors", is_flag=True, help="Add TIDE's six kinds of error, and what each costs.")
 @click.option("--score", type=float, help="Confidence from which a detection counts in precision and recall.")
 @click.option("--resamples", type=click.IntRange(0, 100_000), help="Resamples behind the intervals; 0 gives none.")

@@ -1,6 +1,7 @@
 """One evaluation from files to files: read, measure, judge, write, show."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from vru.domain import Criterion, VerdictReport
+from vru.domain import Criterion, VerdictReport, VruError
 from vru.evaluation.cli.evaluate import Request
 from vru.evaluation.cli.inputs import kinds_asked, predictions_of, protocol_of, times_of, truth_of
 from vru.evaluation.cli.options import EXIT, write
@@ -67,6 +68,10 @@ def run(request: Request) -> int:
 
 
 def _measured(request: Request) -> _Run:
+    if request.media is not None and request.html_path is None and request.pdf_path is None:
+        raise VruError("--media is for the pictures of --html and --pdf.", "Give one of them, too.")
+    if request.media is not None and not request.media.exists():
+        raise VruError(f"There is no file or folder {request.media}.", "--media is a video, or a folder with images.")
     started = time.perf_counter()
     criteria = read_criteria(request.criteria) if request.criteria else ()
     annotations = truth_of(request.truth, request.reading)
@@ -226,6 +231,16 @@ def _written(request: Request, content: dict[str, Any], done: _Run) -> dict[Path
     from vru.reports import report_of_evaluation
 
     report = report_of_evaluation(content)
+    if request.media is not None:
+        from vru.evaluation.cli.pictures import pictures_of
+
+        if found is None or report.findings is None:
+            raise VruError(
+                f"With the protocol {done.protocol.name} there is no list of misses to show.", "Leave out --media."
+            )
+        score = -math.inf if done.protocol.task == "tracking" else done.protocol.score_threshold
+        shown = pictures_of(found, report.findings, request.media, request.most_pictures, score)
+        report = replace(report, pictures=shown)
     written = {path: REPORTS[name].render(report) for name, path in outputs.items()}
     if request.csv_path is not None and found is not None:
         whole = report_of_evaluation(content | {"findings": findings_document(found)})
