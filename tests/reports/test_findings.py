@@ -191,6 +191,7 @@ def test_who_and_what_are_told_or_not_stated(two_drives: tuple[Path, Path], tmp_
     assert "<dt>made by</dt><dd>Ada</dd><dt>made at</dt><dd>2023-11-14 22:13:20 UTC</dd>" in page
     assert document["under_test"] == {
         "name": "ssd", "version": "not stated", "digest": "sha256:ab", "hardware": "a laptop", "software": "not stated",
+        "confidence_from": 0.5, "overlap_from": 0.5,
     }  # fmt: skip
     suite = ElementTree.fromstring((tmp_path / "out.xml").read_text())[0]
     taken = [float(part.get("value")) for part in suite.iter("property") if part.get("name").startswith("seconds of")]

@@ -227,6 +227,13 @@ class TestCharts:
                 assert 66 <= x <= 504 and 14 <= y <= 264
 
 
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_verdict_says_what_it_means_and_how_many_criteria_passed(verdict: Verdict) -> None:
+    made = report(verdict=verdict)
+    page = text("html", made)
+    assert made.meaning and made.meaning in page and "1 of 3 criteria passed." in page
+
+
 class TestOneInterval:
     """Table and criterion show the same numbers: those that decide."""
 
@@ -267,7 +274,8 @@ class TestOneInterval:
         }  # fmt: skip
         run = {
             "id": 1, "kind": "model", "model": "hog", "model_version": "1", "model_sha256": "ab", "error": None,
-            "state": "completed", "verdict": "INCONCLUSIVE", "notes": [], "settings": {}, "created_by": "ada",
+            "state": "completed", "verdict": "INCONCLUSIVE", "notes": [],
+            "settings": {"score_threshold": 0.4, "iou_threshold": 0.5}, "created_by": "ada",
             "created_at": "2026-01-01T10:00:00+00:00", "started_at": "2026-01-01T10:00:01+00:00",
             "finished_at": "2026-01-01T10:00:03.500000+00:00",
             "metrics": {
@@ -286,7 +294,9 @@ class TestOneInterval:
         assert (recall.low, recall.high, recall.confidence_level, recall.decides) == (0.8, 0.99, 0.9, True)
         assert recall == made.criteria[0].measured
         assert made.seconds == (("the run", 2.5),)
-        assert [(fact.name, fact.value) for fact in made.under_test][-1] == ("software", "not stated")
+        told = {fact.name: fact.value for fact in made.under_test}
+        assert told["software"] == "not stated" and told["confidence from"] == "0.4"
+        assert told["overlap from"] == "0.5"
 
     def test_what_was_under_test_and_who_made_it_are_on_every_page(self) -> None:
         made = report_of_evaluation(self.document())

@@ -131,7 +131,9 @@ def _model_of(run: Mapping[str, Any]) -> tuple[Fact, ...]:
         return ()
     known = {"name": run.get("model"), "version": run.get("model_version"), "digest": run.get("model_sha256")}
     known |= {"hardware": None, "software": None}
-    return tuple(Fact(name, value or _NOT_STATED) for name, value in known.items())
+    settings = run.get("settings") or {}
+    thresholds = {"confidence from": settings.get("score_threshold"), "overlap from": settings.get("iou_threshold")}
+    return (*(Fact(name, value or _NOT_STATED) for name, value in known.items()), *facts(thresholds))
 
 
 def _seconds_of(run: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from vru.reports import charts
 from vru.reports.definitions import definitions_of
-from vru.reports.model import ALL, Judged, Report, TrackRow
+from vru.reports.model import ALL, PLOT_WORDS, Judged, Report, TrackRow
 
 # Rows of a list of findings, classes of the confusion matrix, and road users: the report says so where there are more.
 _MOST_ROWS, _MOST_CLASSES, _MOST_TRACKS = 500, 30, 2000
@@ -31,6 +31,8 @@ def to_html(report: Report) -> bytes:
         confusion=found.confusion.with_most_errors(_MOST_CLASSES) if found else None,
         confusion_left_out=max(0, found.confusion.occurring - _MOST_CLASSES) if found else 0,
         most_rows=_MOST_ROWS,
+        meaning=report.meaning,
+        plot_words=PLOT_WORDS,
         tracks=_tracks(report),
         definitions=definitions_of(row.metric for row in report.measurements),
         rows=[row for name in (ALL, *report.slices) for row in report.of_slice(name)],

@@ -11,6 +11,18 @@ ALL = "all"
 # Slices are ordered by the first of these figures that most of them have, and the sign that makes the worst come first.
 _HEADLINES = (("f1", 1), ("recall", 1), ("ap", 1), ("ap_moderate", 1), ("hota", 1), ("mota", 1), ("lamr", -1))
 
+_MEANINGS = {
+    Verdict.PASS: "The data prove that every required criterion is met.",
+    Verdict.FAIL: "The data prove that a required criterion is not met.",
+    Verdict.INCONCLUSIVE: "It is proven neither that every required criterion is met nor that one is not: the data are "
+    "too few, or no criterion is required.",
+}
+# What the small plot of a criterion shows.
+PLOT_WORDS = (
+    "In each plot the dot is what was measured, the bar its interval, the upright line what is required; the side that "
+    "meets it is tinted."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -145,6 +157,17 @@ class Report:
     under_test: tuple[Fact, ...] = ()
     seconds: tuple[tuple[str, float], ...] = ()
     pictures: Pictures | None = None
+
+    @property
+    def meaning(self) -> str:
+        """What the verdict says, in words; "" without one."""
+        return "" if self.verdict is None else _MEANINGS[self.verdict]
+
+    @property
+    def passed(self) -> str:
+        """How many criteria passed; "" without any."""
+        met = sum(result.verdict == Verdict.PASS for result in self.criteria)
+        return f"{met} of {len(self.criteria)} criteria passed." if self.criteria else ""
 
     @property
     def slices(self) -> tuple[str, ...]:

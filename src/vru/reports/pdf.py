@@ -12,7 +12,7 @@ from vru.domain import VruError
 from vru.reports import charts
 from vru.reports.definitions import definitions_of
 from vru.reports.findings import Findings
-from vru.reports.model import ALL, Report
+from vru.reports.model import ALL, PLOT_WORDS, Report
 
 # A report of every track of a long video would have hundreds of pages; the other formats have them all.
 _MOST_TRACKS = 400
@@ -64,6 +64,9 @@ def _data(report: Report) -> dict[str, Any]:
         "kind": report.kind,
         "verdict": report.verdict.value if report.verdict else "No verdict",
         "failure": report.failure or ("" if report.verdict else "No criteria were given: figures only."),
+        "meaning": report.meaning,
+        "passed": report.passed,
+        "plot": PLOT_WORDS,
         "marked": report.approved is False,
         "platform": report.platform,
         "notes": report.notes,

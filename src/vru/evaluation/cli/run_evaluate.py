@@ -204,13 +204,20 @@ def _inputs(request: Request, done: _Run) -> dict[str, dict[str, Any]]:
     if request.model is not None:
         predictions["model"] = request.model
     return {
-        "under_test": request.about.under_test(request.model),
+        "under_test": request.about.under_test(request.model) | _thresholds(done.protocol),
         "made": request.about.made(),
         "truth": truth,
         "predictions": predictions,
         "settings": settings,
         "seconds": {name: round(taken, 6) for name, taken in done.seconds.items()},
     }
+
+
+def _thresholds(protocol: Protocol) -> dict[str, float]:
+    """From which confidence and overlap on a detection is right. A tracker has made its own choice, KITTI has none."""
+    if protocol.task != "detection":
+        return {}
+    return {"confidence_from": protocol.score_threshold, "overlap_from": protocol.overlap}
 
 
 def _written(request: Request, content: dict[str, Any], done: _Run) -> dict[Path, bytes]:
