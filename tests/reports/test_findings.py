@@ -160,11 +160,11 @@ def test_pages_and_tables_have_them(two_drives: tuple[Path, Path], tmp_path: Pat
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF-")
     with (tmp_path / "r.false-alarms.csv").open() as file:
         alarms = list(csv.DictReader(file))
-    assert [(row["score"], row["x"]) for row in alarms] == [
-        ("0.95", "10.0"),
-        ("0.7", "300.0"),
-        ("0.6", "500.0"),
-        ("0.55", "310.0"),
+    assert [(float(row["score"]), float(row["x"])) for row in alarms] == [
+        (0.95, 10),
+        (0.7, 300),
+        (0.6, 500),
+        (0.55, 310),
     ]
     with (tmp_path / "r.misses.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 5

@@ -261,9 +261,9 @@ class TestOneInterval:
         page = FORMATS["html"].render(made).decode()
         assert page.count("0.8000 to 0.9900") >= 1 and page.count(recall.level) == 2
         rows = list(csv.DictReader(io.StringIO(FORMATS["csv"].render(made).decode())))
-        assert [(row["low"], row["confidence_level"], row["decides"]) for row in rows] == [
-            ("0.8", "0.9", "True"),
-            ("0.7", "0.95", "False"),
+        assert [(float(row["low"]), float(row["confidence_level"]), row["decides"]) for row in rows] == [
+            (0.8, 0.9, "True"),
+            (0.7, 0.95, "False"),
         ]
 
     def test_on_a_run_the_table_takes_the_interval_that_decides(self) -> None:
