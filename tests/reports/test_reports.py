@@ -180,7 +180,7 @@ class TestTables:
         rows = list(
             csv.DictReader(io.StringIO(text("csv", report(measurements=(Measured("=1", "@a", -1.0, None, None, 1),)))))
         )
-        assert (rows[0]["metric"], rows[0]["slice"], rows[0]["value"]) == ("'=1", "'@a", "-1.0")
+        assert (rows[0]["metric"], rows[0]["slice"], float(rows[0]["value"])) == ("'=1", "'@a", -1)
 
     def test_json_has_everything(self) -> None:
         document = json.loads(text("json", report()))
