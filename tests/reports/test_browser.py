@@ -45,7 +45,7 @@ def test_tables_sort_and_filter(page: Page) -> None:
 def test_curves_are_read_out_and_enlarged(page: Page) -> None:
     figure = page.locator("figure").first
     before = figure.locator("polyline").get_attribute("points")
-    picture = figure.locator("svg")
+    picture = figure.locator("> svg")
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
     assert box

@@ -147,24 +147,28 @@ def print_verdict(run: RunBody, output: Output) -> None:
         output.line("  Measured against ground truth that nobody has approved.")
     output.line()
     output.heading("Measured")
-    for measurement in run.metrics.measurements:
-        if measurement.slice == "all":
-            output.line(f"  {measurement.metric:<26}{_figure(measurement)}")
     metrics = run.metrics
+    rows = [(item.metric, _figure(item)) for item in metrics.measurements if item.slice == "all"]
     if isinstance(metrics, RunMetrics):
-        output.line(
-            f"  {'boxes':<26}{metrics.true_positives} found, {metrics.false_negatives} missed, "
-            f"{metrics.false_positives} false"
-        )
+        counts = metrics.true_positives, metrics.false_negatives, metrics.false_positives
+        rows.append(("boxes", "{} found, {} missed, {} false".format(*counts)))
     found = sum(track.first_detected_s is not None for track in metrics.tracks)
-    output.line(f"  {'road users':<26}{found} of {len(metrics.tracks)} found at all")
+    rows.append(("road users", f"{found} of {len(metrics.tracks)} found at all"))
+    width = max(len(name) for name, _ in rows)
+    for name, words in rows:
+        output.line(f"  {name:<{width}}  {words}")
 
 
 def _figure(measurement: MeasurementBody) -> str:
-    value, low, high = (
-        "unknown" if number is None else f"{number:.4g}"
-        for number in (measurement.value, measurement.low, measurement.high)
-    )
-    interval = f"  ({measurement.confidence_level:.0%} interval {low} to {high}, n = {measurement.n})"
-    unit = "" if measurement.value is None else measurement.unit
-    return f"{value} {unit}".rstrip() + interval
+    """``0.93 (95% interval 0.9 to 0.95, n = 12)``, and in words what the data leave open."""
+    if measurement.value is None:
+        return f"not determined by these data (n = {measurement.n})"
+    value = f"{measurement.value:.4g} {measurement.unit}".rstrip()
+    return f"{value}  ({measurement.confidence_level:.0%} interval: {_bounds(measurement)}, n = {measurement.n})"
+
+
+def _bounds(measurement: MeasurementBody) -> str:
+    low, high = measurement.low, measurement.high
+    if low is None:
+        return "without bounds" if high is None else f"up to {high:.4g}"
+    return f"from {low:.4g}" if high is None else f"{low:.4g} to {high:.4g}"

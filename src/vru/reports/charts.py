@@ -7,8 +7,10 @@ from html import escape
 
 from vru.reports.model import ALL, Judged, Line
 
-WIDTH, HEIGHT = 520, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 40
+WIDTH, HEIGHT = 520, 320
+LEFT, RIGHT, TOP, BOTTOM = 66, 16, 14, 56
+# Lines are told apart by their dashes, on paper without colours too.
+DASHES = ("", "9 4", "2 4", "12 4 2 4", "18 5", "6 3 2 3 2 3")
 _LEAST_FPPI = 1e-3
 # Figures of these units are shares and rates, of which 1 is written with its decimals as the others are.
 _FRACTIONAL = ("", "1/min")
@@ -22,17 +24,19 @@ class Palette:
     soft: str
     line: str
     series: tuple[str, ...]
+    font_size: int
     passed: str
     failed: str
     unsure: str
 
 
-# The page's light palette, for paper.
+# Black on white. Half a page of A4 wide, 17 units are 7.6 points.
 PAPER = Palette(
-    "#14191e",
-    "#5b6670",
-    "#dce0e4",
-    ("#0b6279", "#c05f00", "#6a3fa0", "#116b3a", "#b3261e", "#48525c"),
+    "#000000",
+    "#000000",
+    "#c4c9ce",
+    ("#000000",) * len(DASHES),
+    17,
     "#116b3a",
     "#b3261e",
     "#7d5200",
@@ -42,7 +46,8 @@ SCREEN = Palette(
     "var(--ink)",
     "var(--faint)",
     "var(--line)",
-    tuple(f"var(--series-{number})" for number in range(6)),
+    tuple(f"var(--series-{number})" for number in range(len(DASHES))),
+    14,
     "var(--pass)",
     "var(--fail)",
     "var(--unsure)",
@@ -57,6 +62,12 @@ class Axis:
     low: float
     high: float
     logarithmic: bool = False
+    unit: str = ""
+
+    @property
+    def words(self) -> str:
+        """The label with the unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
 
     def share(self, value: float) -> float:
         """Where a value lies, from 0 to 1; values beyond an end lie on it."""
@@ -93,28 +104,28 @@ def charts_of(lines: Sequence[Line]) -> tuple[Chart, ...]:
     """The charts that the lines of a report make, in a fixed order; none for lines of a chart not known here."""
     share = Axis("", 0, 1)
     made = []
-    for name, title, explanation, x_label, y_label in (
+    for name, title, explanation, (x_label, x_unit), (y_label, y_unit) in (
         (
             "precision_recall",
             "Precision over recall",
             "At every confidence: the share of detections that are right, over the share of truth boxes found.",
-            "recall",
-            "precision",
+            ("recall", "share"),
+            ("precision", "share"),
         ),
         (
             "miss_rate",
             "Misses over false positives",
             "At every confidence: the share of truth boxes not found, over false positives per image.",
-            "false positives per image",
-            "miss rate",
+            ("false positives per image", "1/image, logarithmic"),
+            ("miss rate", "share"),
         ),
         (
             "detected_in_time",
             "Detected in time",
             "Share of road users detected within a time of becoming visible. Who was missed is never counted as "
             "detected: the curve then ends below 1.",
-            "ms since visible",
-            "share detected",
+            ("time since visible", "ms"),
+            ("detected", "share of road users"),
         ),
     ):
         mine = tuple(line for line in lines if line.chart == name and line.points)
@@ -124,11 +135,17 @@ def charts_of(lines: Sequence[Line]) -> tuple[Chart, ...]:
         rise = max(line.points[-2][0] if len(line.points) > 1 else 0.0 for line in mine)
         furthest = max(x for line in mine for x, _ in line.points)
         ends = {
-            "precision_recall": Axis(x_label, 0, 1),
-            "miss_rate": Axis(x_label, _LEAST_FPPI, max(1.0, 10.0 ** math.ceil(math.log10(max(furthest, 1)))), True),
-            "detected_in_time": Axis(x_label, 0, min(furthest, 2.5 * rise) or furthest or 1.0),
+            "precision_recall": Axis(x_label, 0, 1, unit=x_unit),
+            "miss_rate": Axis(
+                x_label, _LEAST_FPPI, max(1.0, 10.0 ** math.ceil(math.log10(max(furthest, 1)))), True, x_unit
+            ),
+            "detected_in_time": Axis(
+                x_label, 0, max(min(furthest, 2.5 * rise), 1.1 * rise) or furthest or 1.0, unit=x_unit
+            ),
         }
-        made.append(Chart(name, title, explanation, ends[name], Axis(y_label, share.low, share.high), mine))
+        made.append(
+            Chart(name, title, explanation, ends[name], Axis(y_label, share.low, share.high, unit=y_unit), mine)
+        )
     return tuple(made)
 
 
@@ -139,26 +156,41 @@ def draw(chart: Chart, palette: Palette) -> str:
     for tick in chart.y.ticks:
         y = y_of(tick)
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="{palette.line}"/>')
-        parts.append(_text(LEFT - 7, y + 4, number(tick), palette.soft, "end"))
-    ticks = [_text(x_of(tick), HEIGHT - BOTTOM + 17, number(tick), palette.soft, "middle") for tick in chart.x.ticks]
+        parts.append(_text(LEFT - 7, y + 5, number(tick), palette.soft, "end"))
+    ticks = [_text(x_of(tick), HEIGHT - BOTTOM + 20, number(tick), palette.soft, "middle") for tick in chart.x.ticks]
     parts.append(f'<g class="ticks">{"".join(ticks)}</g>')
     bottom = HEIGHT - BOTTOM
     parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}" stroke="{palette.soft}"/>')
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, chart.x.label, palette.ink, "middle"))
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, chart.x.words, palette.ink, "middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    turned = f'transform="rotate(-90 12 {middle})"'
-    parts.append(_text(12, middle, chart.y.label, palette.ink, "middle", turned))
+    turned = f'transform="rotate(-90 17 {middle})"'
+    parts.append(_text(17, middle, chart.y.words, palette.ink, "middle", turned))
     for position, line in enumerate(chart.lines):
         points = " ".join(f"{x_of(x)},{y_of(y)}" for x, y in line.points)
         colour = palette.series[position % len(palette.series)]
         parts.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"'
+            f"{_dashes(position)}/>"
         )
-    said = escape(f"{chart.title}: {chart.y.label} over {chart.x.label}", quote=True)
+    said = escape(f"{chart.title}: {chart.y.words} over {chart.x.words}", quote=True)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{said}" '
-        f'font-family="sans-serif" font-size="12">{"".join(parts)}</svg>'
+        f'font-family="sans-serif" font-size="{palette.font_size}">{"".join(parts)}</svg>'
     )
+
+
+def draw_key(position: int, palette: Palette) -> str:
+    """A short piece of the line at this position, for the legend."""
+    colour = palette.series[position % len(palette.series)]
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 44 8" width="44" height="8" aria-hidden="true">'
+        f'<line x1="0" x2="44" y1="4" y2="4" stroke="{colour}" stroke-width="2.5"{_dashes(position)}/></svg>'
+    )
+
+
+def _dashes(position: int) -> str:
+    dashes = DASHES[position % len(DASHES)]
+    return f' stroke-dasharray="{dashes}"' if dashes else ""
 
 
 def draw_interval(result: Judged, palette: Palette) -> str:
@@ -209,8 +241,10 @@ def figure(value: float | None, unit: str = "") -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str = "") -> str:
-    """``0.9 to 0.95``; a dash without both bounds."""
-    return "–" if low is None and high is None else f"{figure(low, unit)} to {figure(high, unit)}"
+    """``0.9 to 0.95``, ``from 0.9`` or ``up to 0.95``; a dash without both bounds."""
+    if low is None:
+        return "–" if high is None else f"up to {figure(high, unit)}"
+    return f"from {figure(low, unit)}" if high is None else f"{figure(low, unit)} to {figure(high, unit)}"
 
 
 def number(value: float) -> str:

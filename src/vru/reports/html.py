@@ -10,7 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vru.reports import charts
-from vru.reports.model import ALL, Judged, Report
+from vru.reports.definitions import definitions_of
+from vru.reports.model import ALL, PLOT_WORDS, Judged, Report, TrackRow
+
+# Rows of a list of findings, classes of the confusion matrix, and road users: the report says so where there are more.
+_MOST_ROWS, _MOST_CLASSES, _MOST_TRACKS = 500, 30, 2000
 
 
 def to_html(report: Report) -> bytes:
@@ -19,9 +23,18 @@ def to_html(report: Report) -> bytes:
         {"chart": chart, "svg": Markup(charts.draw(chart, charts.SCREEN))}  # noqa: S704 - escapes its texts
         for chart in charts.charts_of(report.curves)
     ]
+    found = report.findings
     page = _environment().get_template("report.html")
     return page.render(
         report=report,
+        findings=found,
+        confusion=found.confusion.with_most_errors(_MOST_CLASSES) if found else None,
+        confusion_left_out=max(0, found.confusion.occurring - _MOST_CLASSES) if found else 0,
+        most_rows=_MOST_ROWS,
+        meaning=report.meaning,
+        plot_words=PLOT_WORDS,
+        tracks=_tracks(report),
+        definitions=definitions_of(row.metric for row in report.measurements),
         rows=[row for name in (ALL, *report.slices) for row in report.of_slice(name)],
         drawn=drawn,
         data=_json([_geometry(item["chart"]) for item in drawn]),  # type: ignore[arg-type]
@@ -34,11 +47,18 @@ def to_html(report: Report) -> bytes:
     ).encode()
 
 
+def _tracks(report: Report) -> tuple[TrackRow, ...]:
+    """All, or of very many those who were not detected first."""
+    if len(report.tracks) <= _MOST_TRACKS:
+        return report.tracks
+    return tuple(sorted(report.tracks, key=lambda track: track.first_detected_s is not None)[:_MOST_TRACKS])
+
+
 def content_policy() -> str:
     """The Content-Security-Policy of a report: nothing from anywhere, and only its own style and script."""
     return (
         f"default-src 'none'; style-src '{_hash(_asset('report.css'))}'; script-src '{_hash(_asset('report.js'))}'; "
-        "base-uri 'none'; form-action 'none'"
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -80,6 +100,12 @@ def _environment() -> Environment:
     def interval_plot(result: Judged) -> Markup:
         return Markup(charts.draw_interval(result, charts.SCREEN))  # noqa: S704 - escapes its texts
 
-    environment.filters |= {"figure": charts.figure, "plot": interval_plot}
+    def key(position: int) -> Markup:
+        return Markup(charts.draw_key(position, charts.SCREEN))  # noqa: S704 - numbers and colours only
+
+    def jpeg(data: bytes) -> str:
+        return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+    environment.filters |= {"jpeg": jpeg, "figure": charts.figure, "plot": interval_plot, "key": key}
     environment.globals |= {"interval": charts.interval, "series_name": charts.series_name}
     return environment

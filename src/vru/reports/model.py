@@ -4,10 +4,24 @@ from collections import Counter
 from dataclasses import dataclass
 
 from vru.domain import Comparator, Severity, Verdict
+from vru.reports.findings import Findings
+from vru.reports.pictures import Pictures
 
 ALL = "all"
 # Slices are ordered by the first of these figures that most of them have, and the sign that makes the worst come first.
 _HEADLINES = (("f1", 1), ("recall", 1), ("ap", 1), ("ap_moderate", 1), ("hota", 1), ("mota", 1), ("lamr", -1))
+
+_MEANINGS = {
+    Verdict.PASS: "The data prove that every required criterion is met.",
+    Verdict.FAIL: "The data prove that a required criterion is not met.",
+    Verdict.INCONCLUSIVE: "It is proven neither that every required criterion is met nor that one is not: the data are "
+    "too few, or no criterion is required.",
+}
+# What the small plot of a criterion shows.
+PLOT_WORDS = (
+    "In each plot the dot is what was measured, the bar its interval, the upright line what is required; the side that "
+    "meets it is tinted."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +43,8 @@ class Section:
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A figure with its two-sided interval; None where the data do not determine it. ``units`` says what n counts,
-    ``too_few`` that a slice's figure rests on fewer units than one that decides anything.
+    ``too_few`` that a slice's figure rests on fewer units than one that decides anything,
+    ``decides`` that a criterion is held against this interval.
     """
 
     metric: str
@@ -42,6 +57,13 @@ class Measured:
     unit: str = ""
     confidence_level: float = 0.95
     too_few: bool = False
+    decides: bool = False
+
+    @property
+    def level(self) -> str:
+        """The interval's level in words. One that decides is two bounds, each of which holds by itself."""
+        percent = f"{self.confidence_level * 100:g} %"
+        return f"{percent} (each bound {50 + self.confidence_level * 50:g} %), decides" if self.decides else percent
 
     @property
     def counted(self) -> str:
@@ -111,8 +133,8 @@ class Report:
     """A validation's outcome.
 
     ``approved`` is whether a person vouches for the ground truth, None where that is not recorded. ``failure`` says
-    why a run has no figures. ``times`` are those of a run; files have none, so that they give the same
-    report each time.
+    why a run has no figures. ``times`` say who made it and when. ``method`` says how the bounds were made,
+    ``seconds`` how long each step took.
     """
 
     title: str
@@ -130,6 +152,22 @@ class Report:
     platform: str
     times: tuple[Fact, ...] = ()
     failure: str | None = None
+    findings: Findings | None = None
+    method: str = ""
+    under_test: tuple[Fact, ...] = ()
+    seconds: tuple[tuple[str, float], ...] = ()
+    pictures: Pictures | None = None
+
+    @property
+    def meaning(self) -> str:
+        """What the verdict says, in words; "" without one."""
+        return "" if self.verdict is None else _MEANINGS[self.verdict]
+
+    @property
+    def passed(self) -> str:
+        """How many criteria passed; "" without any."""
+        met = sum(result.verdict == Verdict.PASS for result in self.criteria)
+        return f"{met} of {len(self.criteria)} criteria passed." if self.criteria else ""
 
     @property
     def slices(self) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from xml.etree import ElementTree
 
 from vru.domain import Severity, Verdict
+from vru.reports import charts
+from vru.reports.findings import Finding
 from vru.reports.html import to_html
 from vru.reports.model import Judged, Measured, Report, TrackRow
 from vru.reports.pdf import to_pdf
@@ -26,8 +28,9 @@ class Format:
 
 
 def to_json(report: Report) -> bytes:
-    """Everything that the report says, as one object."""
-    return (json.dumps({"format": "vru-report/1"} | asdict(report), indent=1, allow_nan=False) + "\n").encode()
+    """Everything that the report says, as one object, without the pictures."""
+    said = asdict(replace(report, pictures=None))
+    return (json.dumps({"format": "vru-report/1"} | said, indent=1, allow_nan=False) + "\n").encode()
 
 
 def to_csv(report: Report) -> bytes:
@@ -44,16 +47,34 @@ def to_tracks_csv(report: Report) -> bytes:
     return _csv([*_names(TrackRow), "outcome", *unapproved], rows)
 
 
+def to_misses_csv(report: Report) -> bytes:
+    """One row a truth box that was missed."""
+    return _findings_csv(report.findings.misses if report.findings else ())
+
+
+def to_false_alarms_csv(report: Report) -> bytes:
+    """One row a false alarm."""
+    return _findings_csv(report.findings.false_alarms if report.findings else ())
+
+
+def _findings_csv(found: Iterable[Finding]) -> bytes:
+    sides = ("x", "y", "width", "height")
+    names = ["recording", "image", "frame", "time_s", "road_user", "track_id", "score", *sides, "nearest"]
+    return _csv(names, [asdict(item) | dict(zip(sides, item.box, strict=True)) for item in found])
+
+
 def to_junit(report: Report) -> bytes:
     """JUnit XML, one test case a criterion, as Jenkins and GitLab read it.
 
     A required criterion that is FAIL or INCONCLUSIVE is a failure of that type: a pipeline stops unless the evidence
     is there. An advisory one that did not pass is skipped, with the reason. A run without figures is an error.
+    The suite's time is that of the steps that were timed, which its properties have one by one; criteria are judged
+    together, so a case has no time of its own.
     """
     title = _xml(report.title)
     cases = [_case(result, _xml(report.kind)) for result in report.criteria]
     if report.failure is not None:
-        case = ElementTree.Element("testcase", name="run", classname="vru", time="0")
+        case = ElementTree.Element("testcase", {"name": "run", "classname": "vru"} | _time(report))
         ElementTree.SubElement(case, "error", type="FAILED", message=_xml(report.failure))
         cases.append(case)
     counts = {
@@ -61,12 +82,15 @@ def to_junit(report: Report) -> bytes:
         "failures": str(sum(case.find("failure") is not None for case in cases)),
         "errors": str(sum(case.find("error") is not None for case in cases)),
     }
-    root = ElementTree.Element("testsuites", {"name": "VRU Platform", "time": "0"} | counts)
+    root = ElementTree.Element("testsuites", {"name": "VRU Platform"} | _time(report) | counts)
     counts["skipped"] = str(sum(case.find("skipped") is not None for case in cases))
-    suite = ElementTree.SubElement(root, "testsuite", {"name": title, "time": "0"} | counts)
+    suite = ElementTree.SubElement(root, "testsuite", {"name": title} | _time(report) | counts)
     properties = ElementTree.SubElement(suite, "properties")
     named = [("platform", report.platform), ("verdict", report.verdict.value if report.verdict else "none")]
-    named += [(fact.name, fact.value) for fact in report.settings]
+    named += [(f"under test: {fact.name}", fact.value) for fact in report.under_test]
+    named += [(fact.name, fact.value) for fact in (*report.settings, *report.times)]
+    named += [("bounds", report.method)] if report.method else []
+    named += [(f"seconds of {name}", f"{taken:.6f}") for name, taken in report.seconds]
     for name, value in named:
         ElementTree.SubElement(properties, "property", name=_xml(name), value=_xml(value))
     suite.extend(cases)
@@ -78,8 +102,12 @@ def to_junit(report: Report) -> bytes:
 
 def _case(result: Judged, classname: str) -> ElementTree.Element:
     name = f"{result.requirement} ({result.confidence_level:g} confidence)"
-    case = ElementTree.Element("testcase", name=_xml(name), classname=classname, time="0")
-    reason = _xml(result.reason)
+    case = ElementTree.Element("testcase", name=_xml(name), classname=classname)
+    measured = result.measured
+    bounds = charts.interval(measured.low, measured.high, measured.unit)
+    reason = _xml(
+        f"{result.reason} Measured: {charts.figure(measured.value, measured.unit)}, {bounds}; {measured.level}."
+    )
     if result.verdict == Verdict.PASS:
         ElementTree.SubElement(case, "system-out").text = reason
     elif result.severity == Severity.REQUIRED:
@@ -87,6 +115,11 @@ def _case(result: Judged, classname: str) -> ElementTree.Element:
     else:
         ElementTree.SubElement(case, "skipped", message=f"advisory, {result.verdict.value}: {reason}")
     return case
+
+
+def _time(report: Report) -> dict[str, str]:
+    """The seconds that all of it took; nothing where they are not known."""
+    return {"time": f"{sum(taken for _, taken in report.seconds):.6f}"} if report.seconds else {}
 
 
 def _xml(text: str) -> str:
@@ -126,5 +159,7 @@ FORMATS: Mapping[str, Format] = {
     "json": Format(to_json, "application/json"),
     "csv": Format(to_csv, "text/csv; charset=utf-8"),
     "tracks.csv": Format(to_tracks_csv, "text/csv; charset=utf-8"),
+    "misses.csv": Format(to_misses_csv, "text/csv; charset=utf-8"),
+    "false-alarms.csv": Format(to_false_alarms_csv, "text/csv; charset=utf-8"),
     "xml": Format(to_junit, "application/xml"),
 }

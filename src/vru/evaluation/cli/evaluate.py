@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from vru.domain.errors import VruError
+from vru.evaluation.cli.about import About, about_options
 from vru.evaluation.cli.options import Reading, fail, reading_options
 
 _FILE = click.Path(path_type=Path)
@@ -20,6 +21,7 @@ class Request:
     truth: Path
     predictions: Path
     reading: Reading
+    about: About
     protocol: str | None
     criteria: Path | None
     json_path: Path | None
@@ -27,6 +29,8 @@ class Request:
     pdf_path: Path | None
     junit_path: Path | None
     csv_path: Path | None
+    media: Path | None
+    most_pictures: int
     errors: bool
     score: float | None
     resamples: int | None
@@ -60,6 +64,10 @@ class Request:
 @click.option("--pdf", "pdf_path", type=_FILE, help="Write a report on paper (the extra pdf).")
 @click.option("--junit", "junit_path", type=_FILE, help="Write JUnit XML: one test a criterion.")
 @click.option("--csv", "csv_path", type=_FILE, help="Write the figures, and NAME.tracks.csv beside them.")
+@click.option("--media", metavar="FOLDER|VIDEO", type=_FILE, help="Show misses and false alarms in --html and --pdf.")
+@click.option(
+    "--most-pictures", type=click.IntRange(1, 500), default=100, show_default=True, help="So many, the worst first."
+)
 @click.option("--errors", is_flag=True, help="Add TIDE's six kinds of error, and what each costs.")
 @click.option("--score", type=float, help="Confidence from which a detection counts in precision and recall.")
 @click.option("--resamples", type=click.IntRange(0, 100_000), help="Resamples behind the intervals; 0 gives none.")
@@ -84,6 +92,7 @@ class Request:
     type=click.FloatRange(0),
     help="How many false boxes a frame a unit that was not seen may have.  [default: 1]",
 )
+@about_options
 @reading_options
 @click.option("--markers", type=_FILE, help="Of a camera run: the markers that join the clocks.")
 @click.option("--offset-ns", type=click.IntRange(0), help="Instead: what the signals' clock shows at media time 0.")
@@ -108,7 +117,7 @@ def evaluate(**options: Any) -> None:
     # What measures is imported only now: --help does not wait for it.
     from vru.evaluation.cli.run_evaluate import run
 
-    request = Request(reading=Reading.taken_from(options), **options)
+    request = Request(reading=Reading.taken_from(options), about=About.taken_from(options), **options)
     try:
         code = run(request)
     except VruError as error:

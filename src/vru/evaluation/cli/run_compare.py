@@ -171,6 +171,13 @@ def _named(item: tuple[str, int, str]) -> dict[str, Any]:
     return dict(zip(("sequence", "track", "class"), item, strict=True))
 
 
+def _interval(low: float, high: float) -> str:
+    """In words where one side has no bound."""
+    if not math.isfinite(low):
+        return f"up to {high:+.4f}" if math.isfinite(high) else "-"
+    return f"{low:+.4f} to {high:+.4f}" if math.isfinite(high) else f"from {low:+.4f}"
+
+
 def _show(
     found: Mapping[tuple[str, str], Difference],
     judged: tuple[Judged, ...],
@@ -185,7 +192,7 @@ def _show(
         low, high = difference.bounds(0.975)
         gain_low, gain_high = difference.gain_bounds(0.975)
         mark = "better" if gain_low > 0 else "worse" if gain_high < 0 else ""
-        interval = f"{low:+.4f} to {high:+.4f}" if math.isfinite(low) else "-"
+        interval = _interval(low, high)
         values = (f"{difference.before:.4f}", f"{difference.after:.4f}", f"{difference.value:+.4f}")
         table.add_row(slice_, metric, *values, interval, mark)
     console.print(table)

@@ -1,6 +1,8 @@
 """One evaluation from files to files: read, measure, judge, write, show."""
 
 import json
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +10,12 @@ from typing import Any
 
 import click
 
-from vru.domain import Criterion, VerdictReport
+from vru.domain import Criterion, VerdictReport, VruError
 from vru.evaluation.cli.evaluate import Request
 from vru.evaluation.cli.inputs import kinds_asked, predictions_of, protocol_of, times_of, truth_of
 from vru.evaluation.cli.options import EXIT, write
 from vru.evaluation.cli.show import show
-from vru.evaluation.dataset.conditions import conditions_of
+from vru.evaluation.dataset.conditions import Conditions, conditions_of
 from vru.evaluation.dataset.evaluate import Figures, measure_all
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.verdict.criteria_files import read_criteria
@@ -21,6 +23,8 @@ from vru.evaluation.verdict.provenance import Provenance, provenance_of
 from vru.evaluation.verdict.results import document, judge_figures
 from vru.formats import Annotations, digest
 
+# Misses, and false alarms, in the JSON document; the tables of --csv have all of them.
+_MOST_FINDINGS = 10_000
 # Resamples of average precision that a criterion on it needs, however long they take.
 _LEAST = 200
 
@@ -35,6 +39,8 @@ class _Run:
     figures: Figures
     report: VerdictReport | None
     counted: dict[str, int]
+    conditions: Conditions
+    seconds: dict[str, float]
 
 
 def run(request: Request) -> int:
@@ -44,9 +50,11 @@ def run(request: Request) -> int:
         VruError: the input is not what it should be; nothing was written.
     """
     done = _measured(request)
-    content = document(done.figures, done.protocol, _inputs(request, done), done.report)
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    written = _reports(request, content, done.figures)
+    content: dict[str, Any] = document(done.figures, done.protocol, _inputs(request, done), done.report)
+    written = _written(request, content, done)
+    # The same input gives the same JSON: when it was made, and how long that took, stand in the reports.
+    lasting = {name: value for name, value in content.items() if name not in ("made", "seconds")}
+    text = json.dumps(lasting, indent=1, allow_nan=False) + "\n"
     to_stdout = str(request.json_path) == "-"
     if request.json_path is not None and not to_stdout:
         written[request.json_path] = text.encode()
@@ -60,6 +68,11 @@ def run(request: Request) -> int:
 
 
 def _measured(request: Request) -> _Run:
+    if request.media is not None and request.html_path is None and request.pdf_path is None:
+        raise VruError("--media is for the pictures of --html and --pdf.", "Give one of them, too.")
+    if request.media is not None and not request.media.exists():
+        raise VruError(f"There is no file or folder {request.media}.", "--media is a video, or a folder with images.")
+    started = time.perf_counter()
     criteria = read_criteria(request.criteria) if request.criteria else ()
     annotations = truth_of(request.truth, request.reading)
     protocol = protocol_of(request.protocol, annotations, request.reading.classes)
@@ -72,16 +85,27 @@ def _measured(request: Request) -> _Run:
     protocol = replace(protocol, **{name: value for name, value in asked.items() if value is not None})
     origin = provenance_of(annotations, request.model, request.truth_source)
     kinds = kinds_asked(request.slices, criteria, protocol)
+    read = time.perf_counter()
     measure = _camera if protocol.task == "camera" else _boxes
-    figures, counted = measure(request, annotations, protocol, criteria, kinds)
+    conditions = conditions_of(annotations, request.attributes) if measure is _boxes else Conditions()
+    figures, counted = measure(request, annotations, protocol, criteria, kinds, conditions)
     nothing = () if any(counted.values()) else ("The predictions are empty: everybody was missed.",)
     figures = replace(figures, notes=(*figures.notes, *origin.notes, *nothing))
+    measured = time.perf_counter()
     report = judge_figures(figures, criteria, origin.approved) if criteria else None
-    return _Run(annotations, protocol, origin, figures, report, counted)
+    seconds = {"reading the truth": read - started, "reading the detections and measuring": measured - read}
+    if report:
+        seconds["judging"] = time.perf_counter() - measured
+    return _Run(annotations, protocol, origin, figures, report, counted, conditions, seconds)
 
 
 def _camera(
-    request: Request, annotations: Annotations, protocol: Protocol, criteria: Sequence[Criterion], kinds: Sequence[str]
+    request: Request,
+    annotations: Annotations,
+    protocol: Protocol,
+    criteria: Sequence[Criterion],
+    kinds: Sequence[str],
+    conditions: Conditions,
 ) -> tuple[Figures, dict[str, int]]:
     """A device's signals."""
     from vru.evaluation.camera.files import clocks_of, evaluate_recording, to_figures
@@ -104,7 +128,12 @@ def _camera(
 
 
 def _boxes(
-    request: Request, annotations: Annotations, protocol: Protocol, criteria: Sequence[Criterion], kinds: Sequence[str]
+    request: Request,
+    annotations: Annotations,
+    protocol: Protocol,
+    criteria: Sequence[Criterion],
+    kinds: Sequence[str],
+    conditions: Conditions,
 ) -> tuple[Figures, dict[str, int]]:
     """Boxes of a detector or a tracker."""
     found = predictions_of(request.predictions, annotations, request.reading)
@@ -119,7 +148,7 @@ def _boxes(
         errors=request.errors,
         pixels=not annotations.normalised,
         slices=kinds,
-        conditions=conditions_of(annotations, request.attributes),
+        conditions=conditions,
     )
     assumption = annotations.assumption
     notes = (*((assumption,) if assumption else ()), *found.notes, *figures.notes)
@@ -168,19 +197,54 @@ def _inputs(request: Request, done: _Run) -> dict[str, dict[str, Any]]:
         truth |= {"attributes": str(request.attributes), "attributes_sha256": digest(request.attributes)}
     if request.model is not None:
         predictions["model"] = request.model
-    return {"truth": truth, "predictions": predictions, "settings": settings}
+    return {
+        "under_test": request.about.under_test(request.model) | _thresholds(done.protocol),
+        "made": request.about.made(),
+        "truth": truth,
+        "predictions": predictions,
+        "settings": settings,
+        "seconds": {name: round(taken, 6) for name, taken in done.seconds.items()},
+    }
 
 
-def _reports(request: Request, content: dict[str, Any], figures: Figures) -> dict[Path, bytes]:
-    """The reports asked for: all are made before the first is written."""
+def _thresholds(protocol: Protocol) -> dict[str, float]:
+    """From which confidence and overlap on a detection is right. A tracker has made its own choice, KITTI has none."""
+    if protocol.task != "detection":
+        return {}
+    return {"confidence_from": protocol.score_threshold, "overlap_from": protocol.overlap}
+
+
+def _written(request: Request, content: dict[str, Any], done: _Run) -> dict[Path, bytes]:
+    """The reports asked for: all are made before the first is written. ``content`` gets what is behind the figures."""
     asked = {"html": request.html_path, "pdf": request.pdf_path, "xml": request.junit_path, "csv": request.csv_path}
     outputs = {name: path for name, path in asked.items() if path is not None}
-    if request.csv_path is not None and figures.tracks:
+    if request.csv_path is not None and done.figures.tracks:
         outputs["tracks.csv"] = request.csv_path.with_suffix(".tracks.csv")
+    if not outputs and request.json_path is None:
+        return {}
+    from vru.evaluation.dataset.findings import findings_document, findings_of
+
+    found = findings_of(done.figures, done.annotations, done.conditions, done.protocol.overlap)
+    content["findings"] = findings_document(found, _MOST_FINDINGS) if found else None
     if not outputs:
         return {}
     from vru.reports import FORMATS as REPORTS
     from vru.reports import report_of_evaluation
 
     report = report_of_evaluation(content)
-    return {path: REPORTS[name].render(report) for name, path in outputs.items()}
+    if request.media is not None:
+        from vru.evaluation.cli.pictures import pictures_of
+
+        if found is None or report.findings is None:
+            raise VruError(
+                f"With the protocol {done.protocol.name} there is no list of misses to show.", "Leave out --media."
+            )
+        score = -math.inf if done.protocol.task == "tracking" else done.protocol.score_threshold
+        shown = pictures_of(found, report.findings, request.media, request.most_pictures, score)
+        report = replace(report, pictures=shown)
+    written = {path: REPORTS[name].render(report) for name, path in outputs.items()}
+    if request.csv_path is not None and found is not None:
+        whole = report_of_evaluation(content | {"findings": findings_document(found)})
+        for name in ("misses.csv", "false-alarms.csv"):
+            written[request.csv_path.with_suffix(f".{name}")] = REPORTS[name].render(whole)
+    return written

@@ -1,5 +1,7 @@
 """Figures and a verdict on the terminal."""
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
@@ -8,17 +10,18 @@ from vru.domain.slices import ALL
 from vru.evaluation.dataset.evaluate import Figures
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.verdict.judge import count_of, too_few
-from vru.evaluation.verdict.results import headline, measurement, worst_first
+from vru.evaluation.verdict.results import CONFIDENCE_LEVEL, deciding_levels, headline, measurement, worst_first
 
 
 def show(figures: Figures, report: VerdictReport | None, title: str) -> None:
     """Print the figures, the slices with the worst first, what limits them, and the verdict."""
     console = Console(highlight=False, soft_wrap=True)
     table = Table("metric", "value", "95 % interval", "n", title=title, title_justify="left")
+    levels = deciding_levels(report)
     for metric, estimate in figures.slices[ALL].items():
-        table.add_row(*row(metric, estimate))
+        table.add_row(*row(metric, estimate, level=levels.get((ALL, metric))))
     console.print(table)
-    _slices(console, figures)
+    _slices(console, figures, levels)
     if figures.tide is not None:
         mended = Table("error", "count", "ap gained by mending it", title="Errors (TIDE)", title_justify="left")
         for kind, count in figures.tide.counts.items():
@@ -34,7 +37,7 @@ def show(figures: Figures, report: VerdictReport | None, title: str) -> None:
     console.print(f"verdict: {report.verdict.value}", style=f"bold {colour}")
 
 
-def _slices(console: Console, figures: Figures) -> None:
+def _slices(console: Console, figures: Figures, levels: Mapping[tuple[str, str], float]) -> None:
     """One line a slice, the worst first."""
     names = worst_first(figures)
     if not names:
@@ -45,14 +48,18 @@ def _slices(console: Console, figures: Figures) -> None:
         if estimate is None or estimate.value is None:
             continue
         mark = " (too few)" if too_few(estimate, name, figures.smallest_n) else ""
-        table.add_row(*row(metric, estimate, name, mark))
+        table.add_row(*row(metric, estimate, name, mark, levels.get((name, metric))))
     console.print(table)
 
 
-def row(metric: str, estimate: Estimate, slice_: str = "", mark: str = "") -> tuple[str, ...]:
-    """A figure's cells: (slice,) metric, value, interval, units."""
-    measured = measurement(metric, estimate)
+def row(
+    metric: str, estimate: Estimate, slice_: str = "", mark: str = "", level: float | None = None
+) -> tuple[str, ...]:
+    """A figure's cells: (slice,) metric, value, interval, units. ``level`` is that of the interval that decides."""
+    measured = measurement(metric, estimate, level=level or CONFIDENCE_LEVEL)
     interval = _interval(measured.low, measured.high, measured.unit)
+    if level is not None:
+        interval += f" at {level * 100:g} %"
     cells = (metric, _known(measured.value, measured.unit), interval, count_of(measured.n, estimate.units) + mark)
     return (slice_, *cells) if slice_ else cells
 

@@ -36,8 +36,9 @@ class Figures:
     """What was measured: estimates by slice and metric, the units behind them, and what limits them.
 
     ``counted`` are the truth boxes that the headline view counts, ``missed`` those of them that nothing found, as
-    places in ``data``'s truth. Slices that fewer than ``smallest_n`` units show decide nothing. ``assumption`` says on
-    what it rests that the units are independent, where the files do not say it.
+    places in ``data``'s truth; ``false_alarms`` are places among its detections. Slices that fewer than ``smallest_n``
+    units show decide nothing. ``assumption`` says on what it rests that the units are independent, where the files do
+    not say it.
     """
 
     slices: Mapping[str, Mapping[str, Estimate]]
@@ -46,6 +47,7 @@ class Figures:
     notes: tuple[str, ...]
     tide: Tide | None = None
     missed: Ints | None = None
+    false_alarms: Ints | None = None
     data: DataSet | None = None
     counted: Ints | None = None
     tracks: tuple[TrackOutcome, ...] = ()
@@ -144,6 +146,7 @@ def _finished(
         tuple(dict.fromkeys((*job.notes, *([job.unseen.sentence(job.units.name)] if job.used else ())))),
         tide=errors,
         missed=outcomes.missed(*headline, score),
+        false_alarms=outcomes.false_alarms(*headline, score),
         data=outcomes.data,
         counted=np.flatnonzero(outcomes.counted_truth(headline[0])),
         tracks=job.tracks,

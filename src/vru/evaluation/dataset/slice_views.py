@@ -14,7 +14,7 @@ from vru.evaluation.detection.outcomes import View
 # Shares hidden, as Caltech's "none", "partial" and "heavy" (Dollár et al. 2012, 2.2); KITTI's levels 0, 1 and 2.
 _PARTIAL = 0.35
 # Metres: Dollár et al. 2012, 2.1 give 80 and 30 pixels of height for them, where a person is 1.8 m tall.
-_DISTANCES = {"near": (0.0, 20.0), "medium": (20.0, 60.0), "far": (60.0, np.inf)}
+DISTANCES = {"near": (0.0, 20.0), "medium": (20.0, 60.0), "far": (60.0, np.inf)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _distances(data: DataSet, base: View, conditions: Conditions, notes: list[st
         )
     _say(notes, np.isnan(metres) & base.truth_counts, "how far away they are: they are in no slice of distance")
     result = []
-    for name, (low, high) in _DISTANCES.items():
+    for name, (low, high) in DISTANCES.items():
         found = None
         if camera is not None:
             away = camera.distance(data.found.boxes)

@@ -81,6 +81,11 @@ class Outcomes:
         counted[hit] = False
         return np.flatnonzero(counted)
 
+    def false_alarms(self, view: int, overlap: int, score_threshold: float) -> Ints:
+        """The detections at or above the score that are false positives in the view."""
+        sure = self.data.found.score[self.kept] >= score_threshold
+        return np.asarray(self.kept[sure & (self.outcome[view, overlap] == FALSE_POSITIVE)])
+
 
 def match_all(
     data: DataSet,

@@ -63,6 +63,18 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion], approved: boo
     return combine(results, figures.notes)
 
 
+def deciding_levels(report: VerdictReport | None) -> dict[tuple[str, str], float]:
+    """The level of the two-sided interval that decides, by slice and metric, where a criterion asks for it: one number
+    has one interval. Of several criteria on a figure, that of the highest confidence.
+    """
+    levels: dict[tuple[str, str], float] = {}
+    for result in report.results if report else ():
+        measured = result.measurement
+        key = measured.slice, measured.metric
+        levels[key] = max(measured.confidence_level, levels.get(key, 0.0))
+    return levels
+
+
 def worst_first(figures: Figures) -> list[str]:
     """The slices without "all", the one with the worst figure first; those where it is not determined come last.
 
@@ -100,6 +112,7 @@ def document(
     report: VerdictReport | None,
 ) -> dict[str, Any]:
     """Everything, ready for JSON. ``report`` is None where there are no criteria; then so is the verdict."""
+    levels = deciding_levels(report)
     result: dict[str, Any] = {
         "protocol": {"name": protocol.name, "title": protocol.title, "source": protocol.source},
         **inputs,
@@ -107,8 +120,8 @@ def document(
         "confidence_level": CONFIDENCE_LEVEL,
         "resamples": figures.resamples,
         "smallest_n": figures.smallest_n,
-        "metrics": _metrics(figures, ALL),
-        "slices": {name: _metrics(figures, name) for name in worst_first(figures)},
+        "metrics": _metrics(figures, ALL, levels),
+        "slices": {name: _metrics(figures, name, levels) for name in worst_first(figures)},
         "notes": list(figures.notes),
         "criteria": [_criterion(item) for item in report.results] if report else [],
         "verdict": report.verdict.value if report else None,
@@ -123,9 +136,13 @@ def document(
     return result
 
 
-def _metrics(figures: Figures, slice_: str) -> dict[str, Any]:
+def _metrics(figures: Figures, slice_: str, levels: Mapping[tuple[str, str], float]) -> dict[str, Any]:
+    """``confidence_level`` stands where the interval is the one that decides."""
     return {
-        metric: _measured(measurement(metric, estimate), estimate)
+        metric: _measured(
+            measurement(metric, estimate, slice_, levels.get((slice_, metric), CONFIDENCE_LEVEL)), estimate
+        )
+        | ({"confidence_level": round(levels[slice_, metric], 12)} if (slice_, metric) in levels else {})
         | ({"too_few": True} if too_few(estimate, slice_, figures.smallest_n) else {})
         for metric, estimate in figures.slices[slice_].items()
     }
