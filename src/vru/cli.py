@@ -31,6 +31,8 @@ _COMMANDS = {
     "truth": ("vru.evaluation.cli.truth:truth", "Say how good ground truth is: agreement, effect of label noise."),
     "model": ("vru.ml_engine.cli.model:model", "Bring your own detector: add, try, list and remove models."),
     "detect": ("vru.ml_engine.cli.detect:detect", "Run a model on a video or on pictures, without a server."),
+    "signals": ("vru.signals.cli:signals", "Record the signals of devices under test."),
+    "rig": ("vru.rig.cli:rig", "Play a device under test whose misses and delays are known."),
     "evidence": ("vru.reports.cli:evidence", "Check the signed evidence of a validation run."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
@@ -39,6 +41,8 @@ _COMMANDS = {
 _EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = dict.fromkeys(
     ("evaluate", "compare", "explain", "truth"), ("evaluation", ("numpy", "scipy", "defusedxml"))
 )
+_EXTRAS["signals"] = ("signals", ("pydantic", "serial", "paho"))
+_EXTRAS["rig"] = ("rig", ("pydantic", "serial", "paho", "numpy", "scipy", "cv2"))
 _EXTRAS |= dict.fromkeys(("model", "detect"), ("ml-engine", ("numpy", "onnx", "onnxruntime", "cv2", "av")))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vru.domain import VruError
+from vru.domain import GroundTruth, VruError
 from vru.evaluation.camera.clocks import Clocks, given_offset, join_clocks
 from vru.evaluation.camera.run import CameraEvaluation, CameraSettings, RoadUsers, SignalTable, evaluate_camera
 from vru.evaluation.dataset.evaluate import Figures
@@ -35,6 +35,22 @@ def clocks_of(
     )
 
 
+def truth_of_video(annotations: Annotations) -> tuple[GroundTruth, list[float]]:
+    """The tracks of the one video that is annotated, and the media seconds of its frames.
+
+    Raises:
+        VruError: there are several videos, or there are no tracks or times.
+    """
+    data = to_dataset(annotations, Boxes(lambda _, position: str(position)))
+    times = [picture.time_s for picture in annotations.pictures if picture.time_s is not None]
+    if len(data.sequences) != 1 or len(times) != data.pictures or (data.truth.track < 0).any():
+        raise VruError(
+            "A camera run needs the truth of one video, with tracks and with the media time of every frame.",
+            "COCO's images have video_id, frame_index and timestamp_s, its annotations track_id.",
+        )
+    return ground_truth_of(data, times), times
+
+
 def evaluate_recording(
     annotations: Annotations,
     recording: SignalRecording,
@@ -51,13 +67,7 @@ def evaluate_recording(
     Raises:
         VruError: the annotations are not of one video with tracks and times, or the recording is of another.
     """
-    data = to_dataset(annotations, Boxes(lambda _, position: str(position)))
-    times = [picture.time_s for picture in annotations.pictures if picture.time_s is not None]
-    if len(data.sequences) != 1 or len(times) != data.pictures or (data.truth.track < 0).any():
-        raise VruError(
-            "A camera run needs the truth of one video, with tracks and with the media time of every frame.",
-            "COCO's images have video_id, frame_index and timestamp_s, its annotations track_id.",
-        )
+    truth, times = truth_of_video(annotations)
     height = protocol.reasonable_height if protocol.start == "reasonable" else None
     settings = CameraSettings(
         tolerance_s=protocol.tolerance_ms / 1000,
@@ -69,7 +79,6 @@ def evaluate_recording(
         seed=seed,
     )
     table = SignalTable(np.array(recording.time_ns, dtype=np.int64), np.array(recording.road_user, dtype=np.int64))
-    truth = ground_truth_of(data, times)
     return evaluate_camera(table, RoadUsers.of(truth, height), sorted(times), clocks, settings)
 
 
