@@ -58,7 +58,8 @@ def record(output: Path, seconds: float | None, **options: Any) -> None:
 def _record(output: Path, seconds: float | None, **options: Any) -> None:
     from vru.signals.receiver import Receiver, State
 
-    source = _source(**options)
+    written = _Written()
+    receiver = Receiver(_source(**options), written.take)
     try:
         stream = output.open("x", encoding="utf-8", newline="")
     except FileExistsError as error:
@@ -66,8 +67,7 @@ def _record(output: Path, seconds: float | None, **options: Any) -> None:
     except OSError as error:
         raise VruError(f"{output} cannot be written: {error.strerror}.", "Check folder and rights.") from error
     with stream:
-        written = _Written(stream)
-        receiver = Receiver(source, written.take)
+        written.begin(stream)
         receiver.start()
         try:
             _wait(receiver, seconds)
@@ -83,10 +83,13 @@ def _record(output: Path, seconds: float | None, **options: Any) -> None:
 class _Written:
     """Events as lines of CSV. The header alone says that the device was silent, which an empty file would not."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def begin(self, stream: TextIO) -> None:
+        """Write into this file."""
         self._stream, self._rows = stream, csv.writer(stream)
         self._rows.writerow(("time_ns", "kind", "class", "value", "source", "id"))
-        self.count = 0
 
     def take(self, records: Sequence[Any]) -> None:
         """Write the events of a read, in order of arrival."""
