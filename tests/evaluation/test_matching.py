@@ -114,4 +114,4 @@ def test_a_perfect_box_is_found_at_an_iou_of_1_in_a_data_set() -> None:
     )
     everything = View("all", np.ones(1, dtype=bool), np.ones(1, dtype=bool))
     outcomes = match_all(data, (1.0,), (everything,), regions=np.zeros(1, dtype=bool))
-    assert outcomes.outcome[0, 0].tolist() == [1]
+    assert outcomes.outcome(0, 0).tolist() == [1]

@@ -124,5 +124,5 @@ def test_detections_that_do_not_enter_find_nothing_and_are_not_wrong() -> None:
     nothing = np.zeros(2, dtype=bool)
     view = View("none", np.ones(1, dtype=bool), np.ones(2, dtype=bool), nothing)
     outcomes = match_all(data, [0.5], [view], regions=data.truth.crowd, most=None)
-    assert outcomes.outcome.tolist() == [[[-1, -1]]]
+    assert outcomes.outcome(0, 0).tolist() == [-1, -1]
     assert miss_rate(outcomes, 0, 0, 0).log_average == 1

@@ -41,22 +41,33 @@ def rank_in_cell(cells: Ints) -> Ints:
 
 
 def overlap_pairs(
-    cells: Ints, boxes: Floats, item_cells: Ints, item_boxes: Floats, region: Bools, least: float
+    cells: Ints,
+    boxes: Floats,
+    item_cells: Ints,
+    item_boxes: Floats,
+    region: Bools,
+    least: float,
+    which: Ints | None = None,
 ) -> Pairs:
     """All pairs of a box with an item of the same cell that overlap by at least ``least`` (which is above 0).
 
     Overlap is intersection over union; with a ``region`` it is intersection over the box's own area. Boxes are n x 4:
-    x, y, width, height.
+    x, y, width, height. ``which`` are those of the ``boxes`` that the ``cells`` are of; None for all of them in order.
     """
     order = np.argsort(item_cells, kind="stable")
     sorted_cells = item_cells[order]
     start = np.searchsorted(sorted_cells, cells, side="left")
-    count = np.searchsorted(sorted_cells, cells, side="right") - start
-    kept = [_overlapping(part, start, count, order, boxes, item_boxes, region, least) for part in _chunks(count)]
+    # Only boxes with an item in their cell can overlap one; of a large data set that is a small part.
+    there = np.flatnonzero(start < len(order))
+    there = there[sorted_cells[start[there]] == cells[there]]
+    start = start[there]
+    count = np.searchsorted(sorted_cells, cells[there], side="right") - start
+    mine = there if which is None else which[there]
+    kept = [_overlapping(part, start, count, order, boxes, mine, item_boxes, region, least) for part in _chunks(count)]
     if not kept:
         return Pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
     chooser, item, overlap = (np.concatenate(columns) for columns in zip(*kept, strict=True))
-    return Pairs(chooser, item, overlap)
+    return Pairs(there[chooser], item, overlap)
 
 
 def _chunks(count: Ints) -> Iterator[slice]:
@@ -76,6 +87,7 @@ def _overlapping(
     count: Ints,
     order: Ints,
     boxes: Floats,
+    which: Ints,
     item_boxes: Floats,
     region: Bools,
     least: float,
@@ -84,7 +96,7 @@ def _overlapping(
     chooser = np.repeat(np.arange(part.start, part.stop), counts)
     within = np.arange(len(chooser)) - np.repeat(np.cumsum(counts) - counts, counts)
     item = order[start[chooser] + within]
-    mine, theirs = boxes[chooser].T, item_boxes[item].T
+    mine, theirs = boxes[which[chooser]].T, item_boxes[item].T
     width = np.minimum(mine[0] + mine[2], theirs[0] + theirs[2]) - np.maximum(mine[0], theirs[0])
     height = np.minimum(mine[1] + mine[3], theirs[1] + theirs[3]) - np.maximum(mine[1], theirs[1])
     shared = np.where((width > 0) & (height > 0), width * height, 0.0)

@@ -170,7 +170,7 @@ def _coco(job: Job, outcomes: Outcomes) -> None:
         parts = measure_after(outcomes, weighted, (None, *(lead * unseen for lead in leads)))
         return [_flat(summaries(part)) for part in parts]
 
-    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), outcomes.outcome.size)
+    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), outcomes.size)
     if not count and job.resamples is None:
         job.notes.append(
             "The data set is too large for intervals of average precision in the time; --resamples has them."
@@ -264,7 +264,7 @@ def _precision_of_cuts(job: Job, matched: Outcomes) -> None:
         parts = measure_after(matched, seen[job.units.of_picture], (None, *(lead * unseen for lead in leads)))
         return [figures(part) for part in parts]
 
-    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), matched.outcome.size)
+    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), matched.size)
     drawn = redrawn(job.draws(count), of_row)
     for key, value in figures(measure(matched)).items():
         name, _, metric = key.rpartition("/")
@@ -311,7 +311,7 @@ def _miss_rate(
         return [{"lamr": mean(weights, lead)} for lead in (None, *(lead * unseen for lead in leads))]
 
     value = mean(np.ones(job.data.pictures))
-    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), outcomes.outcome[view].size)
+    count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), outcomes.size // len(outcomes.views))
     drawn = redrawn(job.draws(count), of_row)
     figure = Drawn(None if np.isnan(value) else value, drawn.get("lamr", Replicates()))
     job.put(slice_, "lamr", figure, job.shown(outcomes, view))
@@ -375,7 +375,7 @@ def _calibration(job: Job, outcomes: Outcomes, view: int, overlap: int) -> None:
         return
     draws = job.draws(job.sums())
     found = outcomes.data.found
-    counted = outcomes.kept[outcomes.outcome[view, overlap] >= 0]
+    counted = outcomes.kept[outcomes.outcome(view, overlap) >= 0]
     unit = job.units.of_picture[found.picture[counted]]
     wrong = job.unseen.wrong(np.bincount(unit, minlength=job.units.count).astype(np.float64), job.frames())
     for name, adaptive in (("ece", False), ("ece_adaptive", True)):

@@ -218,7 +218,7 @@ def _confusion(findings: Findings) -> dict[str, Any]:
     everything = View("any", np.ones(len(truth), dtype=bool), np.ones(len(found), dtype=bool))
     none = np.zeros(len(truth), dtype=bool)
     outcomes = match_all(one, (findings.overlap,), (everything,), regions=none, most=None)
-    taken = outcomes.taken[0, 0].astype(np.int64)
+    taken = outcomes.matched_truth(0, 0).astype(np.int64)
     expected = np.full(len(found), classes)
     expected[outcomes.kept] = np.where(taken >= 0, truth.label[taken], classes) if len(truth) else classes
     np.add.at(table, (expected, found.label), 1)

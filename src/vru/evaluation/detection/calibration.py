@@ -45,7 +45,7 @@ def calibration_of(
     Raises:
         VruError: a confidence is not from 0 to 1.
     """
-    outcome = outcomes.outcome[view, overlap]
+    outcome = outcomes.outcome(view, overlap)
     counted = outcome >= 0
     score = outcomes.data.found.score[outcomes.kept[counted]]
     return calibration(score, outcome[counted] == TRUE_POSITIVE, bins=bins, adaptive=adaptive)

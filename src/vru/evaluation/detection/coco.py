@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vru.evaluation.core.tables import Bools, DataSet, Floats
 from vru.evaluation.detection.lead import Lead
-from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes, View, match_all
+from vru.evaluation.detection.outcomes import TRUE_POSITIVE, Outcomes, View, match_all
 
 OVERLAPS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -117,26 +117,36 @@ def measure_after(outcomes: Outcomes, weights: Floats | None, leads: Sequence[Le
     recall = np.full((len(leads), views, labels, overlaps, len(MOST)), np.nan)
     truths = truth_counts(outcomes, weights)
     drawn = None if weights is None else weights[data.found.picture[outcomes.kept]]
+    counted_truth = [outcomes.counted_truth(view) for view in range(views)]
     for label in range(labels):
         there = np.flatnonzero(truths[:, label] > 0)
         if not len(there):
             continue
-        mine = outcomes.of_label(label)
-        outcome = outcomes.outcome[there, :, mine]
+        mine, which = outcomes.of_label(label), outcomes.overlapping_of(label)
+        places = outcomes.overlapping[which] - mine.start
+        taken = outcomes.taken[there, :, which]
+        matched = taken >= 0
+        hit = matched & np.stack([counted_truth[view][taken[place]] for place, view in enumerate(there)])
+        wrong = np.stack([outcomes.unmatched(view, label) for view in there])
         weight = None if drawn is None else drawn[mine]
-        hit = _counted(outcome == TRUE_POSITIVE, weight)
-        hits: Floats = np.cumsum(hit, axis=-1)
-        wrongs: Floats = np.cumsum(_counted(outcome == FALSE_POSITIVE, weight), axis=-1)
-        found = np.stack([hit[..., outcomes.rank[mine] < most].sum(axis=-1) for most in MOST], axis=-1)
+        weight_here = None if weight is None else weight[places]
+        hits: Floats = np.cumsum(_counted(hit, weight_here), axis=-1)
+        # False positives so far, here and among the detections that overlap nothing, less those that took a box.
+        spared = np.cumsum(_counted(matched & wrong[:, None, places], weight_here), axis=-1)
+        wrongs = np.cumsum(_counted(wrong, weight), axis=-1)[:, None, places] - spared
+        ranks = outcomes.rank[mine][places]
+        found = np.stack([_counted(hit, weight_here)[..., ranks < most].sum(axis=-1) for most in MOST], axis=-1)
         for number, lead in enumerate(leads):
             total = truths[there, label]
             if lead is None:
                 precision[number, there, label] = _precision_at_recalls(hits, wrongs, total)
                 recall[number, there, label] = found / total[:, None, None]
                 continue
-            first, wrong = lead.hits[there, label], lead.wrong[there, label]
+            first, first_wrong = lead.hits[there, label], lead.wrong[there, label]
             total = total + lead.truths[there, label]
-            precision[number, there, label] = _precision_at_recalls(_after(first, hits), _after(wrong, wrongs), total)
+            precision[number, there, label] = _precision_at_recalls(
+                _after(first, hits), _after(first_wrong, wrongs), total
+            )
             recall[number, there, label] = (found + first[:, None, None]) / total[:, None, None]
     names = tuple(view.name for view in outcomes.views)
     return [
@@ -164,7 +174,7 @@ def truth_counts(outcomes: Outcomes, weights: Floats | None = None) -> Floats:
 def precision_recall(outcomes: Outcomes, view: int, overlap: int, label: int) -> tuple[Floats, Floats, Floats]:
     """Precision, recall and score after each detection of one class, in falling order of score."""
     mine = outcomes.of_label(label)
-    outcome = outcomes.outcome[view, overlap, mine]
+    outcome = outcomes.outcome(view, overlap, label)
     counted = outcome >= 0
     hits = np.cumsum(outcome[counted] == TRUE_POSITIVE)
     total = float(truth_counts(outcomes)[view, label])
@@ -177,7 +187,10 @@ def _counted(flags: Bools, weight: Floats | None) -> NDArray[np.int32] | Floats:
 
 
 def _precision_at_recalls(hits: Floats, wrongs: Floats, total: Floats) -> Floats:
-    """Mean of the best precision at or beyond each of 101 recalls, from running sums: views x overlaps."""
+    """Mean of the best precision at or beyond each of 101 recalls, from running sums: views x overlaps.
+
+    The sums are those at the detections that overlap something: between two of them, precision only falls.
+    """
     if not hits.shape[-1]:
         return np.zeros(hits.shape[:2])
     precision = hits / (hits + wrongs + np.spacing(1))
@@ -185,7 +198,7 @@ def _precision_at_recalls(hits: Floats, wrongs: Floats, total: Floats) -> Floats
     recall = hits / total[:, None, None]
     sums = np.empty(hits.shape[:2])
     for view, overlap in np.ndindex(*hits.shape[:2]):
-        at = np.searchsorted(recall[view, overlap], RECALLS, side="left")
+        at = recall[view, overlap].searchsorted(RECALLS, side="left")
         sums[view, overlap] = best[view, overlap][at[at < hits.shape[-1]]].sum()
     return np.asarray(sums / len(RECALLS))
 

@@ -49,7 +49,7 @@ def miss_rate(
     data = outcomes.data
     drawn = np.ones(data.pictures) if weights is None else weights
     mine = outcomes.of_label(label)
-    outcome, kept = outcomes.outcome[view, overlap, mine], outcomes.kept[mine]
+    outcome, kept = outcomes.outcome(view, overlap, label), outcomes.kept[mine]
     counted = outcome >= 0
     weight = drawn[data.found.picture[kept[counted]]]
     first_hits, first_wrong, more_truths, more_pictures = (

@@ -73,12 +73,11 @@ def counts_at(
     empty pictures do not come in countable pieces. ``pictures`` are those of the view; all if it is None.
     """
     data = outcomes.data
-    outcome, kept = outcomes.outcome[view, overlap], outcomes.kept
+    outcome, kept = outcomes.outcome(view, overlap, label), outcomes.kept[outcomes.of_label(label)]
     chosen = data.found.score[kept] >= score_threshold
     counted = outcomes.counted_truth(view)
     if label is not None:
-        chosen &= data.found.label[kept] == label
-        counted = counted & (data.truth.label == label)
+        counted &= data.truth.label == label
 
     def per_picture(kind: np.int8) -> Floats:
         pictures = data.found.picture[kept[chosen & (outcome == kind)]]

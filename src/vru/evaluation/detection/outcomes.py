@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vru.evaluation.core.assignment import assign, overlap_pairs, rank_in_cell, ranks
+from vru.evaluation.core.assignment import Pairs, assign, overlap_pairs, rank_in_cell, ranks
 from vru.evaluation.core.tables import Bools, DataSet, Ints
 
 TRUE_POSITIVE, FALSE_POSITIVE, NOT_COUNTED = np.int8(1), np.int8(0), np.int8(-1)
@@ -38,10 +38,11 @@ class Outcomes:
     """What became of the detections.
 
     ``kept`` are the detections that took part, ordered by class, falling score, picture and rank: ``rank`` is the place
-    of each among the detections of its class in its picture, from 0. ``regions`` are the truth boxes that excuse any
-    number of detections lying inside of them; they never count. ``outcome`` is views x overlaps x kept:
-    TRUE_POSITIVE, FALSE_POSITIVE or NOT_COUNTED. ``taken`` has the same shape: the truth box taken, -1 for none.
-    ``first`` has for each class where its detections begin in ``kept``, and one entry more.
+    of each among the detections of its class in its picture, from 0. ``first`` has for each class where its detections
+    begin in ``kept``, and one entry more. ``regions`` are the truth boxes that excuse any number of detections lying
+    inside of them; they never count. ``overlapping`` are the places in ``kept``, rising, of the detections that overlap
+    a truth box enough to take it: of most data sets a small part. ``taken`` is views x overlaps x overlapping: the
+    truth box taken, -1 for none.
     """
 
     data: DataSet
@@ -49,9 +50,9 @@ class Outcomes:
     overlaps: tuple[float, ...]
     regions: Bools
     kept: Ints
-    rank: Ints
+    rank: NDArray[np.int32]
     first: Ints
-    outcome: NDArray[np.int8]
+    overlapping: Ints
     taken: NDArray[np.int32]
 
     def view(self, name: str) -> int:
@@ -65,26 +66,59 @@ class Outcomes:
                 return position
         raise KeyError(name)
 
-    def of_label(self, label: int) -> slice:
-        """Where the detections of one class stand in ``kept``."""
-        return slice(int(self.first[label]), int(self.first[label + 1]))
+    @property
+    def size(self) -> int:
+        """How many outcomes there are: of each kept detection one for every view and overlap."""
+        return len(self.views) * len(self.overlaps) * len(self.kept)
+
+    def of_label(self, label: int | None) -> slice:
+        """Where the detections of one class stand in ``kept``; those of all classes for None."""
+        return slice(0, len(self.kept)) if label is None else slice(int(self.first[label]), int(self.first[label + 1]))
+
+    def overlapping_of(self, label: int | None) -> slice:
+        """Where the detections of one class stand in ``overlapping``; those of all classes for None."""
+        mine = self.of_label(label)
+        begin, end = np.searchsorted(self.overlapping, (mine.start, mine.stop))
+        return slice(int(begin), int(end))
+
+    def unmatched(self, view: int, label: int | None = None) -> Bools:
+        """Which of the kept detections, of all classes or of one, are false positives if they take nothing."""
+        kept, seen = self.kept[self.of_label(label)], self.views[view]
+        counts = seen.found_counts[kept]
+        return counts if seen.found_enters is None else counts & seen.found_enters[kept]
+
+    def outcome(self, view: int, overlap: int, label: int | None = None) -> NDArray[np.int8]:
+        """TRUE_POSITIVE, FALSE_POSITIVE or NOT_COUNTED for each kept detection, of all classes or of one."""
+        result = np.where(self.unmatched(view, label), FALSE_POSITIVE, NOT_COUNTED)
+        which = self.overlapping_of(label)
+        taken = self.taken[view, overlap, which]
+        matched = taken >= 0
+        places = self.overlapping[which][matched] - self.of_label(label).start
+        result[places] = np.where(self.counted_truth(view)[taken[matched]], TRUE_POSITIVE, NOT_COUNTED)
+        return result
 
     def counted_truth(self, view: int) -> Bools:
         """Which truth boxes count in the view."""
         return np.asarray(self.views[view].truth_counts & ~self.regions)
 
+    def matched_truth(self, view: int, overlap: int) -> NDArray[np.int32]:
+        """The truth box that each kept detection took, -1 for none."""
+        result = np.full(len(self.kept), -1, dtype=np.int32)
+        result[self.overlapping] = self.taken[view, overlap]
+        return result
+
     def missed(self, view: int, overlap: int, score_threshold: float) -> Ints:
         """The truth boxes that count in the view and that no detection at or above the score took."""
-        sure = self.data.found.score[self.kept] >= score_threshold
-        hit = self.taken[view, overlap][sure & (self.outcome[view, overlap] == TRUE_POSITIVE)]
-        counted = self.counted_truth(view).copy()
-        counted[hit] = False
+        taken = self.taken[view, overlap]
+        sure = self.data.found.score[self.kept[self.overlapping]] >= score_threshold
+        counted = self.counted_truth(view)
+        counted[taken[sure & (taken >= 0)]] = False
         return np.flatnonzero(counted)
 
     def false_alarms(self, view: int, overlap: int, score_threshold: float) -> Ints:
         """The detections at or above the score that are false positives in the view."""
         sure = self.data.found.score[self.kept] >= score_threshold
-        return np.asarray(self.kept[sure & (self.outcome[view, overlap] == FALSE_POSITIVE)])
+        return np.asarray(self.kept[sure & (self.outcome(view, overlap) == FALSE_POSITIVE)])
 
 
 def match_all(
@@ -108,79 +142,75 @@ def match_all(
     truth, found = data.truth, data.found
     classes = max(len(data.labels), 1)
     cell = found.picture * classes + found.label
-    # Stable by file order in a tie, as COCO is.
-    by_cell = np.lexsort((-found.score, cell))
-    place = rank_in_cell(cell[by_cell])
-    if most is not None:
-        by_cell, place = by_cell[place < most], place[place < most]
-    order = np.lexsort((place, found.picture[by_cell], -found.score[by_cell], found.label[by_cell]))
-    kept, rank = by_cell[order], place[order]
+    kept, rank = _by_class_and_score(data, cell)
+    if most is not None and (rank >= most).any():
+        kept, rank = kept[rank < most], rank[rank < most]
     first = np.searchsorted(found.label[kept], np.arange(classes + 1))
-
     counts = np.array([view.truth_counts for view in views]).reshape(len(views), len(truth)) & ~regions
-    enters = np.array([_enters(view, len(found))[kept] for view in views]).reshape(len(views), len(kept))
-    taken = _take(data, kept, rank, overlaps, counts, enters, regions)
-    wrong = [view.found_counts[kept] & entering for view, entering in zip(views, enters, strict=True)]
-    unmatched = np.where(np.array(wrong).reshape(enters.shape), FALSE_POSITIVE, NOT_COUNTED)
-    outcome = np.empty(taken.shape, dtype=np.int8)
-    for view in range(len(views)):
-        # A view at a time: their positions all at once would take ten times the memory of the outcomes.
-        if not len(truth):
-            outcome[view] = unmatched[view]
-            continue
-        of = np.where(counts[view], TRUE_POSITIVE, NOT_COUNTED)[taken[view]]
-        outcome[view] = np.where(taken[view] >= 0, of, unmatched[view])
-    return Outcomes(data, views, tuple(overlaps), regions, kept, rank, first, outcome, taken)
-
-
-def _enters(view: View, count: int) -> Bools:
-    return np.ones(count, dtype=bool) if view.found_enters is None else view.found_enters
-
-
-def _take(
-    data: DataSet, kept: Ints, rank: Ints, overlaps: Sequence[float], counts: Bools, enters: Bools, regions: Bools
-) -> NDArray[np.int32]:
-    """The truth box that each kept detection takes: views x overlaps x kept."""
-    truth, found = data.truth, data.found
-    classes = max(len(data.labels), 1)
     # COCO caps the threshold just below 1, so that rounding does not lose a perfect match.
     needed = np.minimum(np.asarray(overlaps, dtype=np.float64), 1 - 1e-10)
-    shape = (len(counts), len(needed))
-    taken = np.full((*shape, len(kept)), -1, dtype=np.int32)
     pairs = overlap_pairs(
-        (found.picture * classes + found.label)[kept],
-        found.boxes[kept],
+        cell[kept],
+        found.boxes,
         truth.picture * classes + truth.label,
         truth.boxes,
         regions,
         float(needed.min()),
+        kept,
     )
+    overlapping, chooser = _numbered(pairs.chooser)
+    enters = [
+        np.ones(len(overlapping), dtype=bool) if view.found_enters is None else view.found_enters[kept[overlapping]]
+        for view in views
+    ]
+    pairs = Pairs(chooser, pairs.item, pairs.overlap)
+    taken = _take(pairs, cell[kept[overlapping]], needed, counts, np.array(enters).reshape(len(views), -1), regions)
+    return Outcomes(data, views, tuple(overlaps), regions, kept, rank, first, overlapping, taken)
+
+
+def _by_class_and_score(data: DataSet, cell: Ints) -> tuple[Ints, NDArray[np.int32]]:
+    """All detections, ordered by class, falling score and picture, in a tie by file order, as COCO is; and the place of
+    each among those of its ``cell``.
+    """
+    found = data.found
+    order = np.arange(len(found))
+    if (np.diff(found.picture) < 0).any():
+        order = np.argsort(found.picture, kind="stable")
+    # Numbers of two bytes are sorted several times as fast.
+    label = found.label.astype(np.int16 if len(data.labels) < 1 << 15 else np.int64)
+    order = order[np.lexsort((-found.score[order], label[order]))]
+    return order, rank_in_cell(cell[order]).astype(np.int32)
+
+
+def _numbered(rising: Ints) -> tuple[Ints, Ints]:
+    """The different values of numbers that never fall, and for each number the position of its value."""
+    new = np.concatenate([[True], rising[1:] != rising[:-1]]) if len(rising) else np.zeros(0, dtype=bool)
+    return rising[new], np.cumsum(new) - 1
+
+
+def _take(
+    pairs: Pairs, cells: Ints, needed: NDArray[np.float64], counts: Bools, enters: Bools, regions: Bools
+) -> NDArray[np.int32]:
+    """The truth box that each detection takes: views x overlaps x detections, which stand in the ``cells``, the surest
+    of each first.
+    """
+    shape = (len(counts), len(needed))
+    taken = np.full((*shape, len(cells)), -1, dtype=np.int32)
     if not len(pairs):
         return taken
-    # Only detections that overlap something take a turn.
-    meeting, chooser = np.unique(pairs.chooser, return_inverse=True)
-    cells = (found.picture * classes + found.label)[kept[meeting]]
-    turn = rank_in_cell_by(cells, rank[meeting])[chooser]
+    turn = rank_in_cell(cells)[pairs.chooser]
     wanted = ranks(pairs.item, pairs.overlap)
-    for part in _parts(cells[chooser], turn):
+    for part in _parts(cells[pairs.chooser], turn):
         wish = np.where(counts[:, pairs.item[part]], wanted[part] + np.int32(len(wanted)), wanted[part])
         wish = np.where(enters[:, pairs.chooser[part]], wish, 0)
         wish = np.where(pairs.overlap[part] >= needed[:, None], wish[:, None, :], 0).reshape(-1, len(part))
-        local, who = np.unique(chooser[part], return_inverse=True)
+        local, who = np.unique(pairs.chooser[part], return_inverse=True)
         items, what = np.unique(pairs.item[part], return_inverse=True)
-        piece = type(pairs)(who, what, pairs.overlap[part])
+        piece = Pairs(who, what, pairs.overlap[part])
         choice = assign(piece, turn[part], np.ascontiguousarray(wish.T), len(local), len(items), regions[items])
         result = np.where(choice >= 0, items[choice], -1).T.reshape(*shape, len(local))
-        taken[:, :, meeting[local]] = result
+        taken[:, :, local] = result
     return taken
-
-
-def rank_in_cell_by(cells: Ints, key: Ints) -> Ints:
-    """Rank of each entry among those of its cell, in rising order of ``key``."""
-    order = np.lexsort((key, cells))
-    result = np.empty(len(cells), dtype=np.int64)
-    result[order] = rank_in_cell(cells[order])
-    return result
 
 
 def _parts(cell: Ints, turn: Ints) -> list[Ints]:

@@ -63,7 +63,8 @@ class _Errors:
         outcomes = match_all(part, (foreground,), (view,), regions=data.truth.crowd, most=None)
         self.found = found
         self.outcome, self.taken = np.zeros(len(found), dtype=np.int8), np.full(len(found), -1)
-        self.outcome[outcomes.kept], self.taken[outcomes.kept] = outcomes.outcome[0, 0], outcomes.taken[0, 0]
+        self.outcome[outcomes.kept] = outcomes.outcome(0, 0)
+        self.taken[outcomes.kept] = outcomes.matched_truth(0, 0)
         self.used = np.zeros(len(data.truth), dtype=bool)
         self.used[self.taken[self.outcome == TRUE_POSITIVE]] = True
         self.foreground, self.background = foreground, background

@@ -39,8 +39,8 @@ def data_set_curves(outcomes: Outcomes, view: int, overlap: int, *, miss_rates: 
     lines: list[tuple[str, int | None]] = [(data.labels[label], label) for label in labels] or [("all", None)]
     found = []
     for series, label in lines:
-        mine = slice(None) if label is None else outcomes.of_label(label)
-        score, outcome = data.found.score[outcomes.kept[mine]], outcomes.outcome[view, overlap, mine]
+        score = data.found.score[outcomes.kept[outcomes.of_label(label)]]
+        outcome = outcomes.outcome(view, overlap, label)
         truth = outcomes.counted_truth(view)
         if label is not None:
             truth = truth & (data.truth.label == label)
