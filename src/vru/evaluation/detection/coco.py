@@ -6,11 +6,12 @@ figures equal it to 1e-9.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vru.evaluation.core.tables import Bools, DataSet, Floats
+from vru.evaluation.core.tables import Bools, DataSet, Floats, Ints
 from vru.evaluation.detection.lead import Lead
 from vru.evaluation.detection.outcomes import TRUE_POSITIVE, Outcomes, View, match_all
 
@@ -116,43 +117,66 @@ def measure_after(outcomes: Outcomes, weights: Floats | None, leads: Sequence[Le
     precision = np.full((len(leads), views, labels, overlaps), np.nan)
     recall = np.full((len(leads), views, labels, overlaps, len(MOST)), np.nan)
     truths = truth_counts(outcomes, weights)
-    drawn = None if weights is None else weights[data.found.picture[outcomes.kept]]
-    counted_truth = [outcomes.counted_truth(view) for view in range(views)]
     for label in range(labels):
         there = np.flatnonzero(truths[:, label] > 0)
         if not len(there):
             continue
-        mine, which = outcomes.of_label(label), outcomes.overlapping_of(label)
-        places = outcomes.overlapping[which] - mine.start
-        taken = outcomes.taken[there, :, which]
-        matched = taken >= 0
-        hit = matched & np.stack([counted_truth[view][taken[place]] for place, view in enumerate(there)])
-        wrong = np.stack([outcomes.unmatched(view, label) for view in there])
-        weight = None if drawn is None else drawn[mine]
-        weight_here = None if weight is None else weight[places]
-        hits: Floats = np.cumsum(_counted(hit, weight_here), axis=-1)
-        # False positives so far, here and among the detections that overlap nothing, less those that took a box.
-        spared = np.cumsum(_counted(matched & wrong[:, None, places], weight_here), axis=-1)
-        wrongs = np.cumsum(_counted(wrong, weight), axis=-1)[:, None, places] - spared
-        ranks = outcomes.rank[mine][places]
-        found = np.stack([_counted(hit, weight_here)[..., ranks < most].sum(axis=-1) for most in MOST], axis=-1)
+        hits = _hits_of(outcomes, there, label, weights)
         for number, lead in enumerate(leads):
-            total = truths[there, label]
-            if lead is None:
-                precision[number, there, label] = _precision_at_recalls(hits, wrongs, total)
-                recall[number, there, label] = found / total[:, None, None]
-                continue
-            first, first_wrong = lead.hits[there, label], lead.wrong[there, label]
-            total = total + lead.truths[there, label]
-            precision[number, there, label] = _precision_at_recalls(
-                _after(first, hits), _after(first_wrong, wrongs), total
-            )
-            recall[number, there, label] = (found + first[:, None, None]) / total[:, None, None]
+            hit, wrong, found, total = hits.hit, hits.wrong, hits.found, truths[there, label]
+            if lead is not None:
+                first = lead.hits[there, label]
+                hit, wrong = _after(first, hit), _after(lead.wrong[there, label], wrong)
+                found, total = found + first[:, None, None], total + lead.truths[there, label]
+            precision[number, there, label] = _precision_at_recalls(hit, wrong, total)
+            recall[number, there, label] = found / total[:, None, None]
     names = tuple(view.name for view in outcomes.views)
     return [
         CocoFigures(names, data.labels, outcomes.overlaps, precision[number], recall[number])
         for number in range(len(leads))
     ]
+
+
+class _Hits(NamedTuple):
+    """One class's true positives by falling score: ``hit`` and ``wrong`` are how many true and false positives there
+    are up to each and with it, views x overlaps x the most that a view has at an overlap; beyond those of a view at an
+    overlap ``hit`` is infinite. ``found`` is how many there are among the ``MOST`` surest detections of each picture.
+    """
+
+    hit: Floats
+    wrong: Floats
+    found: Floats
+
+
+def _hits_of(outcomes: Outcomes, views: Ints, label: int, weights: Floats | None) -> _Hits:
+    """Only true positives matter: from one to the next recall stays as it is, and precision falls."""
+    mine, which = outcomes.of_label(label), outcomes.overlapping_of(label)
+    places = outcomes.overlapping[which] - mine.start
+    drawn = None if weights is None else weights[outcomes.data.found.picture[outcomes.kept[mine]]]
+    weight = np.ones(len(places)) if drawn is None else drawn[places]
+    taken = outcomes.taken.everywhere(slice(None), slice(None), which)[views]
+    matched = taken >= 0
+    is_hit = matched & np.stack([outcomes.counted_truth(view)[taken[place]] for place, view in enumerate(views)])
+    wrong = np.stack([outcomes.unmatched(view, label) for view in views])
+    # False positives so far, among those that overlap nothing, too, less those that took a box.
+    spared = np.cumsum(_counted(matched & wrong[:, None, places], None if drawn is None else weight), axis=-1)
+    wrongs = np.cumsum(_counted(wrong, drawn), axis=-1)[:, places]
+
+    shape = is_hit.shape[:2]
+    flat = np.flatnonzero(is_hit)
+    row, column = np.divmod(flat, max(len(places), 1))
+    size = np.bincount(row, minlength=shape[0] * shape[1])
+    nth = np.arange(len(flat)) - np.repeat(np.cumsum(size) - size, size)
+    hit_at, wrong_at = np.zeros((2, len(size), size.max(initial=0)))
+    hit_at[row, nth] = weight[column]
+    hit_at = np.cumsum(hit_at, axis=1)
+    hit_at[np.arange(hit_at.shape[1]) >= size[:, None]] = np.inf
+    wrong_at[row, nth] = wrongs[row // shape[1], column] - spared.reshape(len(size), -1)[row, column]
+    ranks = outcomes.rank[mine][places][column]
+    found = [np.bincount(row, weights=weight[column] * (ranks < most), minlength=len(size)) for most in MOST]
+    return _Hits(
+        hit_at.reshape(*shape, -1), wrong_at.reshape(*shape, -1), np.stack(found, axis=-1).reshape(*shape, len(MOST))
+    )
 
 
 def _after(first: Floats, sums: Floats) -> Floats:
@@ -187,20 +211,21 @@ def _counted(flags: Bools, weight: Floats | None) -> NDArray[np.int32] | Floats:
 
 
 def _precision_at_recalls(hits: Floats, wrongs: Floats, total: Floats) -> Floats:
-    """Mean of the best precision at or beyond each of 101 recalls, from running sums: views x overlaps.
-
-    The sums are those at the detections that overlap something: between two of them, precision only falls.
+    """Mean of the best precision at or beyond each of 101 recalls, from running sums (views x overlaps x n; infinite
+    hits are none): views x overlaps.
     """
-    if not hits.shape[-1]:
-        return np.zeros(hits.shape[:2])
-    precision = hits / (hits + wrongs + np.spacing(1))
-    best = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
-    recall = hits / total[:, None, None]
-    sums = np.empty(hits.shape[:2])
-    for view, overlap in np.ndindex(*hits.shape[:2]):
-        at = recall[view, overlap].searchsorted(RECALLS, side="left")
-        sums[view, overlap] = best[view, overlap][at[at < hits.shape[-1]]].sum()
-    return np.asarray(sums / len(RECALLS))
+    shape, rows = hits.shape[:2], hits.shape[0] * hits.shape[1]
+    known = np.isfinite(hits)
+    precision = np.divide(hits, hits + wrongs + np.spacing(1), out=np.zeros_like(hits), where=known)
+    best = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1].reshape(rows, hits.shape[2])
+    # How many true positives do not reach each of the recalls: there stands the first that does.
+    below = np.searchsorted(RECALLS, hits / total[:, None, None], side="right").reshape(rows, hits.shape[2])
+    width = len(RECALLS) + 1
+    count = np.bincount((np.arange(rows)[:, None] * width + below).ravel(), minlength=rows * width)
+    first = np.cumsum(count.reshape(rows, width), axis=1)[:, :-1]
+    # Where none does, precision is 0.
+    best = np.concatenate([best, np.zeros((rows, 1))], axis=1)
+    return np.asarray(np.take_along_axis(best, first, axis=1).sum(axis=1) / len(RECALLS)).reshape(shape)
 
 
 def _mean(values: Floats) -> float | None:

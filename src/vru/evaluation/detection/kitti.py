@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vru.evaluation.core.assignment import Pairs, assign, overlap_pairs, rank_in_cell, ranks
+from vru.evaluation.core.assignment import Pairs, assign, overlap_pairs, ranks
+from vru.evaluation.core.ordering import rank_in_cell
 from vru.evaluation.core.tables import DataSet, Floats
 
 _POINTS = 41

@@ -9,7 +9,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from vru.evaluation.core.assignment import Pairs, overlap_pairs, rank_in_cell
+from vru.evaluation.core.assignment import Pairs, overlap_pairs
+from vru.evaluation.core.ordering import rank_in_cell
 from vru.evaluation.core.tables import Bools, DataSet, Floats, Ints
 from vru.evaluation.detection.average_precision import average_precision
 from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE, View, match_all
