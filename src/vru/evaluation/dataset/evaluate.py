@@ -381,7 +381,9 @@ def _calibration(job: Job, outcomes: Outcomes, view: int, overlap: int) -> None:
     for name, adaptive in (("ece", False), ("ece_adaptive", True)):
         of = calibration_of(outcomes, view, overlap, bins=job.protocol.bins, adaptive=adaptive)
         replicates = error_replicates(of, unit, draws, wrong)
-        job.slices[ALL][name] = Resampled(of.error, len(np.unique(unit)), replicates, job.units.name)
+        job.slices[ALL][name] = Resampled(
+            of.error, int(np.count_nonzero(np.bincount(unit))), replicates, job.units.name
+        )
 
 
 def _kitti(job: Job) -> None:

@@ -173,9 +173,11 @@ def _hits_of(outcomes: Outcomes, views: Ints, label: int, weights: Floats | None
     hit_at[np.arange(hit_at.shape[1]) >= size[:, None]] = np.inf
     wrong_at[row, nth] = wrongs[row // shape[1], column] - spared.reshape(len(size), -1)[row, column]
     ranks = outcomes.rank[mine][places][column]
-    found = [np.bincount(row, weights=weight[column] * (ranks < most), minlength=len(size)) for most in MOST]
+    found = [np.bincount(row, weight[column] * (ranks < most), len(size)) for most in MOST]
     return _Hits(
-        hit_at.reshape(*shape, -1), wrong_at.reshape(*shape, -1), np.stack(found, axis=-1).reshape(*shape, len(MOST))
+        hit_at.reshape(*shape, -1),
+        wrong_at.reshape(*shape, -1),
+        np.array(found, dtype=np.float64).T.reshape(*shape, len(MOST)),
     )
 
 

@@ -52,7 +52,7 @@ class Taken:
 
     def at(self, view: int, overlap: int, which: slice) -> NDArray[np.int32]:
         """The truth box that each of the detections takes, -1 for none."""
-        return self.everywhere(slice(view, view + 1), slice(overlap, overlap + 1), which)[0, 0]
+        return np.asarray(self.everywhere(slice(view, view + 1), slice(overlap, overlap + 1), which)[0, 0])
 
     def everywhere(self, views: slice, overlaps: slice, which: slice) -> NDArray[np.int32]:
         """The same for several views and overlaps: views x overlaps x detections."""
@@ -238,7 +238,8 @@ def _take(
     stands at its place of ``places``.
     """
     count = len(cells)
-    truth, begin, end = (np.zeros(count, dtype=kind) for kind in (np.int32, np.int16, np.int16))
+    truth = np.zeros(count, dtype=np.int32)
+    begin, end = np.zeros((2, count), dtype=np.int16)
     cell_of = np.cumsum(np.diff(cells, prepend=cells[:1]) != 0)
     # A cell is simple if each of its detections overlaps one truth box, and takes part in every view.
     simple = np.bincount(cell_of[pairs.chooser]) == np.bincount(cell_of) if count else np.zeros(0, dtype=bool)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vru.evaluation.core.matching import FALSE_POSITIVE, TRUE_POSITIVE
+from vru.evaluation.core.ordering import falling, stable_order
 from vru.evaluation.core.tables import Bools, Floats, Ints
 from vru.evaluation.detection.miss_rate import miss_rate
 from vru.evaluation.detection.outcomes import Outcomes
@@ -45,7 +46,7 @@ def data_set_curves(outcomes: Outcomes, view: int, overlap: int, *, miss_rates: 
         if label is not None:
             truth = truth & (data.truth.label == label)
         counted = (outcome == TRUE_POSITIVE) | (outcome == FALSE_POSITIVE)
-        order = np.argsort(-score[counted], kind="stable")
+        order = stable_order(falling(score[counted]))
         curve = _precision_recall(series, outcome[counted][order] == TRUE_POSITIVE, int(truth.sum()))
         found += [curve] if curve else []
     for series, label in lines if miss_rates else ():
