@@ -137,7 +137,8 @@ def test_reports_are_written_where_asked(tmp_path: Path) -> None:
         result = CliRunner().invoke(main, ["evaluate", *arguments, *outputs])
         assert result.exit_code == 3, result.output
         contents.append({path.name: path.read_bytes() for path in tmp_path.glob("out.*")})
-    assert set(contents[0]) == {*(f"out.{name}" for name in OUTPUTS), "out.tracks.csv"}
+    tables = {"out.tracks.csv", "out.misses.csv", "out.false-alarms.csv"}
+    assert set(contents[0]) == {*(f"out.{name}" for name in OUTPUTS), *tables}
     assert contents[0] == contents[1]
     assert b"<failure" in contents[0]["out.junit"] and b"INCONCLUSIVE" in contents[0]["out.junit"]
     document = json.loads(contents[0]["out.json"])

@@ -50,12 +50,8 @@ def run(request: Request) -> int:
         VruError: the input is not what it should be; nothing was written.
     """
     done = _measured(request)
-    content: dict[str, Any] = document(done.figures, done.protocol, _inputs(request, done), done.report)
-    written = _written(request, content, done)
-    # The same input gives the same JSON: when it was made, and how long that took, stand in the reports.
-    lasting = {name: value for name, value in content.items() if name not in ("made", "seconds")}
-    text = json.dumps(lasting, indent=1, allow_nan=False) + "\n"
     to_stdout = str(request.json_path) == "-"
+    written, text = _written(request, done)
     if request.json_path is not None and not to_stdout:
         written[request.json_path] = text.encode()
     for path, made in written.items():
@@ -214,20 +210,24 @@ def _thresholds(protocol: Protocol) -> dict[str, float]:
     return {"confidence_from": protocol.score_threshold, "overlap_from": protocol.overlap}
 
 
-def _written(request: Request, content: dict[str, Any], done: _Run) -> dict[Path, bytes]:
-    """The reports asked for: all are made before the first is written. ``content`` gets what is behind the figures."""
+def _written(request: Request, done: _Run) -> tuple[dict[Path, bytes], str]:
+    """The reports asked for, and the text of the JSON document: all are made before the first is written."""
     asked = {"html": request.html_path, "pdf": request.pdf_path, "xml": request.junit_path, "csv": request.csv_path}
     outputs = {name: path for name, path in asked.items() if path is not None}
     if request.csv_path is not None and done.figures.tracks:
         outputs["tracks.csv"] = request.csv_path.with_suffix(".tracks.csv")
     if not outputs and request.json_path is None:
-        return {}
+        return {}, ""
     from vru.evaluation.dataset.findings import findings_document, findings_of
 
+    content: dict[str, Any] = document(done.figures, done.protocol, _inputs(request, done), done.report)
     found = findings_of(done.figures, done.annotations, done.conditions, done.protocol.overlap)
     content["findings"] = findings_document(found, _MOST_FINDINGS) if found else None
+    # The same input gives the same JSON: when it was made, and how long that took, stand in the reports.
+    lasting = {name: value for name, value in content.items() if name not in ("made", "seconds")}
+    text = json.dumps(lasting, indent=1, allow_nan=False) + "\n"
     if not outputs:
-        return {}
+        return {}, text
     from vru.reports import FORMATS as REPORTS
     from vru.reports import report_of_evaluation
 
@@ -247,4 +247,4 @@ def _written(request: Request, content: dict[str, Any], done: _Run) -> dict[Path
         whole = report_of_evaluation(content | {"findings": findings_document(found)})
         for name in ("misses.csv", "false-alarms.csv"):
             written[request.csv_path.with_suffix(f".{name}")] = REPORTS[name].render(whole)
-    return written
+    return written, text

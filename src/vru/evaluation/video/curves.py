@@ -105,7 +105,7 @@ def _precision_recall(series: str, hit: Bools, truths: int) -> Curve | None:
 
 def _places(count: int) -> Ints:
     """At most ``MOST_POINTS`` of so many points, evenly chosen, the first and the last always."""
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(np.int64))
+    return np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(np.int64)
 
 
 def _so_far(flags: Bools, places: Ints) -> Ints:
