@@ -145,9 +145,11 @@ def test_reports_are_written_where_asked(tmp_path: Path) -> None:
     assert len(document["truth"]["sha256"]) == 64 and document["tracks"][0]["latency_ms"] == 0
 
 
-def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["nowhere", "truth.json"])
+def test_an_output_that_cannot_be_written(tmp_path: Path, folder: str) -> None:
     (tmp_path / "truth.json").write_text(json.dumps(TRUTH))
     (tmp_path / "found.json").write_text(json.dumps(FOUND))
-    arguments = [str(tmp_path / "truth.json"), str(tmp_path / "found.json"), "--html", "/nowhere/out.html"]
-    result = CliRunner().invoke(main, ["evaluate", *arguments, "--resamples", "0"])
+    arguments = [str(tmp_path / name) for name in ("truth.json", "found.json")]
+    output = str(tmp_path / folder / "out.html")
+    result = CliRunner().invoke(main, ["evaluate", *arguments, "--html", output, "--resamples", "0"])
     assert result.exit_code == 2 and "cannot be written" in result.output

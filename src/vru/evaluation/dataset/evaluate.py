@@ -176,9 +176,7 @@ def _coco(job: Job, outcomes: Outcomes) -> None:
             "The data set is too large for intervals of average precision in the time; --resamples has them."
         )
     drawn = redrawn(job.draws(count), of_row)
-    job.put_all(ALL, outcomes, figures, drawn, None)
-    for number, label in enumerate(labels):
-        job.put_all(f"class:{label}", outcomes, figures, drawn, number)
+    job.put_coco(outcomes, figures, drawn, np.arange(len(labels)))
 
 
 def _flat(summaries: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:
@@ -188,9 +186,8 @@ def _flat(summaries: Mapping[str, Mapping[str, float | None]]) -> dict[str, floa
 def _leads(job: Job, outcomes: Outcomes) -> tuple[Lead, Lead]:
     """The worst unit that may not have been seen (all missed, and false boxes before all others), and the best."""
     views, labels = len(outcomes.views), len(outcomes.data.labels)
-    truths = np.array(
-        [[job.unseen.truths(job.truths(outcomes, view, label)) for label in range(labels)] for view in range(views)]
-    ).reshape(views, labels)
+    truths = job.unseen.truth * np.array([job.most_truth(outcomes, view) for view in range(views)])
+    truths = truths.reshape(views, labels)
     nothing = np.zeros((views, labels))
     found = counts_at(outcomes, 0, 0, job.protocol.score_threshold).wrong
     frames = job.frames()
@@ -269,7 +266,7 @@ def _precision_of_cuts(job: Job, matched: Outcomes) -> None:
     for key, value in figures(measure(matched)).items():
         name, _, metric = key.rpartition("/")
         replicates = drawn.get(key, Replicates())
-        job.put(name, metric, Drawn(value, replicates), job.shown(matched, matched.view(name)))
+        job.put(name, metric, Drawn(value, replicates), int(job.shown(matched, matched.view(name))[-1]))
 
 
 def _rates_of(names: Sequence[str]) -> Callable[[Floats], dict[str, Floats]]:
@@ -314,7 +311,7 @@ def _miss_rate(
     count = job.affordable(lambda: of_row(np.ones(job.units.count), 1.0), outcomes.size // len(outcomes.views))
     drawn = redrawn(job.draws(count), of_row)
     figure = Drawn(None if np.isnan(value) else value, drawn.get("lamr", Replicates()))
-    job.put(slice_, "lamr", figure, job.shown(outcomes, view))
+    job.put(slice_, "lamr", figure, int(job.shown(outcomes, view)[-1]))
 
 
 def _setups(job: Job, seen: DataSet, ignored: Bools) -> Outcomes:

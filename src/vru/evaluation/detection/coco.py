@@ -4,6 +4,7 @@ Source: ``pycocotools.cocoeval`` (Lin et al., Microsoft COCO, ECCV 2014; https:/
 figures equal it to 1e-9.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -45,34 +46,38 @@ class CocoFigures:
     precision: Floats
     recall: Floats
 
-    def average_precision(
-        self, view: str = "all", *, overlap: float | None = None, label: str | None = None
-    ) -> float | None:
-        """Mean over the classes (or of one) and the overlaps (or at one); None if there is no truth box."""
-        return _mean(self._chosen(self.precision, view, overlap, label))
-
-    def average_recall(self, view: str = "all", *, most: int = 100, label: str | None = None) -> float | None:
-        """Mean recall over classes and overlaps, of the ``most`` surest detections of each class in each picture."""
-        return _mean(self._chosen(self.recall[..., MOST.index(most)], view, None, label))
+    def average_precision(self, view: str = "all", *, overlap: float | None = None) -> float | None:
+        """Mean over the classes and the overlaps (or at one); None if there is no truth box."""
+        values = self.precision[self.views.index(view)]
+        return _mean(values if overlap is None else values[:, self._at(overlap)])
 
     def summary(self, label: str | None = None) -> dict[str, float | None]:
         """COCO's twelve numbers, for all classes or for one."""
+        mine = slice(None) if label is None else [self.labels.index(label)]
+        return {name: _mean(values[mine]) for name, values in self._twelve().items()}
+
+    def summaries(self) -> dict[str, list[float | None]]:
+        """COCO's twelve numbers of each class."""
+        # A class has a truth box in a view, or none, at all overlaps.
+        means = {name: values.mean(axis=1).tolist() for name, values in self._twelve().items()}
+        return {name: [None if math.isnan(value) else value for value in of] for name, of in means.items()}
+
+    def _twelve(self) -> dict[str, Floats]:
+        """What each of the twelve numbers is the mean of: classes x overlaps."""
+        precision, recall = (dict(zip(self.views, of, strict=True)) for of in (self.precision, self.recall))
+        everything, sizes = precision["all"], ("small", "medium", "large")
         return {
-            "ap": self.average_precision(label=label),
-            "ap50": self.average_precision(overlap=0.5, label=label),
-            "ap75": self.average_precision(overlap=0.75, label=label),
-            **{f"ap_{size}": self.average_precision(size, label=label) for size in ("small", "medium", "large")},
-            **{f"ar_{most}": self.average_recall(most=most, label=label) for most in MOST},
-            **{f"ar_{size}": self.average_recall(size, label=label) for size in ("small", "medium", "large")},
+            "ap": everything,
+            "ap50": everything[:, self._at(0.5)],
+            "ap75": everything[:, self._at(0.75)],
+            **{f"ap_{size}": precision[size] for size in sizes},
+            **{f"ar_{most}": recall["all"][..., place] for place, most in enumerate(MOST)},
+            **{f"ar_{size}": recall[size][..., -1] for size in sizes},
         }
 
-    def _chosen(self, values: Floats, view: str, overlap: float | None, label: str | None) -> Floats:
-        chosen: Floats = values[self.views.index(view)]
-        if label is not None:
-            chosen = chosen[[self.labels.index(label)]]
-        if overlap is not None:
-            chosen = chosen[:, [int(np.argmin(np.abs(np.array(self.overlaps) - overlap)))]]
-        return np.asarray(chosen)
+    def _at(self, overlap: float) -> list[int]:
+        """The position of the overlap next to this one."""
+        return [int(np.argmin(np.abs(np.array(self.overlaps) - overlap)))]
 
 
 def area_views(data: DataSet, ignored: Bools | None = None) -> tuple[View, ...]:
