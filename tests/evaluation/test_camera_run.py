@@ -16,7 +16,7 @@ from vru.evaluation.camera import (
     evaluate_camera,
     given_offset,
 )
-from vru.evaluation.core.matching import CLASSES
+from vru.evaluation.core.tables import CLASSES
 from vru.evaluation.verdict.judge import decide
 
 P, B = CLASSES.index(VruClass.PEDESTRIAN), CLASSES.index(VruClass.CYCLIST)

@@ -21,7 +21,7 @@ from vru.evaluation.camera import (
 from vru.evaluation.camera.files import clocks_of as join_files
 from vru.evaluation.camera.files import to_figures
 from vru.evaluation.camera.pairing import ANY
-from vru.evaluation.core.matching import CLASSES
+from vru.evaluation.core.tables import CLASSES
 from vru.evaluation.verdict.results import judge_figures, measurement
 from vru.formats import read_signals
 from vru.service.database.tables import SignalRecording

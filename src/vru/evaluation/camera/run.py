@@ -12,9 +12,8 @@ from vru.domain import GroundTruth, Signal, VruError
 from vru.evaluation.camera.clocks import Clocks, Floats, Ints, halved_slopes
 from vru.evaluation.camera.estimates import Measured, Slope, Widened
 from vru.evaluation.camera.pairing import ANY, pair
-from vru.evaluation.core.matching import CLASSES
 from vru.evaluation.core.settings import UnseenUnit
-from vru.evaluation.core.tables import ratio
+from vru.evaluation.core.tables import CLASSES, ratio
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Estimate, Known, Quantile, Resampled
 from vru.evaluation.statistics.resampling import resampled

@@ -31,6 +31,25 @@ class Pairs:
         return len(self.chooser)
 
 
+def overlaps(boxes: Floats, items: Floats, region: Bools) -> Floats:
+    """Overlap of each of n boxes with each of m items (n x 4 and m x 4: x, y, width, height), n x m, from 0 to 1: for a
+    few of them, where ``overlap_pairs`` has many.
+    """
+    mine, theirs = _Sides.of(boxes), _Sides.of(items)
+    width = np.minimum(mine.right[:, None], theirs.right) - np.maximum(mine.left[:, None], theirs.left)
+    height = np.minimum(mine.bottom[:, None], theirs.bottom) - np.maximum(mine.top[:, None], theirs.top)
+    return _share(width, height, mine.area[:, None], theirs.area, region)
+
+
+def _share(width: Floats, height: Floats, area: Floats, item_area: Floats, region: Bools) -> Floats:
+    """The overlap of boxes that share so much width and height: intersection over union; with a ``region``, over the
+    box's own area, as COCO does for crowds: a detection inside of one is excused however large it is.
+    """
+    shared = np.where((width > 0) & (height > 0), width * height, 0.0)
+    whole = np.where(region, area, area + item_area - shared)
+    return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0))
+
+
 def overlap_pairs(
     cells: Ints,
     boxes: Floats,
@@ -105,9 +124,7 @@ def _overlapping(
     mine, theirs = boxes.per(counts, part), items.at(item)
     width = np.minimum(mine.right, theirs.right) - np.maximum(mine.left, theirs.left)
     height = np.minimum(mine.bottom, theirs.bottom) - np.maximum(mine.top, theirs.top)
-    shared = np.where((width > 0) & (height > 0), width * height, 0.0)
-    whole = np.where(region[item], mine.area, mine.area + theirs.area - shared)
-    overlap = np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
+    overlap = _share(width, height, mine.area, theirs.area, region[item])
     near = overlap >= least
     return chooser[near], item[near], overlap[near]
 

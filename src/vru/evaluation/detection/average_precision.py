@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vru.evaluation.core.matching import Floats
+from vru.evaluation.core.tables import Floats
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 # Detections whose weights are in memory at a time. They fit into a processor's cache: that is faster, too.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from vru.evaluation.core.matching import overlaps
+from vru.evaluation.core.assignment import overlaps
 from vru.evaluation.core.tables import Bools, DataSet, Floats, Ints
 
 OVERLAP = 0.5

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vru.evaluation.core.matching import FALSE_POSITIVE, TRUE_POSITIVE
 from vru.evaluation.core.ordering import falling, stable_order
 from vru.evaluation.core.tables import Bools, Floats, Ints
 from vru.evaluation.detection.miss_rate import miss_rate
-from vru.evaluation.detection.outcomes import Outcomes
+from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
 from vru.evaluation.video.latency import Outcome, TrackOutcome
 from vru.evaluation.video.ranked_detections import RankedDetections
 

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from vru.domain import Box, Detection, GroundTruth, Measurement, VruClass, VruError
 from vru.domain.slices import ALL, check_slices
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import CLASSES, FALSE_POSITIVE, IGNORED, Ints, Matches, match
 from vru.evaluation.core.settings import EvaluationSettings
 from vru.evaluation.core.slices import Sliced, class_of, take
+from vru.evaluation.core.tables import CLASSES, Ints
+from vru.evaluation.detection.outcomes import FALSE_POSITIVE, NOT_COUNTED
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.statistics.survival import SurvivalCurve
 from vru.evaluation.video.alarms import AlarmLinker, Alarms, FalseAlarm
 from vru.evaluation.video.curves import Curve, video_curves
 from vru.evaluation.video.found_boxes import sightings
 from vru.evaluation.video.latency import TrackLog, TrackOutcome, detection_curve
+from vru.evaluation.video.matching import Matches, match
 from vru.evaluation.video.metrics import METRICS, Clips, Sample
 from vru.evaluation.video.ranked_detections import DetectionLog, RankedDetections, Scores
 from vru.evaluation.video.visibility import TimingLog, TrackTiming
@@ -370,7 +372,7 @@ def _excuse_outside(sliced: Sliced, outcome: NDArray[np.int64], boxes: NDArray[n
     excused = outcome.copy()
     for number in np.flatnonzero(outcome == FALSE_POSITIVE):
         if not sliced.in_slice(Box(*boxes[number].tolist())):
-            excused[number] = IGNORED
+            excused[number] = NOT_COUNTED
     return excused
 
 

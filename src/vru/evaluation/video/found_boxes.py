@@ -6,7 +6,8 @@ import numpy as np
 
 from vru.domain import GroundTruth
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import TRUE_POSITIVE, Matches
+from vru.evaluation.detection.outcomes import TRUE_POSITIVE
+from vru.evaluation.video.matching import Matches
 
 
 class Sighting(NamedTuple):

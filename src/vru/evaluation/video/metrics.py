@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from vru.domain.metrics import CAMERA_METRICS, MODEL_METRICS
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import CLASSES
 from vru.evaluation.core.settings import EvaluationSettings, UnseenUnit
-from vru.evaluation.core.tables import Floats, Ints, ratio
+from vru.evaluation.core.tables import CLASSES, Floats, Ints, ratio
 from vru.evaluation.detection.average_precision import Ranked
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Estimate, Known, Quantile, Replicates, Resampled

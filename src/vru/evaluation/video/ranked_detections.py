@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vru.evaluation.core.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floats, Ints, Matches
+from vru.evaluation.core.tables import CLASSES, Floats, Ints
+from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE
+from vru.evaluation.video.matching import Matches
 
 _IGNORED = np.iinfo(np.int32).min
 
