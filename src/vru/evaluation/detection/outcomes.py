@@ -159,14 +159,14 @@ def match_all(
     views: Iterable[View],
     *,
     regions: Bools,
-    most: int | None = 100,
+    max_detections: int | None = 100,
 ) -> Outcomes:
     """Match the detections with the truth: greedy by falling score, within a picture and a class.
 
     Each detection takes, of the truth boxes that are still free and that it overlaps enough, one that counts rather
     than one that does not, and of those the one that it overlaps most (the last one on a tie). ``regions`` (over the
     truth) are taken by any number of detections, by intersection over the detection's own area. Of each class in each
-    picture the ``most`` surest detections take part, all if it is None. The ``overlaps`` rise.
+    picture the ``max_detections`` surest detections take part, all if it is None. The ``overlaps`` rise.
 
     Source: COCO's ``COCOeval.evaluateImg``, whose views are four ranges of area and whose regions are the crowds.
     """
@@ -178,8 +178,8 @@ def match_all(
     by_cell = stable_order(cell[order])
     rank = np.empty(len(order), dtype=np.int32)
     rank[by_cell] = rank_in_run(cell[order][by_cell])
-    if most is not None and (rank >= most).any():
-        order, rank = order[rank < most], rank[rank < most]
+    if max_detections is not None and (rank >= max_detections).any():
+        order, rank = order[rank < max_detections], rank[rank < max_detections]
         by_cell = stable_order(cell[order])
     counts = np.array([view.truth_counts for view in views]).reshape(len(views), len(truth)) & ~regions
     # COCO caps the threshold just below 1, so that rounding does not lose a perfect match.

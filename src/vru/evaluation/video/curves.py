@@ -64,8 +64,14 @@ def video_curves(detections: RankedDetections, tracks: Sequence[TrackOutcome], f
     found = [_precision_recall("all", hit[counted], truths)]
     if truths and len(hit) and frames:
         places = _places(len(hit))
-        hits = _so_far(hit, places)
-        found.append(Curve(MISS_RATE, "all", _rounded((_so_far(counted, places) - hits) / frames, 1 - hits / truths)))
+        true_positives = _so_far(hit, places)
+        found.append(
+            Curve(
+                MISS_RATE,
+                "all",
+                _rounded((_so_far(counted, places) - true_positives) / frames, 1 - true_positives / truths),
+            )
+        )
     found.append(detected_in_time(tracks))
     return tuple(curve for curve in found if curve)
 
@@ -98,8 +104,8 @@ def _precision_recall(series: str, hit: Bools, truths: int) -> Curve | None:
     if not truths or not len(hit):
         return None
     places = _places(len(hit))
-    hits = _so_far(hit, places)
-    return Curve(PRECISION_RECALL, series, _rounded(hits / truths, hits / (places + 1)))
+    true_positives = _so_far(hit, places)
+    return Curve(PRECISION_RECALL, series, _rounded(true_positives / truths, true_positives / (places + 1)))
 
 
 def _places(count: int) -> Ints:

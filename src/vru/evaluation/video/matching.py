@@ -69,7 +69,7 @@ def match(truth: GroundTruth, detections: Sequence[Detection], frames: Frames, i
         ),
     )
     everything = View(ALL, ~ignored, np.ones(len(detections), dtype=np.bool_))
-    outcomes = match_all(data, (iou_threshold,), (everything,), regions=ignored, most=None)
+    outcomes = match_all(data, (iou_threshold,), (everything,), regions=ignored, max_detections=None)
     found, outcome, taken = data.found.take(outcomes.kept), outcomes.outcome(0, 0), outcomes.matched_truth(0, 0)
     order = np.lexsort((outcomes.rank, found.label, found.picture))
     track = np.full(len(found), -1, dtype=np.int64)

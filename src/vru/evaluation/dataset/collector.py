@@ -10,13 +10,15 @@ from vru.evaluation.core.ordering import run_starts
 from vru.evaluation.core.settings import UnseenUnit
 from vru.evaluation.core.tables import DataSet, Floats, Ints
 from vru.evaluation.dataset.protocol import Protocol
-from vru.evaluation.detection.coco import AREAS, CocoFigures
+from vru.evaluation.detection.coco import AREAS, CocoMetrics
 from vru.evaluation.detection.outcomes import Outcomes
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Estimate, Replicates, Resampled, Unbounded
-from vru.evaluation.statistics.resampling import Drawn, Units, affordable
+from vru.evaluation.statistics.resampling import PointEstimate, Units, affordable
 from vru.evaluation.video.latency import TrackOutcome
 
+# Beyond so many classes, intervals for each of them would cost more than they say.
+MOST_CLASSES = 10
 _RESAMPLES = 2000
 _FEW_RESAMPLES, _QUICK = 400, 1_000_000
 # Outcomes (views x overlaps x detections) from which on resampling them takes minutes.
@@ -26,7 +28,7 @@ Estimates = dict[str, Estimate]
 
 
 @dataclass(slots=True)
-class Job:
+class EstimateCollector:
     """A data set under a protocol."""
 
     data: DataSet
@@ -75,7 +77,7 @@ class Job:
         """How many pictures each unit has."""
         return np.bincount(self.units.of_picture, minlength=self.units.count).astype(np.float64)
 
-    def put(self, slice_: str, metric: str, figure: Drawn, count: int) -> None:
+    def put(self, slice_: str, metric: str, figure: PointEstimate, count: int) -> None:
         """Take a figure that rests on ``count`` units: those that show the slice."""
         units, value = self.units.name, figure.value
         estimate: Estimate = Resampled(value, count, figure.replicates, units)
@@ -83,19 +85,19 @@ class Job:
             estimate = Unbounded(value, count, units)
         self.slices.setdefault(slice_, {})[metric] = estimate
 
-    def put_coco(self, outcomes: Outcomes, of: CocoFigures, drawn: Mapping[str, Replicates], labels: Ints) -> None:
+    def put_coco(self, outcomes: Outcomes, of: CocoMetrics, drawn: Mapping[str, Replicates], labels: Ints) -> None:
         """Take COCO's figures of all classes and of each of these ``labels``, resampled picture by picture."""
         summary, by_label = of.summary(), of.summaries()
         for metric, value in summary.items():
             size = metric.rpartition("_")[2]
-            shown = self.shown(outcomes, outcomes.view(size if size in AREAS else ALL))
-            self.put(ALL, metric, Drawn(value, drawn.get(f"{ALL}/{metric}", Replicates())), int(shown[-1]))
+            shown = self.units_with_truth(outcomes, outcomes.view(size if size in AREAS else ALL))
+            self.put(ALL, metric, PointEstimate(value, drawn.get(f"{ALL}/{metric}", Replicates())), int(shown[-1]))
             for label in labels.tolist():
                 name = f"class:{of.labels[label]}"
-                figure = Drawn(by_label[metric][label], drawn.get(f"{name}/{metric}", Replicates()))
+                figure = PointEstimate(by_label[metric][label], drawn.get(f"{name}/{metric}", Replicates()))
                 self.put(name, metric, figure, int(shown[label]))
 
-    def shown(self, outcomes: Outcomes, view: int) -> Ints:
+    def units_with_truth(self, outcomes: Outcomes, view: int) -> Ints:
         """How many units have a truth box that counts in the view, for each class, and last of all classes."""
         unit, label = self._counted_truth(outcomes, view)
         pairs = np.sort(label * self.units.count + unit)
