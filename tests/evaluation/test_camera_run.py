@@ -133,6 +133,17 @@ def test_a_signal_just_after_the_last_frame_is_within_the_tolerance() -> None:
         run([(last + 0.35, P)], [(last - 1, last, P)], tolerance_s=0.2)
 
 
+def test_a_signal_just_after_an_ignored_road_user_is_set_aside() -> None:
+    """One who counts may be signalled for the tolerance after being visible: so may one who does not count."""
+    ignored = track(1, 0, 9, ignore=frozenset(range(10)))
+    users = RoadUsers.of(truth(ignored))
+    gone = ignored.last_visible_s
+    sent = SignalTable(np.array([round((gone + after) * 1e9) for after in (0.05, 0.15)]), np.array([P, P]))
+    clocks = given_offset(0, 0)
+    found = evaluate_camera(sent, users, FRAMES, clocks, CameraSettings(resamples=200, tolerance_s=0.1))
+    assert [S(number) for number in found.matches.outcome] == [S.SET_ASIDE, S.FALSE_ALARM]
+
+
 def test_a_message_sent_again_and_again_is_one_warning() -> None:
     """CAN every 20 ms for a second: one warning, not one and 46 false alarms once its road user is gone."""
     sent = [(10.0 + 0.02 * number, P) for number in range(51)]
