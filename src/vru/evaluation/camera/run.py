@@ -20,6 +20,7 @@ from vru.evaluation.camera.signal_matching import (
     match_signals,
     without_repeats,
 )
+from vru.evaluation.core.frames import clip_of
 from vru.evaluation.core.tables import CLASSES, ratio
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Estimate, Fixed, Quantile, Resampled
@@ -243,8 +244,7 @@ class _Run:
         }
 
     def _clip(self, when: Floats) -> Ints:
-        clip = np.floor((when - self.video_s[0]) / self.settings.clip_seconds + 1e-7).astype(np.int64)
-        return np.asarray(clip.clip(0, self.clips - 1))
+        return clip_of(when, self.video_s[0], self.settings.clip_seconds).clip(0, self.clips - 1)
 
     def _per_clip(self, when: Floats) -> Floats:
         return np.bincount(self._clip(when), minlength=self.clips).astype(np.float64)

@@ -169,8 +169,10 @@ def _true_positives_of(outcomes: Outcomes, views: Ints, label: int, weights: Flo
     is_hit = matched & np.stack([outcomes.counted_truth(view)[taken[place]] for place, view in enumerate(views)])
     false_positives = np.stack([outcomes.unmatched(view, label) for view in views])
     # False positives so far, among those that overlap nothing, too, less those that took a box.
-    spared = np.cumsum(_counted(matched & false_positives[:, None, places], None if drawn is None else weight), axis=-1)
-    false_positives_so_far = np.cumsum(_counted(false_positives, drawn), axis=-1)[:, places]
+    spared = np.cumsum(
+        _weighted(matched & false_positives[:, None, places], None if drawn is None else weight), axis=-1
+    )
+    false_positives_so_far = np.cumsum(_weighted(false_positives, drawn), axis=-1)[:, places]
 
     shape = is_hit.shape[:2]
     flat = np.flatnonzero(is_hit)
@@ -222,7 +224,7 @@ def precision_recall(outcomes: Outcomes, view: int, overlap: int, label: int) ->
     )
 
 
-def _counted(flags: Bools, weight: Floats | None) -> NDArray[np.int32] | Floats:
+def _weighted(flags: Bools, weight: Floats | None) -> NDArray[np.int32] | Floats:
     return flags.astype(np.int32) if weight is None else flags * weight
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vru.evaluation.core.frames import clip_of
 from vru.evaluation.core.tables import DataSet, Floats, Ints
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Replicates
@@ -41,8 +42,7 @@ def units_of(data: DataSet, times: Sequence[float] | None = None, clip_seconds: 
     if sequences == data.pictures:
         return Units("images", np.arange(data.pictures), data.pictures)
     if sequences == 1 and times is not None:
-        clips = np.floor((np.asarray(times) - times[0] + 1e-6) / clip_seconds).astype(np.int64)
-        _, number = np.unique(clips, return_inverse=True)
+        _, number = np.unique(clip_of(np.asarray(times), times[0], clip_seconds), return_inverse=True)
         return Units("clips", number, int(number.max()) + 1)
     return Units("sequences", data.sequence, sequences)
 

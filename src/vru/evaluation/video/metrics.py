@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vru.domain.metrics import CAMERA_METRICS, MODEL_METRICS
-from vru.evaluation.core.frames import Frames
+from vru.evaluation.core.frames import Frames, clip_of
 from vru.evaluation.core.settings import EvaluationSettings, UnseenUnit
 from vru.evaluation.core.tables import CLASSES, Floats, Ints, ratio
 from vru.evaluation.detection.average_precision import Ranked
@@ -59,9 +59,7 @@ class Clips:
         if len(steps):
             steps[frames.gaps] = np.median(steps)
         lasting = np.append(steps, np.median(steps) if len(steps) else 0.0)
-        # A rounding error must not open a new clip one frame late: times are exact to far less than a microsecond.
-        segments = np.floor((times - times[0] + 1e-6) / clip_seconds).astype(np.int64)
-        _, numbers = np.unique(segments, return_inverse=True)
+        _, numbers = np.unique(clip_of(times, float(times[0]), clip_seconds), return_inverse=True)
         minutes = np.bincount(numbers, weights=lasting) / 60
         return cls(numbers.astype(np.int32), minutes, np.bincount(numbers).astype(np.float64))
 
