@@ -193,7 +193,7 @@ def track_outcomes(
                 observed_ms=observed * 1000,
                 outcome=outcome,
                 boxes=int(boxes_per_track[number]),
-                hits=int(hits_per_track[number]),
+                true_positives=int(hits_per_track[number]),
             )
         )
     return outcomes, unseen
@@ -338,7 +338,7 @@ class Sample:
     ) -> dict[str, Known]:
         """Every metric."""
         tracks = self._per_clip([1.0] * len(self.outcomes))
-        hits = self._per_clip([track.hits for track in self.outcomes])
+        hits = self._per_clip([track.true_positives for track in self.outcomes])
         boxes = self._per_clip([track.boxes for track in self.outcomes])
         detected = self._per_clip([float(track.outcome == Outcome.DETECTED) for track in self.outcomes])
         sure = self.matches.score >= self.settings.score_threshold

@@ -58,8 +58,8 @@ def _clips(
         return np.bincount(clip, weights=values, minlength=len(tracks)).astype(np.float64)
 
     counts = ClipCounts(
-        hits=per_clip(hits),
-        wrong=wrong.astype(np.float64),
+        true_positives=per_clip(hits),
+        false_positives=wrong.astype(np.float64),
         boxes=per_clip(length),
         detected=per_clip(detected.astype(np.float64)),
         tracks=tracks.astype(np.float64),
@@ -157,7 +157,7 @@ def population(kind: str) -> dict[str, float]:
     """What is true of the clips of a kind, from very many of them."""
     drawn = KINDS[kind](np.random.default_rng(1), POPULATION)
     values = {name: float(rate[0]) for name, rate in clip_rates(drawn.counts.table().sum(axis=0)[None]).items()}
-    values["fppi"] = float(drawn.counts.wrong.sum()) / (FRAMES * POPULATION)
+    values["fppi"] = float(drawn.counts.false_positives.sum()) / (FRAMES * POPULATION)
     ordered = np.sort(drawn.latency)
     return values | {name: float(ordered[int(share * len(ordered))]) for name, share in QUANTILES.items()}
 
@@ -170,8 +170,8 @@ def estimates(clips: Clip, resamples: int = 1000) -> dict[str, Resampled | Quant
     result: dict[str, Resampled | Quantile] = {
         name: Resampled(of.value, clips.n, of.replicates) for name, of in found.items()
     }
-    unseen = np.array([[assumed.wrong(clips.counts.wrong, frames), FRAMES], [0, FRAMES]])
-    table = np.column_stack([clips.counts.wrong, frames])
+    unseen = np.array([[assumed.false_positives(clips.counts.false_positives, frames), FRAMES], [0, FRAMES]])
+    table = np.column_stack([clips.counts.false_positives, frames])
     fppi = resampled(draws, table, lambda sums: {"fppi": sums[:, 0] / sums[:, 1]}, unseen)["fppi"]
     result["fppi"] = Resampled(fppi.value, clips.n, fppi.replicates)
     known = np.where(np.isinf(clips.latency), np.inf, clips.latency)

@@ -137,16 +137,21 @@ def test_reports_are_written_where_asked(tmp_path: Path) -> None:
         result = CliRunner().invoke(main, ["evaluate", *arguments, *outputs])
         assert result.exit_code == 3, result.output
         contents.append({path.name: path.read_bytes() for path in tmp_path.glob("out.*")})
-    assert set(contents[0]) == {*(f"out.{name}" for name in OUTPUTS), "out.tracks.csv"}
-    assert contents[0] == contents[1]
+    tables = {"out.tracks.csv", "out.misses.csv", "out.false-alarms.csv"}
+    assert set(contents[0]) == {*(f"out.{name}" for name in OUTPUTS), *tables}
+    # When a report was made, and how long that took, differs.
+    lasting = [{name: data for name, data in of.items() if name.endswith((".json", ".csv"))} for of in contents]
+    assert len(lasting[0]) == 5 and lasting[0] == lasting[1]
     assert b"<failure" in contents[0]["out.junit"] and b"INCONCLUSIVE" in contents[0]["out.junit"]
     document = json.loads(contents[0]["out.json"])
     assert len(document["truth"]["sha256"]) == 64 and document["tracks"][0]["latency_ms"] == 0
 
 
-def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["nowhere", "truth.json"])
+def test_an_output_that_cannot_be_written(tmp_path: Path, folder: str) -> None:
     (tmp_path / "truth.json").write_text(json.dumps(TRUTH))
     (tmp_path / "found.json").write_text(json.dumps(FOUND))
-    arguments = [str(tmp_path / "truth.json"), str(tmp_path / "found.json"), "--html", "/nowhere/out.html"]
-    result = CliRunner().invoke(main, ["evaluate", *arguments, "--resamples", "0"])
+    arguments = [str(tmp_path / name) for name in ("truth.json", "found.json")]
+    output = str(tmp_path / folder / "out.html")
+    result = CliRunner().invoke(main, ["evaluate", *arguments, "--html", output, "--resamples", "0"])
     assert result.exit_code == 2 and "cannot be written" in result.output

@@ -16,7 +16,7 @@ from vru.evaluation.camera import (
     evaluate_camera,
     given_offset,
 )
-from vru.evaluation.core.matching import CLASSES
+from vru.evaluation.core.tables import CLASSES
 from vru.evaluation.verdict.judge import decide
 
 P, B = CLASSES.index(VruClass.PEDESTRIAN), CLASSES.index(VruClass.CYCLIST)
@@ -131,6 +131,17 @@ def test_a_signal_just_after_the_last_frame_is_within_the_tolerance() -> None:
     assert value(found, "track_recall") == 1 and value(found, "false_alarm_signals") == 0
     with pytest.raises(VruError, match="None of the 1 signals lies in the video"):
         run([(last + 0.35, P)], [(last - 1, last, P)], tolerance_s=0.2)
+
+
+def test_a_signal_just_after_an_ignored_road_user_is_set_aside() -> None:
+    """One who counts may be signalled for the tolerance after being visible: so may one who does not count."""
+    ignored = track(1, 0, 9, ignore=frozenset(range(10)))
+    users = RoadUsers.of(truth(ignored))
+    gone = ignored.last_visible_s
+    sent = SignalTable(np.array([round((gone + after) * 1e9) for after in (0.05, 0.15)]), np.array([P, P]))
+    clocks = given_offset(0, 0)
+    found = evaluate_camera(sent, users, FRAMES, clocks, CameraSettings(resamples=200, tolerance_s=0.1))
+    assert [S(number) for number in found.matches.outcome] == [S.SET_ASIDE, S.FALSE_ALARM]
 
 
 def test_a_message_sent_again_and_again_is_one_warning() -> None:

@@ -12,7 +12,7 @@ from tests.evaluation.campaigns import FRAMES, KINDS, allowed, judged, shares
 from vru.domain import Verdict
 from vru.evaluation.core.settings import UnseenUnit
 from vru.evaluation.core.tables import DataSet, Floats, found_table, truth_table
-from vru.evaluation.dataset.evaluate import measure_all
+from vru.evaluation.dataset.evaluate import evaluate_dataset
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.detection.calibration import calibration, error_replicates
 from vru.evaluation.detection.operating_point import rates, unseen_counts
@@ -119,7 +119,7 @@ def test_calibration(n: int) -> None:
     for campaign in range(200):
         score, right, unit = drawn(np.random.default_rng((3, campaign, n)), n)
         of = calibration(score, right)
-        unseen = ASSUMED.wrong(np.bincount(unit, minlength=n).astype(np.float64), np.full(n, float(FRAMES)))
+        unseen = ASSUMED.false_positives(np.bincount(unit, minlength=n).astype(np.float64), np.full(n, float(FRAMES)))
         found = Resampled(of.error, n, error_replicates(of, unit, Draws(n, 500), unseen))
         verdicts.append(judged(found, true, less=True))
     check(verdicts)
@@ -155,11 +155,11 @@ COCO = Protocol("coco", "COCO", "this test", "detection", ("coco",), most=100)
 
 
 def average_precisions(n: int, labels: int, campaigns: int) -> list[tuple[bool, bool, bool]]:
-    whole = measure_all(pictures(np.random.default_rng(1), 20_000, labels), COCO, resamples=0)
+    whole = evaluate_dataset(pictures(np.random.default_rng(1), 20_000, labels), COCO, resamples=0)
     true = whole.slices["all"]["ap50"].value or 0.0
     return [
         judged(
-            measure_all(pictures(np.random.default_rng((4, campaign, n)), n, labels), COCO, resamples=100)
+            evaluate_dataset(pictures(np.random.default_rng((4, campaign, n)), n, labels), COCO, resamples=100)
             .slices["all"]["ap50"],
             true,
         )

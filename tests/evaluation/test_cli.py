@@ -17,7 +17,7 @@ from vru.evaluation.cli.show import row
 from vru.evaluation.core.tables import DataSet
 from vru.evaluation.detection.coco import NAMES
 from vru.evaluation.statistics.draws import Draws
-from vru.evaluation.statistics.estimates import Known, Quantile, Unbounded
+from vru.evaluation.statistics.estimates import Fixed, Quantile, Unbounded
 
 
 def vru(*arguments: object) -> Result:
@@ -232,5 +232,5 @@ def test_times_counts_and_one_sided_intervals_read_well() -> None:
     times = np.array([0.0, 40.0, 80.0])
     quantile = Quantile(80.0, 0.95, times, times, np.arange(3), Draws(3, 1000), 1.0)
     assert row("latency_p95_ms", quantile)[1:] == ("80.0", "from 40.0", "3 clips")
-    assert row("tracks_not_evaluated", Known(0.0, 1, "tracks"))[1:] == ("0", "0 to 0", "1 track")
+    assert row("tracks_not_evaluated", Fixed(0.0, 1, "tracks"))[1:] == ("0", "0 to 0", "1 track")
     assert row("recall", Unbounded(1.0, 2, "clips"))[1:] == ("1.0000", "-", "2 clips")

@@ -67,7 +67,7 @@ def test_the_curve_ends_at_the_recall() -> None:
     outcomes = match_coco(data)
     view = outcomes.view("all")
     precision, recall, score = precision_recall(outcomes, view, 0, 1)
-    mine = outcomes.outcome[view, 0, outcomes.of_label(1)]
+    mine = outcomes.outcome(view, 0, 1)
     assert recall[-1] == pytest.approx((mine == TRUE_POSITIVE).sum() / (data.truth.label == 1).sum())
     assert (np.diff(score) <= 0).all()
     assert ((precision > 0) | (recall == 0)).all()
@@ -77,6 +77,6 @@ def test_misses_are_named() -> None:
     data = random_dataset(pictures=40, detections=100, truths=150, classes=3, seed=7, crowd=0.1)
     outcomes = match_coco(data)
     missed = outcomes.missed(outcomes.view("all"), 0, 0.5)
-    hits = (outcomes.outcome[0, 0] == TRUE_POSITIVE) & (data.found.score[outcomes.kept] >= 0.5)
+    hits = (outcomes.outcome(0, 0) == TRUE_POSITIVE) & (data.found.score[outcomes.kept] >= 0.5)
     assert len(missed) == (~data.truth.crowd).sum() - hits.sum()
     assert not data.truth.crowd[missed].any()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vru.evaluation.core.tables import ratio
 from vru.evaluation.statistics.draws import Draws
-from vru.evaluation.statistics.estimates import Known, Quantile, Replicates, Resampled, Unbounded, lower_quantile
+from vru.evaluation.statistics.estimates import Fixed, Quantile, Replicates, Resampled, Unbounded, lower_quantile
 from vru.evaluation.statistics.resampling import resampled
 
 
@@ -135,6 +135,6 @@ def test_a_figure_without_value_still_says_how_many_would_do_at_best() -> None:
 
 
 def test_what_is_known_has_no_width_and_what_is_unbounded_decides_nothing() -> None:
-    assert Known(100.0, 5).bounds(0.95) == (100.0, 100.0)
-    assert Known(None, 1).bounds(0.95) == (-math.inf, math.inf)
+    assert Fixed(100.0, 5).bounds(0.95) == (100.0, 100.0)
+    assert Fixed(None, 1).bounds(0.95) == (-math.inf, math.inf)
     assert Unbounded(12.0, 3, "clips").bounds(0.95) == (-math.inf, math.inf)

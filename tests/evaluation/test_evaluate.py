@@ -172,7 +172,7 @@ def test_bounds(case: Case) -> None:
     overall = result.overall
     counted = sum(not b.ignore and b.frame_index in case.frames for _, b in case.truth.boxes())
     assert overall.true_positives + overall.false_negatives == counted
-    assert sum(t.hits for t in overall.tracks) == overall.true_positives
+    assert sum(t.true_positives for t in overall.tracks) == overall.true_positives
     assert len(overall.alarms) <= (overall.false_positives or 0)
 
 

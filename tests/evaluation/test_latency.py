@@ -22,7 +22,7 @@ def test_latency_is_first_hit_minus_first_visible() -> None:
     (only,), _ = run(truth(track(1, 10, 30)), [detection(13), detection(14), detection(20)])
     assert only.latency_ms == pytest.approx(300)
     assert only.first_detected_s == pytest.approx(1.3)
-    assert (only.boxes, only.hits) == (21, 3)
+    assert (only.boxes, only.true_positives) == (21, 3)
 
 
 def test_a_detection_before_visible_is_no_early_success() -> None:

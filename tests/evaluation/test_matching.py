@@ -4,11 +4,12 @@ from hypothesis import given, settings
 from tests.evaluation.strategies import Case, cases
 from tests.evaluation.truths import box, detection, frames, track, truth
 
-from vru.domain import Box, VruClass, iou
+from vru.domain import Box, Track, TruthBox, VruClass, iou
+from vru.evaluation.core.assignment import overlap_pairs, overlaps
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, match, match_frame, overlaps
 from vru.evaluation.core.tables import DataSet, found_table, truth_table
-from vru.evaluation.detection.outcomes import View, match_all
+from vru.evaluation.detection.outcomes import FALSE_POSITIVE, NOT_COUNTED, TRUE_POSITIVE, View, match_all
+from vru.evaluation.video.matching import match
 
 
 def outcomes(ground_truth, detections, evaluated=None, threshold=0.5) -> list[int]:
@@ -32,7 +33,7 @@ def test_a_detection_before_the_road_user_is_visible_is_a_false_positive() -> No
 
 def test_any_number_of_detections_inside_an_ignored_box_are_excused() -> None:
     ignored = truth(track(1, 3, 3, ignore=frozenset({3}), size=(100, 100)))
-    assert outcomes(ignored, [detection(3, box(15)), detection(3, box(40))]) == [IGNORED, IGNORED]
+    assert outcomes(ignored, [detection(3, box(15)), detection(3, box(40))]) == [NOT_COUNTED, NOT_COUNTED]
 
 
 def test_a_counted_box_goes_before_an_ignored_one_that_overlaps_more() -> None:
@@ -59,6 +60,13 @@ def test_overlaps_are_the_domains_iou(case: Case) -> None:
             np.zeros(len(there), dtype=bool),
         )
         assert np.allclose(shared, [[iou(a, b) for b in there] for a in found], atol=1e-12)
+        one, other = (np.zeros(len(boxes), dtype=np.int64) for boxes in (found, there))
+        pairs = overlap_pairs(
+            one, np.array([b.as_tuple() for b in found]), other, np.array([b.as_tuple() for b in there]), other > 0, 0.1
+        )
+        assert dict(zip(zip(pairs.chooser.tolist(), pairs.item.tolist(), strict=True), pairs.overlap, strict=True)) == {
+            (int(row), int(column)): shared[row, column] for row, column in np.argwhere(shared >= 0.1)
+        }
 
 
 @given(case=cases())
@@ -97,10 +105,10 @@ AGAIN = (64.7, 28.0, (64.7 + 5.1) - 64.7, (28.0 + 2.7) - 28.0)
 @pytest.mark.parametrize("threshold", [1.0, 0.5])
 def test_a_perfect_box_is_found_at_an_iou_of_1(threshold: float) -> None:
     """Rounding makes the IoU of equal boxes a little less than 1: here they were corners, and then sides again."""
-    found, truth = np.array([AGAIN]), np.array([BOX])
-    assert 1 - 1e-10 < float(overlaps(found, truth, np.zeros(1, dtype=bool))[0, 0]) < 1
-    outcomes, taken = match_frame(found, truth, np.zeros(1, dtype=bool), threshold)
-    assert (outcomes, taken) == ([TRUE_POSITIVE], [0])
+    shared = overlaps(np.array([AGAIN]), np.array([BOX]), np.zeros(1, dtype=bool))
+    assert 1 - 1e-10 < float(shared[0, 0]) < 1
+    there = truth(Track(1, VruClass.PEDESTRIAN, (TruthBox(0, 0.0, Box(*BOX)),)))
+    assert outcomes(there, [detection(0, Box(*AGAIN))], threshold=threshold) == [TRUE_POSITIVE]
 
 
 def test_a_perfect_box_is_found_at_an_iou_of_1_in_a_data_set() -> None:
@@ -114,4 +122,4 @@ def test_a_perfect_box_is_found_at_an_iou_of_1_in_a_data_set() -> None:
     )
     everything = View("all", np.ones(1, dtype=bool), np.ones(1, dtype=bool))
     outcomes = match_all(data, (1.0,), (everything,), regions=np.zeros(1, dtype=bool))
-    assert outcomes.outcome[0, 0].tolist() == [1]
+    assert outcomes.outcome(0, 0).tolist() == [1]

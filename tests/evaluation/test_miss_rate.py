@@ -23,7 +23,9 @@ def everything(data: DataSet) -> View:
 
 def log_average(data: DataSet, label: int = 0) -> float | None:
     regions = data.truth.crowd
-    return miss_rate(match_all(data, [0.5], [everything(data)], regions=regions, most=None), 0, 0, label).log_average
+    return miss_rate(
+        match_all(data, [0.5], [everything(data)], regions=regions, max_detections=None), 0, 0, label
+    ).log_average
 
 
 def dataset(
@@ -123,6 +125,6 @@ def test_detections_that_do_not_enter_find_nothing_and_are_not_wrong() -> None:
     data = dataset(1, [(0, BOX)], [(0, BOX, 0.9), (0, AWAY, 0.8)])
     nothing = np.zeros(2, dtype=bool)
     view = View("none", np.ones(1, dtype=bool), np.ones(2, dtype=bool), nothing)
-    outcomes = match_all(data, [0.5], [view], regions=data.truth.crowd, most=None)
-    assert outcomes.outcome.tolist() == [[[-1, -1]]]
+    outcomes = match_all(data, [0.5], [view], regions=data.truth.crowd, max_detections=None)
+    assert outcomes.outcome(0, 0).tolist() == [-1, -1]
     assert miss_rate(outcomes, 0, 0, 0).log_average == 1

@@ -1,8 +1,10 @@
 """A video that is evaluated piece by piece gives what it gives at once."""
 
 import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from tests.evaluation.at_once import AtOnce, slice_at_once
 from tests.evaluation.strategies import COUNT, Case, cases
 from tests.evaluation.truths import detection, frames, track, truth
 
+import vru.evaluation
 from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass, VruError
 from vru.evaluation import Evaluation, EvaluationSettings, Evaluator, Frames, Roster, SliceEvaluation, evaluate
 
@@ -36,6 +39,28 @@ def streamed(case: Case, given: EvaluationSettings, ends: Sequence[int]) -> Eval
     for piece in pieces(case.truth, case.detections, ends):
         evaluator.add(*piece)
     return evaluator.result()
+
+
+def test_the_slow_twin_runs_no_code_of_what_it_checks() -> None:
+    """It makes the evaluation's plain records, which compute nothing, and reads their fields."""
+    found = [detection(at, Box(10 + at, 10, 20, 40), score=0.5 + at / 40) for at in range(12)]
+    there = truth(track(1, 0, 9), track(2, 4, 11, road_user=VruClass.CYCLIST, occluded=frozenset({5})))
+    given = EvaluationSettings(resamples=100, slices=SLICES[1:])
+    room = str(Path(vru.evaluation.__file__).parent)
+    called: set[str] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(room):
+            called.add(frame.f_code.co_name)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        slices = [slice_at_once(name, there, found, frames(12), given) for name in SLICES]
+    finally:
+        sys.setprofile(before)
+    assert called == set(), called
+    assert slices[0].true_positives and slices[0].tracks and slices[0].alarms and slices[0].timings
 
 
 FIELDS = [field.name for field in dataclasses.fields(SliceEvaluation)]

@@ -7,7 +7,7 @@ import pytest
 
 from vru.domain import VruError
 from vru.evaluation.core.tables import DataSet, found_table, truth_table
-from vru.evaluation.dataset.evaluate import measure_all
+from vru.evaluation.dataset.evaluate import evaluate_dataset
 from vru.evaluation.dataset.prepare import evaluated_labels, prepared, setup_view
 from vru.evaluation.dataset.protocol import FIGURES, Setup, load_protocol, protocol_names, read_protocol
 from vru.evaluation.detection.kitti import DIFFICULTIES
@@ -79,7 +79,7 @@ def test_a_file_of_ones_own_needs_no_code(tmp_path: Path) -> None:
     )
     small = (100.0, 10.0, 20.0, 30.0)
     data = dataset(("walker", "dog"), [(0, BOX), (0, small), (1, BOX)], [(0, BOX, 0.9), (1, BOX, 0.9)])
-    figures = measure_all(data, load_protocol(str(path)), resamples=100)
+    figures = evaluate_dataset(data, load_protocol(str(path)), resamples=100)
     assert figures.slices["all"]["recall"].value == 1
     assert figures.slices["setup:short"]["recall"].value == 0
     assert figures.slices["all"]["precision"].value == 1  # dogs take no part
@@ -96,7 +96,7 @@ def test_classes_that_are_set_aside_excuse_without_being_found() -> None:
     data = dataset(("Pedestrian", "rider"), [(0, BOX), (1, (200.0, 10, 20, 60))], [(0, (200.0, 10, 20, 60), 0.9)])
     protocol = load_protocol("eurocity")
     assert evaluated_labels(data, protocol) == ("Pedestrian",)
-    figures = measure_all(data, protocol, resamples=0)
+    figures = evaluate_dataset(data, protocol, resamples=0)
     assert figures.slices["all"]["fppi"].value == 0  # the detection lies on a rider
     assert figures.slices["all"]["lamr"].value == 1
     assert figures.slices["all"]["lamr"] is figures.slices["all"]["lamr_reasonable"]
@@ -109,14 +109,14 @@ def test_a_box_that_is_too_small_or_too_hidden_is_neither_found_nor_missed() -> 
     data = dataset(
         ("person",), [(0, BOX), (0, small), (0, hidden)], [(0, small, 0.9), (0, hidden, 0.8)], occlusion=[0, 0, 0.6]
     )
-    figures = measure_all(data, load_protocol("caltech"), resamples=0)
+    figures = evaluate_dataset(data, load_protocol("caltech"), resamples=0)
     assert figures.slices["all"]["recall"].value == 0 and figures.slices["all"]["fppi"].value == 0
     assert figures.slices["setup:heavy"]["recall"].value == 1
 
 
 def test_unknown_occlusion_is_said() -> None:
     data = dataset(("person",), [(0, BOX)], [])
-    figures = measure_all(data, load_protocol("caltech"), resamples=0)
+    figures = evaluate_dataset(data, load_protocol("caltech"), resamples=0)
     assert any("1 truth boxes do not say how much of them is hidden" in note for note in figures.notes)
 
 
@@ -134,8 +134,8 @@ def test_aspect_keeps_centre_and_height() -> None:
 
 def test_marks_count_as_the_protocol_says() -> None:
     data = dataset(("a",), [(0, BOX), (0, (200.0, 10, 20, 60))], [], ignore=[False, True])
-    assert measure_all(data, load_protocol("coco"), resamples=0).slices["all"]["recall"].n == 1
+    assert evaluate_dataset(data, load_protocol("coco"), resamples=0).slices["all"]["recall"].n == 1
     coco, _ = prepared(data, load_protocol("coco"))
     ours, _ = prepared(data, load_protocol("default"))
     assert coco.truth.crowd.tolist() == [False, False] and ours.truth.crowd.tolist() == [False, True]
-    assert "marked ignore" in measure_all(data, load_protocol("coco"), resamples=0).notes[-1]
+    assert "marked ignore" in evaluate_dataset(data, load_protocol("coco"), resamples=0).notes[-1]

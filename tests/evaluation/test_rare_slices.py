@@ -1,6 +1,6 @@
 """A class that few pictures show: what its figures rest on, and how seldom it passes by chance.
 
-Whole data sets are simulated and measured by ``measure_all``, so that the product itself decides what ``n`` is.
+Whole data sets are simulated and measured by ``evaluate_dataset``, so that the product itself decides what ``n`` is.
 """
 
 from dataclasses import replace
@@ -12,10 +12,10 @@ from tests.evaluation.truths import frames, track, truth
 from vru.domain import Comparator, Criterion, Verdict
 from vru.evaluation.core.settings import EvaluationSettings
 from vru.evaluation.core.tables import DataSet, found_table, truth_table
-from vru.evaluation.dataset.evaluate import measure_all
+from vru.evaluation.dataset.evaluate import evaluate_dataset
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.verdict.judge import decide, judge
-from vru.evaluation.verdict.results import document, judge_figures
+from vru.evaluation.verdict.results import document, judge_metrics
 from vru.evaluation.video.evaluate import evaluate
 
 PICTURES = 200
@@ -51,7 +51,7 @@ def campaign(rng: np.random.Generator, shown: int, recall: float, wrong: float =
 
 
 def passes(metric: str, threshold: float, data: DataSet, seed: int) -> bool:
-    estimate = measure_all(data, POINT, resamples=200, seed=seed).slices["class:cyclist"][metric]
+    estimate = evaluate_dataset(data, POINT, resamples=200, seed=seed).slices["class:cyclist"][metric]
     return decide(estimate, Criterion(metric, Comparator.AT_LEAST, threshold))[0] == Verdict.PASS
 
 
@@ -83,9 +83,9 @@ def test_false_positives_elsewhere_are_no_evidence_of_hits(metric: str) -> None:
 
 def test_a_flawless_rare_class_is_inconclusive() -> None:
     data = campaign(np.random.default_rng(33), 20, 1 - 1e-9)
-    figures = measure_all(data, POINT, resamples=200)
+    figures = evaluate_dataset(data, POINT, resamples=200)
     assert figures.slices["class:cyclist"]["recall"].value == 1
-    report = judge_figures(figures, [Criterion("recall", Comparator.AT_LEAST, 0.95, slice="class:cyclist")])
+    report = judge_metrics(figures, [Criterion("recall", Comparator.AT_LEAST, 0.95, slice="class:cyclist")])
     # 116 flawless pictures prove 0.95 where one not seen may be twice as full; 20 show a cyclist, and the other 180
     # are no evidence.
     assert report.verdict == Verdict.INCONCLUSIVE
@@ -95,11 +95,11 @@ def test_a_flawless_rare_class_is_inconclusive() -> None:
 
 def test_n_is_what_each_figure_rests_on() -> None:
     data = campaign(np.random.default_rng(34), 7, 0.9, wrong=0.02)
-    part = measure_all(data, POINT, resamples=200).slices["class:cyclist"]
+    part = evaluate_dataset(data, POINT, resamples=200).slices["class:cyclist"]
     assert part["recall"].n == part["f1"].n == 7
     # Any picture could have had a false positive, so all of them count for the rate.
     assert part["fppi"].n == PICTURES
-    whole = measure_all(data, POINT, resamples=200).slices["all"]
+    whole = evaluate_dataset(data, POINT, resamples=200).slices["all"]
     assert whole["recall"].n == PICTURES
 
 
@@ -107,16 +107,16 @@ def test_n_is_what_each_figure_rests_on() -> None:
 def test_a_slice_that_too_few_units_show_decides_nothing(recall: float, threshold: float) -> None:
     data = campaign(np.random.default_rng(35), 6, recall)
     criteria = [Criterion("recall", Comparator.AT_LEAST, threshold, slice="class:cyclist")]
-    judged = judge_figures(measure_all(data, POINT, resamples=200), criteria)
+    judged = judge_metrics(evaluate_dataset(data, POINT, resamples=200), criteria)
     assert judged.verdict == Verdict.INCONCLUSIVE
     assert "from 6 images, fewer than the 10 that a slice must have: 4 more images needed" in judged.reasons[0]
     assert judged.results[0].more_needed == 4
-    asked = judge_figures(measure_all(data, replace(POINT, smallest_n=6), resamples=200), criteria)
+    asked = judge_metrics(evaluate_dataset(data, replace(POINT, smallest_n=6), resamples=200), criteria)
     assert asked.verdict == (Verdict.PASS if recall > 0.5 else Verdict.FAIL)
 
 
 def test_too_few_units_are_marked() -> None:
-    figures = measure_all(campaign(np.random.default_rng(36), 6, 0.9), POINT, resamples=200)
+    figures = evaluate_dataset(campaign(np.random.default_rng(36), 6, 0.9), POINT, resamples=200)
     content = document(figures, POINT, {}, None)
     assert content["slices"]["class:cyclist"]["recall"]["too_few"] and content["smallest_n"] == 10
     assert "too_few" not in content["slices"]["class:cyclist"]["fppi"]  # all 200 images could have had a false one

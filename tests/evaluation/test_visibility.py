@@ -9,8 +9,9 @@ from tests.evaluation.truths import box, detection, frames, track, truth
 from vru.domain import Detection, GroundTruth
 from vru.evaluation import EvaluationSettings, evaluate
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import TRUE_POSITIVE, match
+from vru.evaluation.detection.outcomes import TRUE_POSITIVE
 from vru.evaluation.video.latency import Outcome
+from vru.evaluation.video.matching import match
 from vru.evaluation.video.visibility import TrackTiming, Undetected
 
 D, M, C = Outcome.DETECTED, Outcome.MISSED, Outcome.CUT_SHORT

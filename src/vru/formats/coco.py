@@ -10,8 +10,7 @@ vouches for the truth, ``approved_by`` (null: nobody).
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from vru.formats.annotations import (
     NAMED,
@@ -44,10 +43,25 @@ from vru.formats.coco_fields import (
     source,
     track,
     truncation,
+    usual_integer,
 )
 from vru.formats.json_stream import Piece, pieces
 
 _LISTS = ("images", "annotations", "categories")
+
+
+class _Image(NamedTuple):
+    """What is known of a picture before all videos were read."""
+
+    where: str
+    video: Key | None
+    frame_index: int | None
+    time_s: float | None
+    width: float | None
+    height: float | None
+    attributes: Mapping[str, str]
+    name: str
+    source: str | None
 
 
 def read_coco(stream: BinaryIO) -> Annotations:
@@ -76,7 +90,7 @@ class CocoReader:
         self._video_names: dict[Key, str] = {}
         self._video_attributes: dict[Key, Mapping[str, str]] = {}
         self._labels: dict[Key, str] = {}
-        self._images: dict[Key, tuple[Picture, Key | None]] = {}
+        self._images: dict[Key, _Image] = {}
         self._boxes = Boxes(describe)
         # Ids are kept as small numbers until all images and categories are known.
         self._image_ids: dict[Key, int] = {}
@@ -130,7 +144,7 @@ class CocoReader:
         if name not in value:
             raise FormatError(f"{place} has no {name}.", WHAT_IS_READ)
         key = value[name]
-        return key if isinstance(key, str) else coco_integer(key, f"{place}.{name}")
+        return key if isinstance(key, str) or usual_integer(key) else coco_integer(key, f"{place}.{name}")
 
     def _video(self, value: Mapping[str, Any], place: str) -> None:
         key = self._key(value, "id", place)
@@ -156,13 +170,19 @@ class CocoReader:
             raise FormatError(f"{where} is in the file twice.", "Give each image an id of its own.")
         index = optional(value, "frame_index" if "frame_index" in value else "frame_id", place)
         seconds = value.get("timestamp_s")
-        width, height = (optional(value, name, place) for name in ("width", "height"))
         time_s = None if seconds is None else coco_number(seconds, f"{place}.timestamp_s")
-        picture = Picture(
-            key, where, -1, index, time_s, width, height, attributes(value, place), file_name(value), source(value)
-        )
         video = value.get("video_id")
-        self._images[key] = (picture, video if video is None else self._key(value, "video_id", place))
+        self._images[key] = _Image(
+            where,
+            video if video is None else self._key(value, "video_id", place),
+            index,
+            time_s,
+            optional(value, "width", place),
+            optional(value, "height", place),
+            attributes(value, place),
+            file_name(value),
+            source(value),
+        )
 
     def _annotation(self, value: Mapping[str, Any], place: str) -> None:
         named = "id" in value
@@ -228,7 +248,7 @@ class CocoReader:
             list(self._videos.values()),
             source=source,
             approved_by=approved_by,
-            declared=bool(self._videos) or any(video is not None for _, video in self._images.values()),
+            declared=bool(self._videos) or any(image.video is not None for image in self._images.values()),
             notes=notes,
         )
 
@@ -256,19 +276,31 @@ class CocoReader:
         # The ids of a file with one video need not say which.
         only = next(iter(self._videos)) if len(self._videos) == 1 else None
         pictures = []
-        for picture, video in self._images.values():
-            video = only if video is None else video
+        for key, image in self._images.items():
+            video = only if image.video is None else image.video
             if video is not None and self._videos and video not in self._videos:
                 raise FormatError(
-                    f"{picture.where} is of video {brief(video)}, which is not in the file.", "Add the video."
+                    f"{image.where} is of video {brief(video)}, which is not in the file.", "Add the video."
                 )
-            owner: object = ("video", video) if video is not None else ("image", picture.key)
+            owner: object = ("video", video) if video is not None else ("image", key)
             if owner not in numbers:
                 numbers[owner] = len(names)
-                names.append(str(picture.key) if video is None else self._video_names.get(video, str(video)))
+                names.append(str(key) if video is None else self._video_names.get(video, str(video)))
             inherited = {} if video is None else self._video_attributes.get(video, {})
-            attributes = {**inherited, **picture.attributes}
-            pictures.append(replace(picture, sequence=numbers[owner], attributes=attributes))
+            pictures.append(
+                Picture(
+                    key,
+                    image.where,
+                    numbers[owner],
+                    image.frame_index,
+                    image.time_s,
+                    image.width,
+                    image.height,
+                    {**inherited, **image.attributes},
+                    image.name,
+                    image.source,
+                )
+            )
         return pictures, names
 
 

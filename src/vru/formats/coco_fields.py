@@ -1,9 +1,9 @@
 """The fields of COCO's objects, checked one by one. Errors name their place in the file."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
-from vru.formats.annotations import UNKNOWN, FormatError, integer, number, shown
+from vru.formats.annotations import LARGEST, UNKNOWN, FormatError, integer, number, shown
 
 WHAT_IS_READ = "docs/formats.md describes the fields that are read."
 FLAGS = {"occluded", "truncated", "ignore", "iscrowd"}
@@ -47,6 +47,11 @@ def truncation(value: Mapping[str, Any], flags: Mapping[str, bool], place: str) 
     return 0.0 if flags.get("truncated") is False else UNKNOWN
 
 
+def usual_integer(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number as it should be, which saves the search for what else it might be."""
+    return type(value) is int and -LARGEST < value < LARGEST
+
+
 def coco_integer(value: object, place: str) -> int:
     """``value`` as a whole number."""
     try:
@@ -65,7 +70,8 @@ def coco_number(value: object, place: str) -> float:
 
 def optional(value: Mapping[str, Any], name: str, place: str) -> int | None:
     """A whole number, None where there is none."""
-    return None if value.get(name) is None else coco_integer(value[name], f"{place}.{name}")
+    found = value.get(name)
+    return found if found is None or usual_integer(found) else coco_integer(found, f"{place}.{name}")
 
 
 def flag(value: object, place: str) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from vru.formats.annotations import HAS_TRACK, Annotations, FormatError, Picture
@@ -247,6 +248,7 @@ def _by_number(names: Sequence[_Name], owner: list[str | None], place: int, kind
             owner[position] = joined.get(group[0]) or labels[group]
 
 
+@lru_cache(maxsize=1 << 12)
 def _kind(before: str) -> re.Pattern[str] | None:
     return next((kind for kind in (_OF_FRAMES, _OF_RECORDINGS, _OF_PARTS) if kind.search(before)), None)
 

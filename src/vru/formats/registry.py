@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from vru.formats.annotations import Annotations, Boxes, FormatError
-from vru.formats.names import FORMATS, READERS
+from vru.formats.names import FORMATS, JSON, READERS, TEXT, XML
 
 WHAT_IS_READ = f"These are read: {', '.join(FORMATS)} (docs/formats.md)."
 _HEAD = 1 << 16
@@ -25,6 +25,15 @@ class Opening:
     path: Path
     file: Path
     head: str
+
+    @property
+    def kind(self) -> str:
+        """What kind of file it is; "" where only its name can tell."""
+        if not self.head:
+            return ""
+        if self.path.suffix in (".yaml", ".yml"):
+            return TEXT
+        return {"{": JSON, "[": JSON, "<": XML}.get(self.head[0], TEXT)
 
     @cached_property
     def first_line(self) -> str:
@@ -72,11 +81,12 @@ def detect(path: Path, *, truth: bool) -> str:
     Raises:
         FormatError: it is in none.
     """
-    known = [name for name, reader in READERS.items() if truth or reader.predictions]
+    known = [(name, reader.kind) for name, reader in READERS.items() if truth or reader.predictions]
     openings = _openings(path)
     for opening in openings:
-        for name in known:
-            if load(name).sniff(opening):
+        for name, kind in known:
+            # What is told by the first character is not asked: loading a format takes time.
+            if opening.kind in ("", kind) and load(name).sniff(opening):
                 return name
     if path.is_dir():
         raise FormatError(f"{path} has no file of labels that says anything.", WHAT_IS_READ)

@@ -19,10 +19,10 @@ from vru.evaluation.camera import (
     evaluate_camera,
 )
 from vru.evaluation.camera.files import clocks_of as join_files
-from vru.evaluation.camera.files import to_figures
+from vru.evaluation.camera.files import to_metrics
 from vru.evaluation.camera.pairing import ANY
-from vru.evaluation.core.matching import CLASSES
-from vru.evaluation.verdict.results import judge_figures, measurement
+from vru.evaluation.core.tables import CLASSES
+from vru.evaluation.verdict.results import judge_metrics, measurement
 from vru.formats import read_signals
 from vru.service.database.tables import SignalRecording
 from vru.service.opened import opened
@@ -192,7 +192,7 @@ def analyse_signals(
             seed=settings.seed,
         ),
     )
-    report = judge_figures(to_figures(evaluation), [to_criterion(criterion) for criterion in criteria])
+    report = judge_metrics(to_metrics(evaluation), [to_criterion(criterion) for criterion in criteria])
     approved = truth.approved_by is not None
     reasons = [CriterionResultBody.model_validate(result).model_dump(mode="json") for result in report.results]
     for reason in reasons:

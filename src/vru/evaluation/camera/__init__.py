@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vru.evaluation.camera.clocks import Clocks, given_offset, join_clocks
-    from vru.evaluation.camera.run import (
-        CAMERA_METRICS,
-        CameraEvaluation,
+    from vru.evaluation.camera.run import CAMERA_METRICS, CameraEvaluation, evaluate_camera
+    from vru.evaluation.camera.signal_matching import (
         CameraSettings,
         RoadUsers,
         SignalMatches,
         SignalOutcome,
         SignalTable,
-        evaluate_camera,
         match_signals,
     )
 
 # Imported when they are first used: who only joins clocks does not need all of it.
-_CLOCKS = ("Clocks", "given_offset", "join_clocks")
+_MODULES = {
+    **dict.fromkeys(("Clocks", "given_offset", "join_clocks"), "clocks"),
+    **dict.fromkeys(("CAMERA_METRICS", "CameraEvaluation", "evaluate_camera"), "run"),
+}
 
 __all__ = [
     "CAMERA_METRICS",
@@ -43,4 +44,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{'clocks' if name in _CLOCKS else 'run'}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'signal_matching')}"), name)

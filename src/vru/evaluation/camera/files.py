@@ -6,8 +6,9 @@ import numpy as np
 
 from vru.domain import GroundTruth, VruError
 from vru.evaluation.camera.clocks import Clocks, given_offset, join_clocks
-from vru.evaluation.camera.run import CameraEvaluation, CameraSettings, RoadUsers, SignalTable, evaluate_camera
-from vru.evaluation.dataset.evaluate import Figures
+from vru.evaluation.camera.run import CameraEvaluation, evaluate_camera
+from vru.evaluation.camera.signal_matching import CameraSettings, RoadUsers, SignalTable
+from vru.evaluation.dataset.evaluate import DatasetEvaluation
 from vru.evaluation.dataset.prepare import to_dataset
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.dataset.videos import ground_truth_of
@@ -82,7 +83,7 @@ def evaluate_recording(
     return evaluate_camera(table, RoadUsers.of(truth, height), sorted(times), clocks, settings)
 
 
-def to_figures(evaluation: CameraEvaluation) -> Figures:
+def to_metrics(evaluation: CameraEvaluation) -> DatasetEvaluation:
     """The figures as those of data sets are reported and judged."""
     units = Units("clips", np.zeros(0, dtype=np.int64), evaluation.clips)
-    return Figures(evaluation.slices, units, evaluation.resamples, evaluation.notes)
+    return DatasetEvaluation(evaluation.slices, units, evaluation.resamples, evaluation.notes)

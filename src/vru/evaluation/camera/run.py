@@ -2,21 +2,28 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vru.domain import GroundTruth, Signal, VruError
+from vru.domain import VruError
 from vru.evaluation.camera.clocks import Clocks, Floats, Ints, halved_slopes
 from vru.evaluation.camera.estimates import Measured, Slope, Widened
-from vru.evaluation.camera.pairing import ANY, pair
-from vru.evaluation.core.matching import CLASSES
-from vru.evaluation.core.settings import UnseenUnit
-from vru.evaluation.core.tables import ratio
+from vru.evaluation.camera.pairing import ANY
+from vru.evaluation.camera.signal_matching import (
+    CameraSettings,
+    RoadUsers,
+    SignalMatches,
+    SignalOutcome,
+    SignalTable,
+    match_signals,
+    without_repeats,
+)
+from vru.evaluation.core.frames import clip_of
+from vru.evaluation.core.tables import CLASSES, ratio
 from vru.evaluation.statistics.draws import Draws
-from vru.evaluation.statistics.estimates import Estimate, Known, Quantile, Resampled
+from vru.evaluation.statistics.estimates import Estimate, Fixed, Quantile, Resampled
 from vru.evaluation.statistics.resampling import resampled
 from vru.evaluation.statistics.survival import with_misses
 from vru.evaluation.video.metrics import CAMERA_UNITS
@@ -31,116 +38,6 @@ CAMERA_METRICS: tuple[str, ...] = (
 _FEWEST = 10
 # Buses repeat a message every 10 to 100 ms while a warning lasts.
 _CYCLE_S = 0.2
-
-
-class SignalOutcome(IntEnum):
-    """What became of a signal."""
-
-    DETECTION = 0
-    # It lies in the window of a road user whom it fits, and all those have a signal of their own.
-    DUPLICATE = 1
-    # It fits nobody, but somebody whom it would fit becomes visible soon after: a false positive, and no early success.
-    EARLY = 2
-    FALSE_ALARM = 3
-    # It lies where an ignored road user is visible, or one that is not yet of reasonable size.
-    SET_ASIDE = 4
-    # It lies before or after the video.
-    OUTSIDE = 5
-
-
-@dataclass(frozen=True, slots=True)
-class CameraSettings:
-    """Every number that a camera run's evaluation depends on, besides its inputs.
-
-    ``tolerance_s``: how long after it was last visible a road user may still be signalled. ``early_s``: a false signal
-    so long before somebody becomes visible is listed as early. ``hold_s``: a signal of the same class so soon after
-    another goes on with it (a message that is sent again and again); 0: each is one. ``reasonable_height``: windows
-    begin with the first box of so many pixels; None: with the first box. ``poll_s``: period in which the receiver looks
-    for signals.
-    """
-
-    tolerance_s: float = 0.1
-    early_s: float = 1.0
-    hold_s: float = 0.0
-    reasonable_height: float | None = None
-    poll_s: float = 0.0
-    clip_seconds: float = 10.0
-    resamples: int = 1000
-    seed: int = 0
-    unseen: UnseenUnit = field(default_factory=UnseenUnit)
-
-    def __post_init__(self) -> None:
-        for name in ("tolerance_s", "early_s", "hold_s", "poll_s"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise VruError(f"{name} is {getattr(self, name)}, not a number of at least 0.", "Give it in seconds.")
-        if not 0 < self.clip_seconds < math.inf or self.resamples < 100:
-            raise VruError("A clip must last longer than 0 s, and 100 resamples are the fewest.", "10 s, 1000.")
-
-
-@dataclass(frozen=True, slots=True)
-class SignalTable:
-    """Signals as columns: monotonic nanoseconds, and the class's position in ``CLASSES`` (``ANY`` without one)."""
-
-    time_ns: Ints
-    road_user: Ints
-
-    @classmethod
-    def of(cls, signals: Sequence[Signal]) -> "SignalTable":
-        """The columns of signals."""
-        numbers = [ANY if signal.road_user is None else CLASSES.index(signal.road_user) for signal in signals]
-        times = [signal.time_ns for signal in signals]
-        return cls(np.array(times, dtype=np.int64), np.array(numbers, dtype=np.int64))
-
-
-@dataclass(frozen=True, slots=True)
-class RoadUsers:
-    """Tracks as columns, media seconds: visible from ``first_s`` to ``last_s`` in boxes that count, NaN without such;
-    from ``shown_s`` to ``gone_s`` in any box. ``road_user`` is the class's position in ``CLASSES``.
-    """
-
-    track_id: Ints
-    road_user: Ints
-    first_s: Floats
-    last_s: Floats
-    shown_s: Floats
-    gone_s: Floats
-
-    @classmethod
-    def of(cls, truth: GroundTruth, reasonable_height: float | None = None) -> "RoadUsers":
-        """The columns of a video's tracks; ``first_s`` is the first box's of reasonable height, if one is given."""
-        rows = []
-        for track in truth.tracks:
-            counted = [box for box in track.boxes if not box.ignore]
-            tall = [box for box in counted if reasonable_height is None or box.box.height >= reasonable_height]
-            rows.append(
-                (
-                    tall[0].time_s if tall else math.nan,
-                    counted[-1].time_s if tall else math.nan,
-                    track.first_visible_s,
-                    track.last_visible_s,
-                )
-            )
-        columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
-        ids = np.array([track.track_id for track in truth.tracks], dtype=np.int64)
-        classes = np.array([CLASSES.index(track.road_user) for track in truth.tracks], dtype=np.int64)
-        return cls(ids, classes, *columns)
-
-
-@dataclass(frozen=True, slots=True)
-class SignalMatches:
-    """What became of signals and tracks. ``order`` sorts the signals by time; ``media_s``, ``outcome`` and ``track``
-    (the detected track's position, -1) are in that order. ``signal`` is each track's, a position in that order, -1 for
-    none; ``counted`` are the tracks that count. ``ambiguous`` detections lie in several windows that they fit.
-    """
-
-    order: Ints
-    media_s: Floats
-    road_user: Ints
-    outcome: Ints
-    track: Ints
-    signal: Ints
-    counted: Bools
-    ambiguous: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,101 +58,6 @@ class CameraEvaluation:
     clips: int
     resamples: int
     notes: tuple[str, ...]
-
-
-def without_repeats(signals: SignalTable, hold_s: float) -> SignalTable:
-    """The signals without those that only go on with one before: of the same class, and within ``hold_s`` of the last.
-
-    A device that sends its warning every 20 ms gives one warning, at the first message. While it goes on, a second road
-    user of that class cannot be told.
-    """
-    hold = round(hold_s * 1e9)
-    order = np.lexsort((signals.time_ns, signals.road_user))
-    time, said = signals.time_ns[order], signals.road_user[order]
-    begins = np.ones(len(time), dtype=np.bool_)
-    begins[1:] = (np.diff(time) > hold) | (np.diff(said) != 0)
-    kept = np.sort(order[begins])
-    return SignalTable(signals.time_ns[kept], signals.road_user[kept])
-
-
-def match_signals(
-    signals: SignalTable,
-    road_users: RoadUsers,
-    clocks: Clocks,
-    video_s: tuple[float, float],
-    settings: CameraSettings,
-    shifts_s: Sequence[float] = (0.0,),
-) -> list[SignalMatches]:
-    """Match signals with tracks: see ``pair``. ``video_s`` are the media seconds of the first frame and of the last
-    one's end; each of ``shifts_s`` moves all signals, and gives matches of its own.
-    """
-    when = clocks.media_s(signals.time_ns)
-    # Among equal times those with a class come first: they have less choice.
-    order = np.lexsort((np.where(signals.road_user == ANY, len(CLASSES), signals.road_user), when))
-    when, said = when[order], signals.road_user[order]
-    return [_match(order, when + shift, said, road_users, video_s, settings) for shift in shifts_s]
-
-
-def _match(
-    order: Ints,
-    when: Floats,
-    said: Ints,
-    road_users: RoadUsers,
-    video_s: tuple[float, float],
-    settings: CameraSettings,
-) -> SignalMatches:
-    counted = ~np.isnan(road_users.first_s)
-    start, end = road_users.first_s[counted], road_users.last_s[counted] + settings.tolerance_s
-    inside = (when >= video_s[0]) & (when <= video_s[1] + settings.tolerance_s)
-    within = np.flatnonzero(inside)
-    paired = pair(when[within], said[within], start, end, road_users.road_user[counted])
-    signal = np.full(len(counted), -1, dtype=np.int64)
-    signal[counted] = np.where(paired >= 0, np.append(within, -1)[paired], -1)
-    track = np.full(len(when), -1, dtype=np.int64)
-    found = np.flatnonzero(signal >= 0)
-    track[signal[found]] = found
-
-    classes = road_users.road_user
-    open_now = _open(when, said, start, end, classes[counted])
-    shown = _open(when, said, road_users.shown_s, road_users.gone_s + settings.tolerance_s, classes)
-    wait = _until_next(when, said, road_users.shown_s, classes)
-    outcome = np.select(
-        [~inside, track >= 0, open_now > 0, shown > 0, wait <= settings.early_s],
-        [
-            SignalOutcome.OUTSIDE, SignalOutcome.DETECTION, SignalOutcome.DUPLICATE, SignalOutcome.SET_ASIDE,
-            SignalOutcome.EARLY,
-        ],
-        SignalOutcome.FALSE_ALARM,
-    )  # fmt: skip
-    ambiguous = int(((track >= 0) & (open_now > 1)).sum())
-    return SignalMatches(order, when, said, outcome.astype(np.int64), track, signal, counted, ambiguous)
-
-
-def _fits(said: Ints, classes: Ints) -> list[tuple[Bools | slice, Bools | slice]]:
-    """Which signals look at which tracks: those of each class at theirs, those without at all."""
-    pairs: list[tuple[Bools | slice, Bools | slice]] = [
-        (said == c, classes == c) for c in range(len(CLASSES)) if (said == c).any()
-    ]
-    return [*pairs, (said == ANY, slice(None))]
-
-
-def _open(when: Floats, said: Ints, start: Floats, end: Floats, classes: Ints) -> Ints:
-    """In how many windows that fit it each signal lies."""
-    count = np.zeros(len(when), dtype=np.int64)
-    for signals, tracks in _fits(said, classes):
-        begun = np.searchsorted(np.sort(start[tracks]), when[signals], side="right")
-        count[signals] = begun - np.searchsorted(np.sort(end[tracks]), when[signals], side="left")
-    return count
-
-
-def _until_next(when: Floats, said: Ints, start: Floats, classes: Ints) -> Floats:
-    """Seconds until somebody whom it would fit becomes visible; inf if nobody does."""
-    wait = np.full(len(when), np.inf)
-    for signals, tracks in _fits(said, classes):
-        starts = np.append(np.sort(start[tracks]), np.inf)
-        wait[signals] = starts[np.searchsorted(starts, when[signals], side="right").clip(max=len(starts) - 1)]
-        wait[signals] -= when[signals]
-    return wait
 
 
 def evaluate_camera(
@@ -290,35 +92,35 @@ def evaluate_camera(
             f"None of the {len(matches.outcome)} signals lies in the video's {video_s[1] - video_s[0]:.1f} s.",
             "Is the offset right, and is it a recording of this video?",
         )
-    job = _Job(road_users, float(times[-1]), video_s, clocks, settings, reach, frame_s)
+    collector = _Run(road_users, float(times[-1]), video_s, clocks, settings, reach, frame_s)
     present = [int(c) for c in np.unique(road_users.road_user[matches.counted])]
     wanted: list[tuple[str, int | None]] = [("all", None)]
     wanted += [(f"class:{CLASSES[c]}", c) for c in present] if len(present) > 1 else []
     slices = {}
     for name, road_user in wanted:
-        parts = [job.figures(part, road_user) for part in matched]
+        parts = [collector.metrics(part, road_user) for part in matched]
         slices[name] = {
-            metric: Widened(parts[0][metric], tuple(part[metric] for part in parts[1:]), job.margin(metric))
+            metric: Widened(parts[0][metric], tuple(part[metric] for part in parts[1:]), collector.margin(metric))
             if reach > 0 else parts[0][metric]
             for metric in parts[0]
-        } | job.fixed(matches, frame_s)  # fmt: skip
+        } | collector.fixed(matches, frame_s)  # fmt: skip
         slices[name] = {metric: slices[name][metric] for metric in CAMERA_METRICS}
-    latency = job.latencies(matches)
+    latency = collector.latencies(matches)
     return CameraEvaluation(
         slices,
         matches,
         latency,
-        job.uncertainty(matches, frame_s),
+        collector.uncertainty(matches, frame_s),
         clocks,
         frame_s,
         reach,
-        job.clips,
+        collector.clips,
         settings.resamples,
-        (*job.notes(matches), *_repeats(sent, len(signals.time_ns), settings)),
+        (*collector.notes(matches), *_repeats(sent, len(signals.time_ns), settings)),
     )
 
 
-class _Job:
+class _Run:
     """What all slices share: the clips and their resamples."""
 
     def __init__(
@@ -359,7 +161,7 @@ class _Job:
             return self.reach_s * 1000
         return self.clocks.coverage() * self.clocks.drift_u_ppm if metric == "latency_drift_ppm" else 0.0
 
-    def figures(self, matches: SignalMatches, road_user: int | None) -> dict[str, Estimate]:
+    def metrics(self, matches: SignalMatches, road_user: int | None) -> dict[str, Estimate]:
         """The figures of one slice that depend on which signal fell into which window."""
         mine = matches.counted.copy()
         here = np.ones(len(matches.outcome), dtype=np.bool_)
@@ -375,27 +177,29 @@ class _Job:
         result: dict[str, Estimate] = dict(self._latency_quantiles(mine, found, cut, latency))
         result |= _drift_and_jitter(self.road_users.first_s[found], latency[found])
         outcome = np.where(here, matches.outcome, -1)
-        wrong = np.isin(outcome, (SignalOutcome.EARLY, SignalOutcome.FALSE_ALARM))
-        result |= self._shares(mine, found, self._per_clip(matches.media_s[wrong]), known=known)
+        false_positives = np.isin(outcome, (SignalOutcome.EARLY, SignalOutcome.FALSE_ALARM))
+        result |= self._shares(mine, found, self._per_clip(matches.media_s[false_positives]), known=known)
         for metric, what in (
             ("false_alarm_signals", SignalOutcome.FALSE_ALARM),
             ("early_signals", SignalOutcome.EARLY),
             ("duplicate_signals", SignalOutcome.DUPLICATE),
         ):
-            result[metric] = Known(float((outcome == what).sum()) if known else None, int(here.sum()), "signals")
+            result[metric] = Fixed(float((outcome == what).sum()) if known else None, int(here.sum()), "signals")
         return result
 
-    def _shares(self, mine: Bools, found: Bools, wrong: Floats, *, known: bool) -> dict[str, Estimate]:
+    def _shares(self, mine: Bools, found: Bools, false_positives: Floats, *, known: bool) -> dict[str, Estimate]:
         """What follows from sums over clips, each with the tracks that begin in it and its false signals."""
-        hits = self._per_clip(self.road_users.first_s[found])
+        true_positives = self._per_clip(self.road_users.first_s[found])
         tracks = self._per_clip(self.road_users.first_s[mine])
         assumed, minutes = self.settings.unseen, float(self.minutes.max())
         most = assumed.truths(tracks)
-        unseen = np.array([[0.0, assumed.wrong(wrong, self.frames), most, minutes], [most, 0.0, most, minutes]])
-        table = np.column_stack([hits, wrong, tracks, self.minutes])
+        unseen = np.array(
+            [[0.0, assumed.false_positives(false_positives, self.frames), most, minutes], [most, 0.0, most, minutes]]
+        )
+        table = np.column_stack([true_positives, false_positives, tracks, self.minutes])
         resting = {
             "track_recall": int(np.count_nonzero(tracks)),
-            "precision": int(np.count_nonzero(hits + wrong)),
+            "precision": int(np.count_nonzero(true_positives + false_positives)),
             "false_alarms_per_minute": self.clips,
         }
         return {
@@ -410,8 +214,8 @@ class _Job:
         found = matches.signal >= 0
         largest = float(self.uncertainty(matches, frame_s)[found].max()) * 1000 if found.any() else None
         return {
-            "latency_uncertainty_ms": Known(largest, int(found.sum()), "tracks"),
-            "ambiguous_detections": Known(float(matches.ambiguous), int(found.sum()), "tracks"),
+            "latency_uncertainty_ms": Fixed(largest, int(found.sum()), "tracks"),
+            "ambiguous_detections": Fixed(float(matches.ambiguous), int(found.sum()), "tracks"),
             "offset_ms": Measured(clocks.offset_ms, clocks.offset_u_ms, count, units, clocks.freedom),
             "offset_drift_ppm": Measured(
                 clocks.drift_ppm if estimated else None, clocks.drift_u_ppm, count, units, clocks.freedom
@@ -440,8 +244,7 @@ class _Job:
         }
 
     def _clip(self, when: Floats) -> Ints:
-        clip = np.floor((when - self.video_s[0]) / self.settings.clip_seconds + 1e-7).astype(np.int64)
-        return np.asarray(clip.clip(0, self.clips - 1))
+        return clip_of(when, self.video_s[0], self.settings.clip_seconds).clip(0, self.clips - 1)
 
     def _per_clip(self, when: Floats) -> Floats:
         return np.bincount(self._clip(when), minlength=self.clips).astype(np.float64)
@@ -491,11 +294,11 @@ def _repeats(signals: SignalTable, begun: int, settings: CameraSettings) -> list
 
 def _rates(sums: Floats) -> dict[str, Floats]:
     """The figures of each row of sums over clips (m x 4): signalled tracks, false signals, tracks, minutes."""
-    hits, wrong, tracks, minutes = sums.T
+    true_positives, false_positives, tracks, minutes = sums.T
     return {
-        "track_recall": ratio(hits, tracks),
-        "precision": ratio(hits, hits + wrong),
-        "false_alarms_per_minute": ratio(wrong, minutes),
+        "track_recall": ratio(true_positives, tracks),
+        "precision": ratio(true_positives, true_positives + false_positives),
+        "false_alarms_per_minute": ratio(false_positives, minutes),
     }
 
 

@@ -6,6 +6,7 @@ It imports nothing heavy, so that ``--help`` answers at once.
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -188,5 +189,7 @@ def write(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        # Where its folder is a file, there is nothing to take away, and that is an error, too.
+        with suppress(OSError):
+            temporary.unlink()
         fail(VruError(f"{path} cannot be written: {error.strerror}.", "Check the path."))

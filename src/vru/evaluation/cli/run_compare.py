@@ -17,7 +17,7 @@ from vru.domain.slices import ALL
 from vru.evaluation.cli.compare import Request
 from vru.evaluation.cli.inputs import predictions_of, protocol_of, times_of, truth_of
 from vru.evaluation.cli.options import EXIT, Reading, write
-from vru.evaluation.dataset.evaluate import Figures, measure_all
+from vru.evaluation.dataset.evaluate import DatasetEvaluation, evaluate_dataset
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.study.comparison import (
     Difference,
@@ -46,11 +46,11 @@ def run(request: Request) -> int:
     protocol = protocol_of(request.protocol, annotations, request.reading.classes)
     if request.score is not None:
         protocol = replace(protocol, score_threshold=request.score)
-    figures = [_measured(annotations, path, protocol, request) for path in (request.before, request.after)]
-    found = differences(*figures)
+    metrics = [_measured(annotations, path, protocol, request) for path in (request.before, request.after)]
+    found = differences(*metrics)
     margins = asked or _headline(found, request.margin)
     verdict, judged = judge_comparison(found, margins)
-    misses = compare_misses(*figures)
+    misses = compare_misses(*metrics)
     content = document(found, judged, misses, verdict, request.power)
     content["settings"] = _settings(request.reading, annotations, protocol, request)
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
@@ -59,7 +59,7 @@ def run(request: Request) -> int:
         return EXIT[verdict]
     if request.json_path is not None:
         write(request.json_path, text.encode())
-    notes = tuple(dict.fromkeys(note for of in figures for note in of.notes))
+    notes = tuple(dict.fromkeys(note for of in metrics for note in of.notes))
     _show(found, judged, misses, verdict, request.power, notes)
     return EXIT[verdict]
 
@@ -76,9 +76,9 @@ def _settings(reading: Reading, annotations: Annotations, protocol: Protocol, re
     }
 
 
-def _measured(annotations: Annotations, path: Path, protocol: Protocol, request: Request) -> Figures:
+def _measured(annotations: Annotations, path: Path, protocol: Protocol, request: Request) -> DatasetEvaluation:
     found = predictions_of(path, annotations, request.reading)
-    figures = measure_all(
+    metrics = evaluate_dataset(
         found.data,
         protocol,
         times=times_of(annotations),
@@ -87,7 +87,7 @@ def _measured(annotations: Annotations, path: Path, protocol: Protocol, request:
         pixels=not annotations.normalised,
     )
     assumption = (annotations.assumption,) if annotations.assumption else ()
-    return replace(figures, notes=(*assumption, *found.notes, *figures.notes))
+    return replace(metrics, notes=(*assumption, *found.notes, *metrics.notes))
 
 
 def _headline(found: Mapping[tuple[str, str], Difference], margin: float) -> tuple[Margin, ...]:

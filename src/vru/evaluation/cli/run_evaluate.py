@@ -16,11 +16,11 @@ from vru.evaluation.cli.inputs import kinds_asked, predictions_of, protocol_of, 
 from vru.evaluation.cli.options import EXIT, write
 from vru.evaluation.cli.show import show
 from vru.evaluation.dataset.conditions import Conditions, conditions_of
-from vru.evaluation.dataset.evaluate import Figures, measure_all
+from vru.evaluation.dataset.evaluate import DatasetEvaluation, evaluate_dataset
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.verdict.criteria_files import read_criteria
 from vru.evaluation.verdict.provenance import Provenance, provenance_of
-from vru.evaluation.verdict.results import document, judge_figures
+from vru.evaluation.verdict.results import document, judge_metrics
 from vru.formats import Annotations, digest
 
 # Misses, and false alarms, in the JSON document; the tables of --csv have all of them.
@@ -36,7 +36,7 @@ class _Run:
     annotations: Annotations
     protocol: Protocol
     origin: Provenance
-    figures: Figures
+    metrics: DatasetEvaluation
     report: VerdictReport | None
     counted: dict[str, int]
     conditions: Conditions
@@ -50,12 +50,8 @@ def run(request: Request) -> int:
         VruError: the input is not what it should be; nothing was written.
     """
     done = _measured(request)
-    content: dict[str, Any] = document(done.figures, done.protocol, _inputs(request, done), done.report)
-    written = _written(request, content, done)
-    # The same input gives the same JSON: when it was made, and how long that took, stand in the reports.
-    lasting = {name: value for name, value in content.items() if name not in ("made", "seconds")}
-    text = json.dumps(lasting, indent=1, allow_nan=False) + "\n"
     to_stdout = str(request.json_path) == "-"
+    written, text = _written(request, done)
     if request.json_path is not None and not to_stdout:
         written[request.json_path] = text.encode()
     for path, made in written.items():
@@ -63,7 +59,7 @@ def run(request: Request) -> int:
     if to_stdout:
         click.echo(text, nl=False)
     else:
-        show(done.figures, done.report, done.protocol.title)
+        show(done.metrics, done.report, done.protocol.title)
     return EXIT[done.report.verdict] if done.report else 0
 
 
@@ -88,15 +84,15 @@ def _measured(request: Request) -> _Run:
     read = time.perf_counter()
     measure = _camera if protocol.task == "camera" else _boxes
     conditions = conditions_of(annotations, request.attributes) if measure is _boxes else Conditions()
-    figures, counted = measure(request, annotations, protocol, criteria, kinds, conditions)
+    metrics, counted = measure(request, annotations, protocol, criteria, kinds, conditions)
     nothing = () if any(counted.values()) else ("The predictions are empty: everybody was missed.",)
-    figures = replace(figures, notes=(*figures.notes, *origin.notes, *nothing))
+    metrics = replace(metrics, notes=(*metrics.notes, *origin.notes, *nothing))
     measured = time.perf_counter()
-    report = judge_figures(figures, criteria, origin.approved) if criteria else None
+    report = judge_metrics(metrics, criteria, origin.approved) if criteria else None
     seconds = {"reading the truth": read - started, "reading the detections and measuring": measured - read}
     if report:
         seconds["judging"] = time.perf_counter() - measured
-    return _Run(annotations, protocol, origin, figures, report, counted, conditions, seconds)
+    return _Run(annotations, protocol, origin, metrics, report, counted, conditions, seconds)
 
 
 def _camera(
@@ -106,9 +102,9 @@ def _camera(
     criteria: Sequence[Criterion],
     kinds: Sequence[str],
     conditions: Conditions,
-) -> tuple[Figures, dict[str, int]]:
+) -> tuple[DatasetEvaluation, dict[str, int]]:
     """A device's signals."""
-    from vru.evaluation.camera.files import clocks_of, evaluate_recording, to_figures
+    from vru.evaluation.camera.files import clocks_of, evaluate_recording, to_metrics
     from vru.formats import read_signals
 
     limit = request.reading.limit_bytes
@@ -124,7 +120,7 @@ def _camera(
         resamples=request.resamples,
         seed=request.seed,
     )
-    return replace(to_figures(measured), smallest_n=protocol.smallest_n), {"signals": len(recording)}
+    return replace(to_metrics(measured), smallest_n=protocol.smallest_n), {"signals": len(recording)}
 
 
 def _boxes(
@@ -134,10 +130,10 @@ def _boxes(
     criteria: Sequence[Criterion],
     kinds: Sequence[str],
     conditions: Conditions,
-) -> tuple[Figures, dict[str, int]]:
+) -> tuple[DatasetEvaluation, dict[str, int]]:
     """Boxes of a detector or a tracker."""
     found = predictions_of(request.predictions, annotations, request.reading)
-    figures = measure_all(
+    metrics = evaluate_dataset(
         found.data,
         protocol,
         times=times_of(annotations),
@@ -151,8 +147,8 @@ def _boxes(
         conditions=conditions,
     )
     assumption = annotations.assumption
-    notes = (*((assumption,) if assumption else ()), *found.notes, *figures.notes)
-    return replace(figures, notes=notes, assumption=assumption), {"boxes": found.boxes}
+    notes = (*((assumption,) if assumption else ()), *found.notes, *metrics.notes)
+    return replace(metrics, notes=notes, assumption=assumption), {"boxes": found.boxes}
 
 
 def _least(criteria: Sequence[Criterion]) -> int:
@@ -214,20 +210,24 @@ def _thresholds(protocol: Protocol) -> dict[str, float]:
     return {"confidence_from": protocol.score_threshold, "overlap_from": protocol.overlap}
 
 
-def _written(request: Request, content: dict[str, Any], done: _Run) -> dict[Path, bytes]:
-    """The reports asked for: all are made before the first is written. ``content`` gets what is behind the figures."""
+def _written(request: Request, done: _Run) -> tuple[dict[Path, bytes], str]:
+    """The reports asked for, and the text of the JSON document: all are made before the first is written."""
     asked = {"html": request.html_path, "pdf": request.pdf_path, "xml": request.junit_path, "csv": request.csv_path}
     outputs = {name: path for name, path in asked.items() if path is not None}
-    if request.csv_path is not None and done.figures.tracks:
+    if request.csv_path is not None and done.metrics.tracks:
         outputs["tracks.csv"] = request.csv_path.with_suffix(".tracks.csv")
     if not outputs and request.json_path is None:
-        return {}
+        return {}, ""
     from vru.evaluation.dataset.findings import findings_document, findings_of
 
-    found = findings_of(done.figures, done.annotations, done.conditions, done.protocol.overlap)
+    content: dict[str, Any] = document(done.metrics, done.protocol, _inputs(request, done), done.report)
+    found = findings_of(done.metrics, done.annotations, done.conditions, done.protocol.overlap)
     content["findings"] = findings_document(found, _MOST_FINDINGS) if found else None
+    # The same input gives the same JSON: when it was made, and how long that took, stand in the reports.
+    lasting = {name: value for name, value in content.items() if name not in ("made", "seconds")}
+    text = json.dumps(lasting, indent=1, allow_nan=False) + "\n"
     if not outputs:
-        return {}
+        return {}, text
     from vru.reports import FORMATS as REPORTS
     from vru.reports import report_of_evaluation
 
@@ -247,4 +247,4 @@ def _written(request: Request, content: dict[str, Any], done: _Run) -> dict[Path
         whole = report_of_evaluation(content | {"findings": findings_document(found)})
         for name in ("misses.csv", "false-alarms.csv"):
             written[request.csv_path.with_suffix(f".{name}")] = REPORTS[name].render(whole)
-    return written
+    return written, text

@@ -12,7 +12,7 @@ from rich.table import Table
 from vru.evaluation.cli.inputs import predictions_of, protocol_of, times_of, truth_of
 from vru.evaluation.cli.options import EXIT, Reading, write
 from vru.evaluation.dataset.conditions import conditions_of
-from vru.evaluation.dataset.evaluate import measure_all
+from vru.evaluation.dataset.evaluate import evaluate_dataset
 from vru.evaluation.dataset.prepare import to_dataset
 from vru.evaluation.dataset.slice_views import kinds_of
 from vru.evaluation.study.truth_quality import agreement as agreement_of
@@ -82,7 +82,7 @@ def run_noise(
     annotations = truth_of(truth_path, reading)
     data = predictions_of(predictions, annotations, reading).data
     measure = partial(
-        measure_all,
+        evaluate_dataset,
         protocol=protocol_of(protocol, annotations, reading.classes),
         times=times_of(annotations),
         resamples=resamples,

@@ -1,4 +1,4 @@
-"""Figures and a verdict on the terminal."""
+"""Metrics and a verdict on the terminal."""
 
 from collections.abc import Mapping
 
@@ -7,27 +7,27 @@ from rich.table import Table
 
 from vru.domain import Verdict, VerdictReport
 from vru.domain.slices import ALL
-from vru.evaluation.dataset.evaluate import Figures
+from vru.evaluation.dataset.evaluate import DatasetEvaluation
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.verdict.judge import count_of, too_few
 from vru.evaluation.verdict.results import CONFIDENCE_LEVEL, deciding_levels, headline, measurement, worst_first
 
 
-def show(figures: Figures, report: VerdictReport | None, title: str) -> None:
+def show(metrics: DatasetEvaluation, report: VerdictReport | None, title: str) -> None:
     """Print the figures, the slices with the worst first, what limits them, and the verdict."""
     console = Console(highlight=False, soft_wrap=True)
     table = Table("metric", "value", "95 % interval", "n", title=title, title_justify="left")
     levels = deciding_levels(report)
-    for metric, estimate in figures.slices[ALL].items():
+    for metric, estimate in metrics.slices[ALL].items():
         table.add_row(*row(metric, estimate, level=levels.get((ALL, metric))))
     console.print(table)
-    _slices(console, figures, levels)
-    if figures.tide is not None:
+    _slices(console, metrics, levels)
+    if metrics.tide is not None:
         mended = Table("error", "count", "ap gained by mending it", title="Errors (TIDE)", title_justify="left")
-        for kind, count in figures.tide.counts.items():
-            mended.add_row(kind.value, str(count), _known(figures.tide.cost[kind]))
+        for kind, count in metrics.tide.counts.items():
+            mended.add_row(kind.value, str(count), _known(metrics.tide.cost[kind]))
         console.print(mended)
-    for note in figures.notes:
+    for note in metrics.notes:
         console.print(f"note: {note}", style="dim", markup=False)
     if report is None:
         return
@@ -37,17 +37,17 @@ def show(figures: Figures, report: VerdictReport | None, title: str) -> None:
     console.print(f"verdict: {report.verdict.value}", style=f"bold {colour}")
 
 
-def _slices(console: Console, figures: Figures, levels: Mapping[tuple[str, str], float]) -> None:
+def _slices(console: Console, metrics: DatasetEvaluation, levels: Mapping[tuple[str, str], float]) -> None:
     """One line a slice, the worst first."""
-    names = worst_first(figures)
+    names = worst_first(metrics)
     if not names:
         return
     table = Table("slice", "metric", "value", "95 % interval", "n", title="Worst slice first", title_justify="left")
     for name in names:
-        metric, estimate = headline(figures, name)
+        metric, estimate = headline(metrics, name)
         if estimate is None or estimate.value is None:
             continue
-        mark = " (too few)" if too_few(estimate, name, figures.smallest_n) else ""
+        mark = " (too few)" if too_few(estimate, name, metrics.smallest_n) else ""
         table.add_row(*row(metric, estimate, name, mark, levels.get((name, metric))))
     console.print(table)
 

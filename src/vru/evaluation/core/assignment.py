@@ -7,10 +7,12 @@ ones, and so on: as many steps as the fullest cell has choosers, however many ce
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vru.evaluation.core.ordering import stable_order
 from vru.evaluation.core.tables import Bools, Floats, Ints
 
 # Pairs that are looked at in one go: bounds the memory.
@@ -29,34 +31,76 @@ class Pairs:
         return len(self.chooser)
 
 
-def rank_in_cell(cells: Ints) -> Ints:
-    """Position of each entry among the earlier entries of its cell, from 0. ``cells`` may come in any order."""
-    order = np.argsort(cells, kind="stable")
-    ordered = cells[order]
-    first = np.concatenate([[True], ordered[1:] != ordered[:-1]]) if len(cells) else np.zeros(0, dtype=bool)
-    starts = np.flatnonzero(first)
-    ranks = np.empty(len(cells), dtype=np.int64)
-    ranks[order] = np.arange(len(cells)) - np.repeat(starts, np.diff(np.append(starts, len(cells))))
-    return ranks
+def overlaps(boxes: Floats, items: Floats, region: Bools) -> Floats:
+    """Overlap of each of n boxes with each of m items (n x 4 and m x 4: x, y, width, height), n x m, from 0 to 1: for a
+    few of them, where ``overlap_pairs`` has many.
+    """
+    mine, theirs = _Sides.of(boxes), _Sides.of(items)
+    width = np.minimum(mine.right[:, None], theirs.right) - np.maximum(mine.left[:, None], theirs.left)
+    height = np.minimum(mine.bottom[:, None], theirs.bottom) - np.maximum(mine.top[:, None], theirs.top)
+    return _share(width, height, mine.area[:, None], theirs.area, region)
+
+
+def _share(width: Floats, height: Floats, area: Floats, item_area: Floats, region: Bools) -> Floats:
+    """The overlap of boxes that share so much width and height: intersection over union; with a ``region``, over the
+    box's own area, as COCO does for crowds: a detection inside of one is excused however large it is.
+    """
+    shared = np.where((width > 0) & (height > 0), width * height, 0.0)
+    whole = np.where(region, area, area + item_area - shared)
+    return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0))
 
 
 def overlap_pairs(
-    cells: Ints, boxes: Floats, item_cells: Ints, item_boxes: Floats, region: Bools, least: float
+    cells: Ints,
+    boxes: Floats,
+    item_cells: Ints,
+    item_boxes: Floats,
+    region: Bools,
+    least: float,
+    which: Ints | None = None,
 ) -> Pairs:
     """All pairs of a box with an item of the same cell that overlap by at least ``least`` (which is above 0).
 
     Overlap is intersection over union; with a ``region`` it is intersection over the box's own area. Boxes are n x 4:
-    x, y, width, height.
+    x, y, width, height. ``which`` are those of the ``boxes`` that the ``cells`` are of; None for all of them in order.
     """
-    order = np.argsort(item_cells, kind="stable")
+    order = stable_order(item_cells)
     sorted_cells = item_cells[order]
     start = np.searchsorted(sorted_cells, cells, side="left")
-    count = np.searchsorted(sorted_cells, cells, side="right") - start
-    kept = [_overlapping(part, start, count, order, boxes, item_boxes, region, least) for part in _chunks(count)]
+    # Only boxes with an item in their cell can overlap one; of a large data set that is a small part.
+    there = np.flatnonzero(start < len(order))
+    there = there[sorted_cells[start[there]] == cells[there]]
+    start = start[there]
+    count = np.searchsorted(sorted_cells, cells[there], side="right") - start
+    mine = _Sides.of(boxes[there if which is None else which[there]])
+    theirs, region = _Sides.of(item_boxes[order]), region[order]
+    kept = [_overlapping(part, start, count, mine, theirs, region, least) for part in _chunks(count)]
     if not kept:
         return Pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
     chooser, item, overlap = (np.concatenate(columns) for columns in zip(*kept, strict=True))
-    return Pairs(chooser, item, overlap)
+    return Pairs(there[chooser], order[item], overlap)
+
+
+class _Sides(NamedTuple):
+    """Boxes as columns."""
+
+    left: Floats
+    top: Floats
+    right: Floats
+    bottom: Floats
+    area: Floats
+
+    @classmethod
+    def of(cls, boxes: Floats) -> "_Sides":
+        x, y, width, height = boxes.T
+        return cls(x, y, x + width, y + height, width * height)
+
+    def per(self, count: Ints, part: slice) -> "_Sides":
+        """The boxes of a part, each so many times."""
+        return _Sides(*(np.repeat(side[part], count) for side in self))
+
+    def at(self, places: Ints) -> "_Sides":
+        return _Sides(*(side[places] for side in self))
 
 
 def _chunks(count: Ints) -> Iterator[slice]:
@@ -71,26 +115,16 @@ def _chunks(count: Ints) -> Iterator[slice]:
 
 
 def _overlapping(
-    part: slice,
-    start: Ints,
-    count: Ints,
-    order: Ints,
-    boxes: Floats,
-    item_boxes: Floats,
-    region: Bools,
-    least: float,
+    part: slice, start: Ints, count: Ints, boxes: _Sides, items: _Sides, region: Bools, least: float
 ) -> tuple[Ints, Ints, Floats]:
+    """The pairs of some boxes, each with so many items from its ``start`` on."""
     counts = count[part]
     chooser = np.repeat(np.arange(part.start, part.stop), counts)
-    within = np.arange(len(chooser)) - np.repeat(np.cumsum(counts) - counts, counts)
-    item = order[start[chooser] + within]
-    mine, theirs = boxes[chooser].T, item_boxes[item].T
-    width = np.minimum(mine[0] + mine[2], theirs[0] + theirs[2]) - np.maximum(mine[0], theirs[0])
-    height = np.minimum(mine[1] + mine[3], theirs[1] + theirs[3]) - np.maximum(mine[1], theirs[1])
-    shared = np.where((width > 0) & (height > 0), width * height, 0.0)
-    area = mine[2] * mine[3]
-    whole = np.where(region[item], area, area + theirs[2] * theirs[3] - shared)
-    overlap = np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
+    item = np.arange(len(chooser)) + np.repeat(start[part] - np.cumsum(counts) + counts, counts)
+    mine, theirs = boxes.per(counts, part), items.at(item)
+    width = np.minimum(mine.right, theirs.right) - np.maximum(mine.left, theirs.left)
+    height = np.minimum(mine.bottom, theirs.bottom) - np.maximum(mine.top, theirs.top)
+    overlap = _share(width, height, mine.area, theirs.area, region[item])
     near = overlap >= least
     return chooser[near], item[near], overlap[near]
 

@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 from vru.domain import GroundTruth
 
 
+def clip_of(times: NDArray[np.float64], first: float, clip_seconds: float) -> NDArray[np.int64]:
+    """The clip that each media time lies in, from 0: the first begins at ``first``, and each lasts ``clip_seconds``."""
+    # A rounding error must not open a new clip one frame late: times are exact to far less than a microsecond.
+    return np.floor((times - first + 1e-6) / clip_seconds).astype(np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Frames:
     """The evaluated frames in rising order, 16 bytes each: ``indices`` in the video, and ``times``, media seconds.

@@ -41,7 +41,7 @@ class UnseenUnit:
         """Truth of the largest unit not seen, from that of the units ``seen``."""
         return self.truth * float(seen.max(initial=0.0))
 
-    def wrong(self, seen: Floats, frames: Floats) -> float:
+    def false_positives(self, seen: Floats, frames: Floats) -> float:
         """False boxes of the worst unit not seen, from those of the units ``seen`` and their ``frames``."""
         return max(self.false_boxes * float(frames.max(initial=0.0)), self.truth * float(seen.max(initial=0.0)))
 

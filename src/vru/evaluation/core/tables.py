@@ -6,9 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vru.domain.classes import VruClass
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+# Classes of road users are positions in it.
+CLASSES = tuple(VruClass)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from vru.evaluation.core.assignment import overlap_pairs
 from vru.evaluation.core.tables import Bools, DataSet, Floats, Found, Ints, truth_table
 from vru.evaluation.dataset.conditions import Conditions
-from vru.evaluation.dataset.evaluate import Figures
+from vru.evaluation.dataset.evaluate import DatasetEvaluation
 from vru.evaluation.dataset.slice_views import DISTANCES
 from vru.evaluation.detection.outcomes import View, match_all
 from vru.formats import Annotations
@@ -39,15 +39,15 @@ class Findings:
 
 
 def findings_of(
-    figures: Figures, annotations: Annotations, conditions: Conditions | None, overlap: float
+    metrics: DatasetEvaluation, annotations: Annotations, conditions: Conditions | None, overlap: float
 ) -> Findings | None:
     """What is behind the figures; None where they have no operating point, as KITTI's and a camera's."""
-    data, missed, wrong = figures.data, figures.missed, figures.false_alarms
-    if data is None or missed is None or wrong is None or figures.counted is None:
+    data, missed, false_positives = metrics.data, metrics.missed, metrics.false_alarms
+    if data is None or missed is None or false_positives is None or metrics.counted is None:
         return None
-    wrong = wrong[np.argsort(-data.found.score[wrong], kind="stable")]
+    false_positives = false_positives[np.argsort(-data.found.score[false_positives], kind="stable")]
     return Findings(
-        annotations, data, figures.counted, _worst(data, missed), wrong, conditions or Conditions(), overlap
+        annotations, data, metrics.counted, _worst(data, missed), false_positives, conditions or Conditions(), overlap
     )
 
 
@@ -56,7 +56,10 @@ def findings_document(findings: Findings, most: int | None = None) -> dict[str, 
     return {
         "overlap": findings.overlap,
         "misses": {"count": len(findings.misses), "worst": _misses(findings, findings.misses[:most])},
-        "false_alarms": {"count": len(findings.false_alarms), "worst": _alarms(findings, findings.false_alarms[:most])},
+        "false_alarms": {
+            "count": len(findings.false_alarms),
+            "worst": _alarms(findings, findings.false_alarms[:most]),
+        },
         "missed_stretches": _stretches(findings),
         "confusion": _confusion(findings),
         "recordings": _recordings(findings),
@@ -204,8 +207,8 @@ def _confusion(findings: Findings) -> dict[str, Any]:
     data = findings.data
     classes = len(data.labels)
     table = np.zeros((classes + 1, classes + 1), dtype=np.int64)
-    hits = np.setdiff1d(findings.counted, findings.misses)
-    np.add.at(table, (data.truth.label[hits], data.truth.label[hits]), 1)
+    true_positives = np.setdiff1d(findings.counted, findings.misses)
+    np.add.at(table, (data.truth.label[true_positives], data.truth.label[true_positives]), 1)
     truth, found = data.truth.take(findings.misses), data.found.take(findings.false_alarms)
     one = DataSet(
         ("any",),
@@ -217,8 +220,8 @@ def _confusion(findings: Findings) -> dict[str, Any]:
     )
     everything = View("any", np.ones(len(truth), dtype=bool), np.ones(len(found), dtype=bool))
     none = np.zeros(len(truth), dtype=bool)
-    outcomes = match_all(one, (findings.overlap,), (everything,), regions=none, most=None)
-    taken = outcomes.taken[0, 0].astype(np.int64)
+    outcomes = match_all(one, (findings.overlap,), (everything,), regions=none, max_detections=None)
+    taken = outcomes.matched_truth(0, 0).astype(np.int64)
     expected = np.full(len(found), classes)
     expected[outcomes.kept] = np.where(taken >= 0, truth.label[taken], classes) if len(truth) else classes
     np.add.at(table, (expected, found.label), 1)
@@ -245,14 +248,14 @@ def _recordings(findings: Findings) -> list[dict[str, Any]]:
     np.add.at(sums, data.sequence, _per_picture(findings))
     images = np.bincount(data.sequence, minlength=len(data.sequences))
     rows = [
-        {"recording": name, "images": int(count), "truth": truth, "missed": missed, "false_alarms": wrong}
-        for name, count, (truth, missed, wrong) in zip(data.sequences, images, sums.tolist(), strict=True)
+        {"recording": name, "images": int(count), "truth": truth, "missed": missed, "false_alarms": false_positives}
+        for name, count, (truth, missed, false_positives) in zip(data.sequences, images, sums.tolist(), strict=True)
     ]
 
     def badness(row: Mapping[str, Any]) -> tuple[float, int]:
         errors = row["missed"] + row["false_alarms"]
-        hits = row["truth"] - row["missed"]
-        return (2 * hits / (2 * hits + errors) if hits + errors else 2.0, -errors)
+        true_positives = row["truth"] - row["missed"]
+        return (2 * true_positives / (2 * true_positives + errors) if true_positives + errors else 2.0, -errors)
 
     return sorted(rows, key=badness)
 
@@ -286,8 +289,14 @@ def _scenarios(findings: Findings) -> dict[str, Any] | None:
         "attributes": names,
         "distances": columns if bands is not None else [],
         "rows": [
-            {"values": list(key), "images": int(images), "false_alarms": int(wrong), "truth": truth, "missed": missed}
-            for key, images, wrong, truth, missed in zip(
+            {
+                "values": list(key),
+                "images": int(images),
+                "false_alarms": int(false_positives),
+                "truth": truth,
+                "missed": missed,
+            }
+            for key, images, false_positives, truth, missed in zip(
                 rows,
                 np.bincount(of_picture, minlength=len(rows)),
                 alarms,

@@ -7,7 +7,7 @@ from vru.domain import VruError
 from vru.evaluation.core.tables import Bools, DataSet, Floats, Found, Ints, Truth
 from vru.evaluation.dataset.protocol import Protocol, Setup
 from vru.evaluation.detection.outcomes import View
-from vru.formats.annotations import CROWD, HAS_TRACK, IGNORE, OCCLUDED, TRUNCATED, Annotations, Boxes
+from vru.formats.annotations import CROWD, IGNORE, OCCLUDED, TRUNCATED, Annotations, Boxes
 
 
 def to_dataset(truth: Annotations, found: Boxes) -> DataSet:
@@ -30,7 +30,7 @@ def to_dataset(truth: Annotations, found: Boxes) -> DataSet:
             label=_ints(truth.boxes.label),
             boxes=boxes,
             area=np.where(np.isnan(area), boxes[:, 2] * boxes[:, 3], area),
-            track=np.where(flags & HAS_TRACK, _ints(truth.boxes.track), -1),
+            track=_ints(truth.boxes.track),
             crowd=(flags & CROWD).astype(bool),
             ignore=(flags & IGNORE).astype(bool),
             occlusion=_floats(truth.boxes.occlusion),
@@ -44,19 +44,18 @@ def to_dataset(truth: Annotations, found: Boxes) -> DataSet:
             label=_ints(found.label),
             boxes=_corners(found),
             score=_floats(found.score),
-            track=np.where(
-                np.frombuffer(bytes(found.flags), dtype=np.uint8) & HAS_TRACK, _ints(found.track), -1
-            ).astype(np.int64),
+            track=_ints(found.track),
         ),
     )
 
 
 def _floats(column: object) -> Floats:
-    return np.array(column, dtype=np.float64)
+    # The column itself and no copy: nothing is added to it any more.
+    return np.asarray(column, dtype=np.float64)
 
 
 def _ints(column: object) -> Ints:
-    return np.array(column, dtype=np.int64)
+    return np.asarray(column, dtype=np.int64)
 
 
 def _corners(boxes: Boxes) -> Floats:
@@ -123,8 +122,12 @@ def prepared(data: DataSet, protocol: Protocol) -> tuple[DataSet, Bools]:
     ignored |= aside[truth.label[which]]
     if protocol.ignored_truth == "regions":
         crowd, ignored = crowd | ignored, np.zeros(len(which), dtype=bool)
-    counted = number[found.label] >= 0 if len(found) else np.zeros(0, dtype=bool)
-    mine = found.take(counted)
+    mine, found_label = found, found.label
+    # What needs no change is not copied: a large data set's detections take most of the memory.
+    if (number < 0).any() and len(found):
+        mine = found.take(number[found.label] >= 0)
+    if not np.array_equal(number, np.arange(len(number))):
+        found_label = number[mine.label]
     changed = DataSet(
         labels,
         data.sequences,
@@ -144,7 +147,7 @@ def prepared(data: DataSet, protocol: Protocol) -> tuple[DataSet, Bools]:
             picked.truncated,
             picked.distance,
         ),
-        Found(mine.picture, number[mine.label], _standard(mine.boxes, protocol.aspect), mine.score, mine.track),
+        Found(mine.picture, found_label, _standard(mine.boxes, protocol.aspect), mine.score, mine.track),
     )
     return changed, ignored
 

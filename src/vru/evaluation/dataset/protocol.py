@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "camera": ("signals",),
 }
 _HOW = "docs/measuring.md describes protocols."
+_FOLDER = Path(__file__).parent.parent / "protocols"
 Range = tuple[float, float]
 
 
@@ -77,7 +77,7 @@ class Protocol:
 
 def protocol_names() -> tuple[str, ...]:
     """The protocols that come with the platform."""
-    return tuple(sorted(item.name.removesuffix(".yaml") for item in _folder().iterdir() if item.name.endswith(".yaml")))
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
 def load_protocol(name: str) -> Protocol:
@@ -87,7 +87,7 @@ def load_protocol(name: str) -> Protocol:
         VruError: there is none, or the file says something that is not known; the message names the key.
     """
     if name in protocol_names():
-        return read_protocol(name, (_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+        return read_protocol(name, (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         raise VruError(
@@ -133,10 +133,6 @@ def read_protocol(name: str, text: str, where: str = "") -> Protocol:
     if protocol.task == "kitti" and not protocol.difficulties:
         raise VruError(f"{where} has no difficulties.", _HOW)
     return protocol
-
-
-def _folder() -> Any:
-    return resources.files("vru.evaluation") / "protocols"
 
 
 def _bad(where: str, value: object, wanted: str) -> VruError:

@@ -18,7 +18,7 @@ DISTANCES = {"near": (0.0, 20.0), "medium": (20.0, 60.0), "far": (60.0, np.inf)}
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class SliceView:
     """A slice as a view. ``pictures`` is 1 for each picture that belongs to it.
 
     ``false_positives`` says whether one can tell which false positives belong to it. Nobody can say whether a box on
@@ -31,21 +31,21 @@ class Cut:
 
 
 def kinds_of(slices: Iterable[str]) -> tuple[str, ...]:
-    """Which kinds of cut these slices need, such as ``light`` for ``light:night``."""
+    """Which kinds of slice these slices need, such as ``light`` for ``light:night``."""
     kinds = (name.partition(":")[0] for name in slices if ":" in name)
     return tuple(dict.fromkeys(kind for kind in kinds if kind not in ("class", "setup")))
 
 
-def cuts(
+def slice_views(
     data: DataSet, base: View, kinds: Sequence[str], conditions: Conditions, *, pixels: bool = True
-) -> tuple[list[Cut], list[str]]:
-    """The cuts of each kind (``size``, ``occlusion``, ``truncation``, ``distance``, or an attribute's name), of what
+) -> tuple[list[SliceView], list[str]]:
+    """The views of each kind (``size``, ``occlusion``, ``truncation``, ``distance``, or an attribute's name), of what
     counts in ``base``; and sentences on what they leave out. ``pixels`` is whether boxes are in pixels.
 
     Raises:
         VruError: the data do not say what a kind asks for.
     """
-    found: list[Cut] = []
+    found: list[SliceView] = []
     notes: list[str] = []
     for kind in dict.fromkeys(kinds):
         if kind in ("size", "distance") and not pixels:
@@ -78,13 +78,13 @@ def picture_groups(kind: str, conditions: Conditions) -> dict[str, Bools]:
 
 
 def sequence_groups(data: DataSet, kind: str, conditions: Conditions) -> dict[str, list[bool]]:
-    """The sequences of each value of an attribute. Figures of tracking are about whole sequences.
+    """The sequences of each value of an attribute. Metrics of tracking are about whole sequences.
 
     Raises:
         VruError: no picture has the attribute, or it changes within a sequence.
     """
     if kind in GEOMETRY:
-        raise VruError(f"Figures of tracking have no slices of {kind}.", "Use --protocol default or coco.")
+        raise VruError(f"Metrics of tracking have no slices of {kind}.", "Use --protocol default or coco.")
     groups = picture_groups(kind, conditions)
     result: dict[str, list[bool]] = {value: [] for value in groups}
     for number, name in enumerate(data.sequences):
@@ -99,23 +99,23 @@ def sequence_groups(data: DataSet, kind: str, conditions: Conditions) -> dict[st
     return result
 
 
-def _cut(data: DataSet, base: View, name: str, truth: Bools, found: Bools | None = None) -> Cut:
+def _view(data: DataSet, base: View, name: str, truth: Bools, found: Bools | None = None) -> SliceView:
     counts = base.found_counts if found is None else base.found_counts & found
     view = View(name, base.truth_counts & truth, counts, base.found_enters)
-    return Cut(view, np.ones(data.pictures), found is not None)
+    return SliceView(view, np.ones(data.pictures), found is not None)
 
 
-def _sizes(data: DataSet, base: View) -> list[Cut]:
+def _sizes(data: DataSet, base: View) -> list[SliceView]:
     result = []
     for name, (low, high) in AREAS.items():
         if name == "all":
             continue
         truth, found = ((area >= low) & (area <= high) for area in (data.truth.area, data.found.area))
-        result.append(_cut(data, base, f"size:{name}", truth, found))
+        result.append(_view(data, base, f"size:{name}", truth, found))
     return result
 
 
-def _occlusions(data: DataSet, base: View, notes: list[str]) -> list[Cut]:
+def _occlusions(data: DataSet, base: View, notes: list[str]) -> list[SliceView]:
     share, level = data.truth.occlusion, data.truth.occlusion_level
     unknown = np.isnan(share)
     none = np.where(unknown, level <= 0, share <= 0)
@@ -123,19 +123,19 @@ def _occlusions(data: DataSet, base: View, notes: list[str]) -> list[Cut]:
     heavy = np.where(unknown, level == 2, share > _PARTIAL)
     _say(notes, unknown & (level < 0) & base.truth_counts, "how much of them is hidden: they count as not hidden")
     parts = {"none": none, "partial": partial, "heavy": heavy}
-    return [_cut(data, base, f"occlusion:{name}", np.asarray(truth, dtype=bool)) for name, truth in parts.items()]
+    return [_view(data, base, f"occlusion:{name}", np.asarray(truth, dtype=bool)) for name, truth in parts.items()]
 
 
-def _truncations(data: DataSet, base: View, notes: list[str]) -> list[Cut]:
+def _truncations(data: DataSet, base: View, notes: list[str]) -> list[SliceView]:
     share = data.truth.truncation
     cut_off = np.where(np.isnan(share), data.truth.truncated, share > 0)
     unknown = np.isnan(share) & ~data.truth.truncated & base.truth_counts
     _say(notes, unknown, "whether they reach out of the picture: they count as if they did not")
     parts = {"none": ~cut_off, "partial": cut_off}
-    return [_cut(data, base, f"truncation:{name}", np.asarray(truth, dtype=bool)) for name, truth in parts.items()]
+    return [_view(data, base, f"truncation:{name}", np.asarray(truth, dtype=bool)) for name, truth in parts.items()]
 
 
-def _distances(data: DataSet, base: View, conditions: Conditions, notes: list[str]) -> list[Cut]:
+def _distances(data: DataSet, base: View, conditions: Conditions, notes: list[str]) -> list[SliceView]:
     metres, camera = data.truth.distance, conditions.calibration
     if camera is not None:
         metres = np.where(np.isnan(metres), camera.distance(data.truth.boxes), metres)
@@ -151,11 +151,11 @@ def _distances(data: DataSet, base: View, conditions: Conditions, notes: list[st
         if camera is not None:
             away = camera.distance(data.found.boxes)
             found = (away >= low) & (away < high)
-        result.append(_cut(data, base, f"distance:{name}", (metres >= low) & (metres < high), found))
+        result.append(_view(data, base, f"distance:{name}", (metres >= low) & (metres < high), found))
     return result
 
 
-def _attribute(data: DataSet, base: View, kind: str, conditions: Conditions, notes: list[str]) -> list[Cut]:
+def _attribute(data: DataSet, base: View, kind: str, conditions: Conditions, notes: list[str]) -> list[SliceView]:
     result = []
     groups = picture_groups(kind, conditions)
     for value, pictures in groups.items():
@@ -163,7 +163,7 @@ def _attribute(data: DataSet, base: View, kind: str, conditions: Conditions, not
         enters = entering if base.found_enters is None else entering & base.found_enters
         truth = base.truth_counts & pictures[data.truth.picture]
         view = View(f"{kind}:{value}", truth, base.found_counts & entering, enters)
-        result.append(Cut(view, pictures.astype(np.float64)))
+        result.append(SliceView(view, pictures.astype(np.float64)))
     silent = data.pictures - sum(int(pictures.sum()) for pictures in groups.values())
     if silent:
         notes.append(f"{silent} images do not say their {kind}: they are in none of its slices.")

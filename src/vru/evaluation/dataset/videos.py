@@ -1,4 +1,4 @@
-"""Figures of videos in time: from a data set's tables to ``vru.evaluation.video``, pooled over recordings."""
+"""Metrics of videos in time: from a data set's tables to ``vru.evaluation.video``, pooled over recordings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,15 +9,15 @@ from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass, V
 from vru.evaluation.core.settings import EvaluationSettings, UnseenUnit
 from vru.evaluation.core.tables import DataSet, Floats, ratio
 from vru.evaluation.statistics.draws import Draws
-from vru.evaluation.statistics.estimates import Estimate, Known, Quantile, Resampled
+from vru.evaluation.statistics.estimates import Estimate, Fixed, Quantile, Resampled
 from vru.evaluation.statistics.resampling import resampled
 from vru.evaluation.video.evaluate import Evaluation, evaluate
 from vru.evaluation.video.latency import Outcome, TrackOutcome, latency_quantile
-from vru.evaluation.video.visibility import TrackTiming, timing_figures
+from vru.evaluation.video.visibility import TrackTiming, timing_metrics
 
 
 @dataclass(frozen=True, slots=True)
-class VideoFigures:
+class VideoMetrics:
     """The figures of time of one or more videos, what became of their tracks, and what limits the figures."""
 
     estimates: Mapping[str, Estimate]
@@ -25,7 +25,7 @@ class VideoFigures:
     notes: tuple[str, ...]
 
 
-def evaluate_videos(data: DataSet, times: Sequence[float], settings: EvaluationSettings) -> VideoFigures:
+def evaluate_videos(data: DataSet, times: Sequence[float], settings: EvaluationSettings) -> VideoMetrics:
     """The figures of time of a data set of videos of road users: of one, with its clips as units; of several, pooled,
     with the recordings as units.
 
@@ -37,7 +37,7 @@ def evaluate_videos(data: DataSet, times: Sequence[float], settings: EvaluationS
     """
     data, notes = road_users_of(data)
     if not data.labels:
-        return VideoFigures({}, (), (*notes, "There is no class of road users: there are no figures of time."))
+        return VideoMetrics({}, (), (*notes, "There is no class of road users: there are no figures of time."))
     known = ~(data.truth.crowd | data.truth.ignore)
     identified = bool((data.truth.track[known] >= 0).all())
     parts = []
@@ -56,7 +56,7 @@ def evaluate_videos(data: DataSet, times: Sequence[float], settings: EvaluationS
         tracks = ()
     if len(parts) == 1:
         notes += [note for note in parts[0].notes if note not in notes]
-    return VideoFigures(found, tracks, tuple(notes))
+    return VideoMetrics(found, tracks, tuple(notes))
 
 
 def road_users_of(data: DataSet) -> tuple[DataSet, list[str]]:
@@ -71,7 +71,7 @@ def road_users_of(data: DataSet) -> tuple[DataSet, list[str]]:
             kept.append(label)
     there = {data.labels[number] for number in np.unique(np.concatenate([data.truth.label, data.found.label])).tolist()}
     named = [label for label in others if label in there]
-    notes = [f"Figures of time leave out what is no road user: {', '.join(named)}."] if named else []
+    notes = [f"Metrics of time leave out what is no road user: {', '.join(named)}."] if named else []
     number = np.array([kept.index(label) if label in kept else -1 for label in data.labels], dtype=np.int64)
     truth = data.truth.take(number[data.truth.label] >= 0)
     found = data.found.take(number[data.found.label] >= 0)
@@ -187,13 +187,13 @@ def _pooled(
     # Track ids are those of a recording: numbered through, they are different road users.
     renamed: list[TrackTiming] = [replace(timing, track_id=place) for place, (timing, _) in enumerate(timings)]
     owner = dict(enumerate(number for _, number in timings))
-    for name, estimate in timing_figures(renamed, owner, draws, assumed).items():
+    for name, estimate in timing_metrics(renamed, owner, draws, assumed).items():
         result[name] = replace(estimate, units="sequences") if isinstance(estimate, Quantile) else estimate
     known = [part.overall.estimates["latency_resolution_ms"].value for part in parts]
     steps = [value for value in known if value is not None]
-    result["latency_resolution_ms"] = Known(max(steps) if steps else None, int(frames.sum()))
+    result["latency_resolution_ms"] = Fixed(max(steps) if steps else None, int(frames.sum()))
     unseen_tracks = sum(len(part.overall.not_evaluated) for part in parts)
-    result["tracks_not_evaluated"] = Known(float(unseen_tracks), len(tracks) + unseen_tracks, "tracks")
+    result["tracks_not_evaluated"] = Fixed(float(unseen_tracks), len(tracks) + unseen_tracks, "tracks")
     return result, tuple(tracks)
 
 
@@ -207,7 +207,7 @@ def _rates(
     frames: Floats,
 ) -> dict[str, Estimate]:
     most, longest = assumed.truths(tracks), float(minutes.max())
-    unseen = np.array([[0.0, most, assumed.wrong(alarms, frames), longest], [most, most, 0.0, longest]])
+    unseen = np.array([[0.0, most, assumed.false_positives(alarms, frames), longest], [most, most, 0.0, longest]])
 
     def rates(sums: Floats) -> dict[str, Floats]:
         return {

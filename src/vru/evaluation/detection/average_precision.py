@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vru.evaluation.core.matching import Floats
+from vru.evaluation.core.tables import Floats
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 # Detections whose weights are in memory at a time. They fit into a processor's cache: that is faster, too.
@@ -24,10 +24,10 @@ def average_precision(hit_weights: Floats, miss_weights: Floats, truth_weight: f
     """
     if truth_weight <= 0:
         return None
-    hits = np.cumsum(hit_weights)
-    all_counted = hits + np.cumsum(miss_weights)
-    envelope = np.maximum.accumulate(_precision(hits, all_counted)[::-1])[::-1]
-    positions = np.searchsorted(hits / truth_weight, RECALLS, side="left")
+    true_positives = np.cumsum(hit_weights)
+    all_counted = true_positives + np.cumsum(miss_weights)
+    envelope = np.maximum.accumulate(_precision(true_positives, all_counted)[::-1])[::-1]
+    positions = np.searchsorted(true_positives / truth_weight, RECALLS, side="left")
     reached = positions < len(envelope)
     return float(envelope[positions[reached]].sum() / len(RECALLS))
 
@@ -54,10 +54,10 @@ class Ranked:
         return cls(hit, unit, hits_of, all_of)
 
     def average_precision(
-        self, weights: Floats, truth_weight: float, hits: float = 0.0, wrong: float = 0.0
+        self, weights: Floats, truth_weight: float, true_positives: float = 0.0, false_positives: float = 0.0
     ) -> float | None:
-        """As the function of this name, with ``weights`` of the units whose sums are exact. So many ``hits`` and
-        ``wrong`` detections come before all others.
+        """As the function of this name, with ``weights`` of the units whose sums are exact. So many
+        ``true_positives`` and ``false_positives`` come before all others.
 
         It goes from the lowest score to the highest, block by block: the best precision at a recall or above is known
         at once, and what came before a block is the whole less what it holds and what comes after.
@@ -65,8 +65,8 @@ class Ranked:
         if truth_weight <= 0:
             return None
         # Sums of whole numbers are exact, in whatever order.
-        hits_before = hits + float(self.hits_of @ weights)
-        all_before = hits + wrong + float(self.all_of @ weights)
+        hits_before = true_positives + float(self.hits_of @ weights)
+        all_before = true_positives + false_positives + float(self.all_of @ weights)
         best_after, best_at, reached = 0.0, np.zeros(len(RECALLS)), 0
         for start in reversed(range(0, len(self.hit), _BLOCK)):
             drawn = weights[self.unit[start : start + _BLOCK]]
@@ -86,13 +86,13 @@ class Ranked:
             within = int(np.count_nonzero(positions < len(found)))
             best_at[:within] = envelope[positions[:within]]
             reached = max(reached, within)
-        if hits:
-            first = int(np.searchsorted(RECALLS, hits / truth_weight, side="right"))
-            best_at[:first] = np.maximum(best_at[:first], hits / (hits + wrong))
+        if true_positives:
+            first = int(np.searchsorted(RECALLS, true_positives / truth_weight, side="right"))
+            best_at[:first] = np.maximum(best_at[:first], true_positives / (true_positives + false_positives))
             reached = max(reached, first)
         return float(best_at[:reached].sum() / len(RECALLS))
 
 
-def _precision(hits: Floats, all_counted: Floats) -> Floats:
+def _precision(true_positives: Floats, all_counted: Floats) -> Floats:
     """Where a resample has drawn none of the first detections, their precision is not defined, and not asked for."""
-    return np.divide(hits, all_counted, out=np.zeros_like(hits), where=all_counted > 0)
+    return np.divide(true_positives, all_counted, out=np.zeros_like(true_positives), where=all_counted > 0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vru.domain import VruError
+from vru.evaluation.core.ordering import rising, stable_order
 from vru.evaluation.core.tables import Bools, Floats, Ints, ratio
 from vru.evaluation.detection.outcomes import TRUE_POSITIVE, Outcomes
 from vru.evaluation.statistics.draws import Draws
@@ -45,7 +46,7 @@ def calibration_of(
     Raises:
         VruError: a confidence is not from 0 to 1.
     """
-    outcome = outcomes.outcome[view, overlap]
+    outcome = outcomes.outcome(view, overlap)
     counted = outcome >= 0
     score = outcomes.data.found.score[outcomes.kept[counted]]
     return calibration(score, outcome[counted] == TRUE_POSITIVE, bins=bins, adaptive=adaptive)
@@ -65,13 +66,13 @@ def calibration(score: Floats, right: Bools, *, bins: int = 15, adaptive: bool =
             "Calibration is measured on confidences from 0 to 1.",
         )
     if adaptive:
-        order = np.argsort(score, kind="stable")
+        order = stable_order(rising(score))
         parts = [part for part in np.array_split(order, min(bins, max(len(score), 1))) if len(part)]
         edges = [(float(score[part[0]]), float(score[part[-1]])) for part in parts]
     else:
         borders = np.linspace(0, 1, bins + 1)
         number = np.clip(np.searchsorted(borders, score, side="left") - 1, 0, bins - 1)
-        filled = np.unique(number)
+        filled = np.flatnonzero(np.bincount(number, minlength=bins))
         parts = [np.flatnonzero(number == bin_) for bin_ in filled]
         edges = [(float(borders[bin_]), float(borders[bin_ + 1])) for bin_ in filled]
     confidence = np.array([score[part].mean() for part in parts])

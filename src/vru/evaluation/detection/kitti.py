@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vru.evaluation.core.assignment import Pairs, assign, overlap_pairs, rank_in_cell, ranks
+from vru.evaluation.core.assignment import Pairs, assign, overlap_pairs, ranks
+from vru.evaluation.core.ordering import rank_in_cell
 from vru.evaluation.core.tables import DataSet, Floats
 
 _POINTS = 41
@@ -37,7 +38,7 @@ DIFFICULTIES: Mapping[str, Difficulty] = {
 
 
 @dataclass(frozen=True, slots=True)
-class KittiFigures:
+class KittiMetrics:
     """Average precision of one class at one difficulty, from ``truths`` boxes; None without truth.
 
     ``precision`` is at 41 recalls 0, 1/40, ..., 1; ``scores`` are the confidences at which it was measured.
@@ -66,7 +67,7 @@ def kitti(
     overlap: float = 0.5,
     neighbours: frozenset[str] = frozenset(),
     regions: str = "DontCare",
-) -> KittiFigures:
+) -> KittiMetrics:
     """Evaluate one class at one difficulty.
 
     Truth of a class in ``neighbours`` (a sitting person for a pedestrian), or beyond the difficulty, may be found or
@@ -75,10 +76,15 @@ def kitti(
     case = _Case(data, label, difficulty, overlap, neighbours, regions)
     truths = int(case.counts.sum())
     scores = _score_steps(case.first_scores(), truths)
-    hits, wrong = case.at(scores) if len(scores) else (np.zeros(0), np.zeros(0))
+    true_positives, false_positives = case.at(scores) if len(scores) else (np.zeros(0), np.zeros(0))
     precision = np.zeros(_POINTS)
-    precision[: len(scores)] = np.divide(hits, hits + wrong, out=np.zeros(len(scores)), where=hits + wrong > 0)
-    return KittiFigures(np.maximum.accumulate(precision[::-1])[::-1], scores, truths)
+    precision[: len(scores)] = np.divide(
+        true_positives,
+        true_positives + false_positives,
+        out=np.zeros(len(scores)),
+        where=true_positives + false_positives > 0,
+    )
+    return KittiMetrics(np.maximum.accumulate(precision[::-1])[::-1], scores, truths)
 
 
 class _Case:
@@ -159,9 +165,9 @@ class _Case:
         who, variant = np.nonzero(choice >= 0)
         chosen[choice[who, variant], variant] = True
         real = self.counts[who] & ~self.small[choice[who, variant]]
-        hits = np.bincount(variant[real], minlength=len(scores)).astype(np.float64)
-        wrong = (alive & ~chosen & ~(self.small | self.excused)[:, None]).sum(axis=0).astype(np.float64)
-        return hits, wrong
+        true_positives = np.bincount(variant[real], minlength=len(scores)).astype(np.float64)
+        false_positives = (alive & ~chosen & ~(self.small | self.excused)[:, None]).sum(axis=0).astype(np.float64)
+        return true_positives, false_positives
 
 
 def _score_steps(scores: Floats, truths: int) -> Floats:

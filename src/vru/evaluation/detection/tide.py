@@ -9,7 +9,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from vru.evaluation.core.assignment import Pairs, overlap_pairs, rank_in_cell
+from vru.evaluation.core.assignment import Pairs, overlap_pairs
+from vru.evaluation.core.ordering import rank_in_cell
 from vru.evaluation.core.tables import Bools, DataSet, Floats, Ints
 from vru.evaluation.detection.average_precision import average_precision
 from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE, View, match_all
@@ -60,10 +61,11 @@ class _Errors:
         found = data.found.take(self.entering)
         part = DataSet(data.labels, data.sequences, data.sequence, data.frame, data.truth, found)
         view = View("all", self.counted, np.ones(len(found), dtype=bool))
-        outcomes = match_all(part, (foreground,), (view,), regions=data.truth.crowd, most=None)
+        outcomes = match_all(part, (foreground,), (view,), regions=data.truth.crowd, max_detections=None)
         self.found = found
         self.outcome, self.taken = np.zeros(len(found), dtype=np.int8), np.full(len(found), -1)
-        self.outcome[outcomes.kept], self.taken[outcomes.kept] = outcomes.outcome[0, 0], outcomes.taken[0, 0]
+        self.outcome[outcomes.kept] = outcomes.outcome(0, 0)
+        self.taken[outcomes.kept] = outcomes.matched_truth(0, 0)
         self.used = np.zeros(len(data.truth), dtype=bool)
         self.used[self.taken[self.outcome == TRUE_POSITIVE]] = True
         self.foreground, self.background = foreground, background
@@ -82,17 +84,17 @@ class _Errors:
         other_class, other_box = self._best(pairs, ~same)
         twice, _ = self._best(pairs, same & self.used[pairs.item])
         anything, _ = self._best(pairs, np.ones(len(same), dtype=bool))
-        wrong = self.outcome != TRUE_POSITIVE
+        false_positives = self.outcome != TRUE_POSITIVE
         tests = [
             (ErrorType.LOCALISATION, (right_class >= self.background) & (right_class <= self.foreground)),
             (ErrorType.CLASSIFICATION, other_class >= self.foreground),
             (ErrorType.DUPLICATE, twice >= self.foreground),
             (ErrorType.BACKGROUND, anything <= self.background),
-            (ErrorType.BOTH, np.ones(len(wrong), dtype=bool)),
+            (ErrorType.BOTH, np.ones(len(false_positives), dtype=bool)),
         ]
-        self.kinds = np.full(len(wrong), None, dtype=object)
+        self.kinds = np.full(len(false_positives), None, dtype=object)
         for kind, holds in tests:
-            self.kinds[wrong & holds & (self.kinds == None)] = kind  # noqa: E711 - elementwise
+            self.kinds[false_positives & holds & (self.kinds == None)] = kind  # noqa: E711 - elementwise
         target = np.where(
             self.kinds == ErrorType.LOCALISATION,
             right_box,

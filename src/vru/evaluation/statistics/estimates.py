@@ -216,7 +216,7 @@ class Quantile:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Fixed:
     """A figure that is not estimated, such as the time between two evaluated frames."""
 
     value: float | None

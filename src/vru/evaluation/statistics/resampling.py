@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vru.evaluation.core.frames import clip_of
 from vru.evaluation.core.tables import DataSet, Floats, Ints
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Replicates
@@ -41,22 +42,21 @@ def units_of(data: DataSet, times: Sequence[float] | None = None, clip_seconds: 
     if sequences == data.pictures:
         return Units("images", np.arange(data.pictures), data.pictures)
     if sequences == 1 and times is not None:
-        clips = np.floor((np.asarray(times) - times[0] + 1e-6) / clip_seconds).astype(np.int64)
-        _, number = np.unique(clips, return_inverse=True)
+        _, number = np.unique(clip_of(np.asarray(times), times[0], clip_seconds), return_inverse=True)
         return Units("clips", number, int(number.max()) + 1)
     return Units("sequences", data.sequence, sequences)
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class PointEstimate:
     """A figure (None where the data do not determine it) and its replicates; none where it was not resampled."""
 
     value: float | None
     replicates: Replicates = field(default_factory=Replicates)
 
 
-def resampled(draws: Draws, table: Floats, rates: Rates, unseen: Floats) -> dict[str, Drawn]:
-    """Figures that follow from sums, and their replicates.
+def resampled(draws: Draws, table: Floats, rates: Rates, unseen: Floats) -> dict[str, PointEstimate]:
+    """Metrics that follow from sums, and their replicates.
 
     ``table`` holds the units' sums: units x columns. ``rates`` makes figures of any number of such rows of sums.
     ``unseen`` are the sums of the units that may not have been seen, the worst and the best of them: a few rows.
@@ -67,12 +67,12 @@ def resampled(draws: Draws, table: Floats, rates: Rates, unseen: Floats) -> dict
         sums, weight = draws.sums(table)
         drawn = _replicates(rates(sums), [rates(sums + weight[:, None] * row) for row in unseen], rates(unseen))
     return {
-        name: Drawn(None if np.isnan(value[0]) else float(value[0]), drawn.get(name, Replicates()))
+        name: PointEstimate(None if np.isnan(value[0]) else float(value[0]), drawn.get(name, Replicates()))
         for name, value in values.items()
     }
 
 
-def redrawn(draws: Draws, one: Redraw, limits: tuple[float, float] = (0.0, 1.0)) -> dict[str, Replicates]:
+def resampled_rows(draws: Draws, one: Redraw, limits: tuple[float, float] = (0.0, 1.0)) -> dict[str, Replicates]:
     """Replicates of figures that need all pictures, such as average precision: ``one`` makes those of one row."""
     rows = [
         one(seen, float(unseen)) for block, weight in draws.blocks() for seen, unseen in zip(block, weight, strict=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vru.domain import VruError
-from vru.evaluation.core.matching import Floats, Ints
+from vru.evaluation.core.tables import Floats, Ints
 
 # Shares are products of many factors: rounding must not move a quantile by one step.
 _ROUNDING = 1e-12

@@ -15,11 +15,11 @@ import numpy as np
 from vru.domain import Verdict, VruError
 from vru.domain.slices import ALL
 from vru.evaluation.core.tables import DataSet, Ints
-from vru.evaluation.dataset.evaluate import Figures
+from vru.evaluation.dataset.evaluate import DatasetEvaluation
 from vru.evaluation.statistics.estimates import FEWEST, Estimate, Replicates, Resampled, search
 from vru.evaluation.verdict.judge import count_of, more_of
 
-# Figures of which less is better.
+# Metrics of which less is better.
 _LESS_IS_BETTER = ("fppi", "lamr", "false_alarms_per_minute")
 _NORMAL = NormalDist()
 
@@ -113,10 +113,10 @@ class Misses:
     newly_found: tuple[tuple[str, int, str], ...]
 
 
-def differences(before: Figures, after: Figures) -> dict[tuple[str, str], Difference]:
+def differences(before: DatasetEvaluation, after: DatasetEvaluation) -> dict[tuple[str, str], Difference]:
     """The differences of all figures that both have with replicates, by slice and metric.
 
-    Both must come from ``measure_all`` on the same truth, with the same number of resamples and the same seed.
+    Both must come from ``evaluate_dataset`` on the same truth, with the same number of resamples and the same seed.
 
     Raises:
         VruError: the units differ, so that the figures are no pairs.
@@ -209,16 +209,16 @@ def judge_comparison(
     return next((verdict for verdict in order if verdict in verdicts), Verdict.INCONCLUSIVE), tuple(judged)
 
 
-def compare_misses(before: Figures, after: Figures) -> Misses:
+def compare_misses(before: DatasetEvaluation, after: DatasetEvaluation) -> Misses:
     """Which road users only one of the versions missed in all their boxes that count. Empty without track ids."""
     old, new = _missed_tracks(before), _missed_tracks(after)
     return Misses(tuple(sorted(new - old)), tuple(sorted(old - new)))
 
 
-def _missed_tracks(figures: Figures) -> set[tuple[str, int, str]]:
-    if figures.data is None or figures.missed is None or figures.counted is None:
+def _missed_tracks(metrics: DatasetEvaluation) -> set[tuple[str, int, str]]:
+    if metrics.data is None or metrics.missed is None or metrics.counted is None:
         return set()
-    seen, lost = (_boxes_of_tracks(figures.data, which) for which in (figures.counted, figures.missed))
+    seen, lost = (_boxes_of_tracks(metrics.data, which) for which in (metrics.counted, metrics.missed))
     return {name for name, boxes in lost.items() if boxes == seen[name]}
 
 

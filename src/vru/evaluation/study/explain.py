@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from vru.evaluation.core.matching import overlaps
+from vru.evaluation.core.assignment import overlaps
 from vru.evaluation.core.tables import Bools, DataSet, Floats, Ints
 
 OVERLAP = 0.5
@@ -202,8 +202,8 @@ def _voc(shared: Floats, excused: Bools) -> list[int]:
 
 
 def _area(right: Bools, total: int, interpolation: str) -> float:
-    hits = np.cumsum(right)
-    recall, precision = hits / total, hits / np.arange(1, len(hits) + 1)
+    true_positives = np.cumsum(right)
+    recall, precision = true_positives / total, true_positives / np.arange(1, len(true_positives) + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     if interpolation == "all":
         return float((np.diff(recall, prepend=0.0) * envelope).sum())

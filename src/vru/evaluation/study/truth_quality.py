@@ -8,9 +8,9 @@ import numpy as np
 
 from vru.domain import Criterion, Verdict, VerdictReport, VruError
 from vru.evaluation.core.tables import DataSet, Found, Ints, Truth
-from vru.evaluation.dataset.evaluate import Figures
+from vru.evaluation.dataset.evaluate import DatasetEvaluation
 from vru.evaluation.tracking.sequences import best_pairs, overlaps
-from vru.evaluation.verdict.results import judge_figures
+from vru.evaluation.verdict.results import judge_metrics
 
 NOISE = (0.01, 0.05, 0.10)
 # A jittered box moves and grows by normal errors of this share of its sides.
@@ -31,7 +31,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How two annotations A and B of the same pictures agree. Figures that nothing determines are None.
+    """How two annotations A and B of the same pictures agree. Metrics that nothing determines are None.
 
     ``matched`` pairs of boxes overlap by 0.5 or more, whatever their class; ``box_agreement`` is their share by Dice:
     2 matched / (boxes of A + boxes of B). ``class_share`` is the share of pairs of one class; ``kappa`` and ``alpha``
@@ -183,7 +183,7 @@ class NoiseEffect:
 
 def noise_effects(
     data: DataSet,
-    measure: Callable[[DataSet], Figures],
+    measure: Callable[[DataSet], DatasetEvaluation],
     criteria: Sequence[Criterion],
     shares: Sequence[float] = NOISE,
     rounds: int = 5,
@@ -196,10 +196,10 @@ def noise_effects(
     Raises:
         VruError: a criterion asks for what was not measured.
     """
-    asked = judge_figures(measure(data), criteria)
+    asked = judge_metrics(measure(data), criteria)
     effects = []
     for share in shares:
-        reports = [judge_figures(measure(with_noise(data, share, seed + number)), criteria) for number in range(rounds)]
+        reports = [judge_metrics(measure(with_noise(data, share, seed + number)), criteria) for number in range(rounds)]
         flipped = tuple(
             sum(report.results[place].verdict != before.verdict for report in reports) / rounds
             for place, before in enumerate(asked.results)

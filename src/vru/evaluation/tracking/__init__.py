@@ -1,4 +1,4 @@
-"""Figures of multi-object tracking: CLEAR MOT, identity and HOTA. Equal to TrackEval."""
+"""Metrics of multi-object tracking: CLEAR MOT, identity and HOTA. Equal to TrackEval."""
 
 from vru.evaluation.tracking.clear import ClearCounts, Switch, clear, clear_rates, unseen_clear
 from vru.evaluation.tracking.hota import ALPHAS, HotaCounts, hota, hota_rates, unseen_hota

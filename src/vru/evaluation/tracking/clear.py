@@ -28,9 +28,9 @@ class Switch:
 class ClearCounts:
     """What can be added up over sequences and classes. ``overlap`` is the sum of the overlaps of all matches."""
 
-    hits: float = 0
+    true_positives: float = 0
     misses: float = 0
-    wrong: float = 0
+    false_positives: float = 0
     switches: float = 0
     fragments: float = 0
     mostly_tracked: float = 0
@@ -45,7 +45,7 @@ class ClearCounts:
         parts = list(parts)
         return cls(*(sum(getattr(part, field.name) for part in parts) for field in fields(cls)))
 
-    def figures(self) -> dict[str, float | None]:
+    def metrics(self) -> dict[str, float | None]:
         """The figures that follow. None where there is nothing to divide by."""
         return or_none(clear_rates(self.row()[None]))
 
@@ -56,20 +56,20 @@ class ClearCounts:
 
 def clear_rates(sums: Floats) -> dict[str, Floats]:
     """The figures of each row of summed counts (m x 10, see ``ClearCounts.row``); NaN where nothing divides."""
-    hits, misses, wrong, switches, fragments, mostly, partly, lost, frames, overlap = sums.T
-    truths, said, tracks = hits + misses, hits + wrong, mostly + partly + lost
+    true_positives, misses, false_positives, switches, fragments, mostly, partly, lost, frames, overlap = sums.T
+    truths, said, tracks = true_positives + misses, true_positives + false_positives, mostly + partly + lost
     # TrackEval's: the logarithm of the switches, but none for none.
     logarithm = np.log10(np.maximum(switches, 1))
     return {
-        "mota": ratio(hits - wrong - switches, truths),
-        "motp": ratio(overlap, hits),
-        "moda": ratio(hits - wrong, truths),
-        "motal": ratio(hits - wrong - logarithm, truths),
-        "smota": ratio(overlap - wrong - switches, truths),
-        "recall": ratio(hits, truths),
-        "precision": ratio(hits, said),
-        "f1": ratio(2 * hits, truths + said),
-        "fppi": ratio(wrong, frames),
+        "mota": ratio(true_positives - false_positives - switches, truths),
+        "motp": ratio(overlap, true_positives),
+        "moda": ratio(true_positives - false_positives, truths),
+        "motal": ratio(true_positives - false_positives - logarithm, truths),
+        "smota": ratio(overlap - false_positives - switches, truths),
+        "recall": ratio(true_positives, truths),
+        "precision": ratio(true_positives, said),
+        "f1": ratio(2 * true_positives, truths + said),
+        "fppi": ratio(false_positives, frames),
         "id_switches": switches,
         "fragmentations": fragments,
         "mostly_tracked": ratio(mostly, tracks),
@@ -78,13 +78,13 @@ def clear_rates(sums: Floats) -> dict[str, Floats]:
     }
 
 
-def unseen_clear(truths: float, wrong: float, frames: float, tracks: float) -> Floats:
+def unseen_clear(truths: float, false_positives: float, frames: float, tracks: float) -> Floats:
     """Sequences that may not have been seen (rows as of ``ClearCounts.row``), so that each figure has its worst and its
     best: all missed with false boxes; all found, barely, a switch at every box; all found and followed.
     """
-    missed = ClearCounts(misses=truths, wrong=wrong, mostly_lost=tracks, frames=frames)
-    switched = ClearCounts(hits=truths, switches=truths, partly_tracked=tracks, frames=frames)
-    followed = ClearCounts(hits=truths, mostly_tracked=tracks, frames=frames, overlap=truths)
+    missed = ClearCounts(misses=truths, false_positives=false_positives, mostly_lost=tracks, frames=frames)
+    switched = ClearCounts(true_positives=truths, switches=truths, partly_tracked=tracks, frames=frames)
+    followed = ClearCounts(true_positives=truths, mostly_tracked=tracks, frames=frames, overlap=truths)
     return np.array([missed.row(), switched.row(), followed.row()])
 
 
@@ -94,7 +94,7 @@ def clear(sequence: Sequence, threshold: float = 0.5) -> tuple[ClearCounts, tupl
     boxes, matched, starts = np.zeros(tracks), np.zeros(tracks), np.zeros(tracks)
     last = np.full(tracks, -1)  # the tracker's id that found the track last
     before = np.full(tracks, -1)  # ... in the last frame in which both were there
-    hits, overlap, said, switches = 0, 0.0, 0, []
+    true_positives, overlap, said, switches = 0, 0.0, 0, []
     for frame in sequence.frames:
         said += len(frame.founds)
         boxes[frame.truths] += 1
@@ -123,15 +123,15 @@ def clear(sequence: Sequence, threshold: float = 0.5) -> tuple[ClearCounts, tupl
         before[:] = -1
         before[truths] = founds
         starts += idle & (before >= 0)
-        hits += len(truths)
+        true_positives += len(truths)
         overlap += float(frame.overlap[rows, columns].sum())
     seen = boxes > 0
     share = matched[seen] / boxes[seen]
     mostly, partly = int((share > 0.8).sum()), int((share >= 0.2).sum())
     counts = ClearCounts(
-        hits=hits,
-        misses=int(boxes.sum()) - hits,
-        wrong=said - hits,
+        true_positives=true_positives,
+        misses=int(boxes.sum()) - true_positives,
+        false_positives=said - true_positives,
         switches=len(switches),
         fragments=int((starts[starts > 0] - 1).sum()),
         mostly_tracked=mostly,

@@ -20,9 +20,9 @@ ALPHAS = np.arange(0.05, 0.99, 0.05)
 class HotaCounts:
     """What can be added up. The association sums are over all matches; divided by the matches they are figures."""
 
-    hits: Floats
+    true_positives: Floats
     misses: Floats
-    wrong: Floats
+    false_positives: Floats
     association: Floats
     association_recall: Floats
     association_precision: Floats
@@ -37,22 +37,22 @@ class HotaCounts:
 
     def curves(self) -> dict[str, Floats]:
         """HOTA, DetA, AssA, ... at each overlap."""
-        hits = np.maximum(1, self.hits)
-        detection = self.hits / np.maximum(1, self.hits + self.misses + self.wrong)
-        association = self.association / hits
+        true_positives = np.maximum(1, self.true_positives)
+        detection = self.true_positives / np.maximum(1, self.true_positives + self.misses + self.false_positives)
+        association = self.association / true_positives
         return {
             "hota": np.sqrt(detection * association),
             "deta": detection,
             "assa": association,
-            "detre": self.hits / np.maximum(1, self.hits + self.misses),
-            "detpr": self.hits / np.maximum(1, self.hits + self.wrong),
-            "assre": self.association_recall / hits,
-            "asspr": self.association_precision / hits,
+            "detre": self.true_positives / np.maximum(1, self.true_positives + self.misses),
+            "detpr": self.true_positives / np.maximum(1, self.true_positives + self.false_positives),
+            "assre": self.association_recall / true_positives,
+            "asspr": self.association_precision / true_positives,
             # Without a match there is nothing to say about where the boxes lie; TrackEval's figure there is 1.
-            "loca": np.maximum(1e-10, self.overlap) / np.maximum(1e-10, self.hits),
+            "loca": np.maximum(1e-10, self.overlap) / np.maximum(1e-10, self.true_positives),
         }
 
-    def figures(self) -> dict[str, float | None]:
+    def metrics(self) -> dict[str, float | None]:
         """The mean over the overlaps. None if there are neither truth nor detections."""
         return or_none(hota_rates(self.row()[None]))
 
@@ -66,16 +66,16 @@ def hota_rates(sums: Floats) -> dict[str, Floats]:
     detection.
     """
     counts = HotaCounts(*np.moveaxis(sums.reshape(len(sums), -1, len(ALPHAS)), 1, 0))
-    something = (counts.hits + counts.misses + counts.wrong).any(axis=-1)
+    something = (counts.true_positives + counts.misses + counts.false_positives).any(axis=-1)
     return {name: np.where(something, values.mean(axis=-1), np.nan) for name, values in counts.curves().items()}
 
 
-def unseen_hota(truths: float, wrong: float) -> Floats:
+def unseen_hota(truths: float, false_positives: float) -> Floats:
     """Sequences that may not have been seen (rows as of ``HotaCounts.row``), so that each figure has its worst and its
     best: all missed with false boxes; all found, barely, without any association; all found and followed.
     """
     ones, zeros = np.ones(len(ALPHAS)), np.zeros(len(ALPHAS))
-    missed = HotaCounts(zeros, ones * truths, ones * wrong, zeros, zeros, zeros, zeros)
+    missed = HotaCounts(zeros, ones * truths, ones * false_positives, zeros, zeros, zeros, zeros)
     apart = HotaCounts(ones * truths, zeros, zeros, zeros, zeros, zeros, ALPHAS * truths)
     followed = HotaCounts(*(ones * part for part in (truths, 0, 0, truths, truths, truths, truths)))
     return np.array([missed.row(), apart.row(), followed.row()])
@@ -111,12 +111,12 @@ def _counts(pair: np.typing.NDArray[np.int64], overlap: Floats, truth_boxes: Flo
         real = overlap >= alpha - EPS
         pairs, together = np.unique(pair[real], return_counts=True)
         ours, theirs = truth_boxes[pairs // max(len(found_boxes), 1)], found_boxes[pairs % max(len(found_boxes), 1)]
-        hits = float(real.sum())
+        true_positives = float(real.sum())
         rows.append(
             (
-                hits,
-                truth_boxes.sum() - hits,
-                found_boxes.sum() - hits,
+                true_positives,
+                truth_boxes.sum() - true_positives,
+                found_boxes.sum() - true_positives,
                 (together * together / np.maximum(1, ours + theirs - together)).sum(),
                 (together * together / np.maximum(1, ours)).sum(),
                 (together * together / np.maximum(1, theirs)).sum(),

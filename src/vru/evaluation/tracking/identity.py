@@ -20,29 +20,31 @@ class IdentityCounts:
 
     right: int = 0
     missing: int = 0
-    wrong: int = 0
+    false_positives: int = 0
 
     @classmethod
     def total(cls, parts: Iterable["IdentityCounts"]) -> "IdentityCounts":
         """The sum."""
         parts = list(parts)
         return cls(
-            sum(part.right for part in parts), sum(part.missing for part in parts), sum(part.wrong for part in parts)
+            sum(part.right for part in parts),
+            sum(part.missing for part in parts),
+            sum(part.false_positives for part in parts),
         )
 
-    def figures(self) -> dict[str, float | None]:
+    def metrics(self) -> dict[str, float | None]:
         """IDF1, ID precision and ID recall. None where there is nothing to divide by."""
         return or_none(identity_rates(self.row()[None]))
 
     def row(self) -> Floats:
         """The counts as numbers, in the order of the fields."""
-        return np.array([self.right, self.missing, self.wrong], dtype=np.float64)
+        return np.array([self.right, self.missing, self.false_positives], dtype=np.float64)
 
 
 def identity_rates(sums: Floats) -> dict[str, Floats]:
     """The figures of each row of summed counts (m x 3, see ``IdentityCounts.row``); NaN where nothing divides."""
-    right, missing, wrong = sums.T
-    truths, said = right + missing, right + wrong
+    right, missing, false_positives = sums.T
+    truths, said = right + missing, right + false_positives
     return {"idf1": ratio(2 * right, truths + said), "idp": ratio(right, said), "idr": ratio(right, truths)}
 
 

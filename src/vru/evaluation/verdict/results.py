@@ -7,7 +7,7 @@ from typing import Any
 
 from vru.domain import Criterion, CriterionResult, Measurement, VerdictReport, VruError
 from vru.domain.slices import ALL
-from vru.evaluation.dataset.evaluate import Figures
+from vru.evaluation.dataset.evaluate import DatasetEvaluation
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.verdict.judge import combine, decide, enough, holm, too_few
@@ -33,7 +33,9 @@ def measurement(metric: str, estimate: Estimate, slice_: str = ALL, level: float
     )
 
 
-def judge_figures(figures: Figures, criteria: Sequence[Criterion], approved: bool | None = None) -> VerdictReport:
+def judge_metrics(
+    metrics: DatasetEvaluation, criteria: Sequence[Criterion], approved: bool | None = None
+) -> VerdictReport:
     """Hold the figures against the criteria, each bound one-sided at the criterion's confidence level. Reasons say so
     where the truth is known not to be ``approved``.
 
@@ -42,9 +44,9 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion], approved: boo
     """
     chosen = []
     for criterion in criteria:
-        estimates = figures.slices.get(criterion.slice)
+        estimates = metrics.slices.get(criterion.slice)
         if estimates is None:
-            raise VruError(f"There is no slice {criterion.slice!r} here.", f"Use one of: {', '.join(figures.slices)}.")
+            raise VruError(f"There is no slice {criterion.slice!r} here.", f"Use one of: {', '.join(metrics.slices)}.")
         if criterion.metric not in estimates:
             raise VruError(
                 f"There is no metric {criterion.metric!r} in slice {criterion.slice!r}.",
@@ -52,15 +54,15 @@ def judge_figures(figures: Figures, criteria: Sequence[Criterion], approved: boo
             )
         chosen.append(estimates[criterion.metric])
     results = []
-    families = holm(enough(chosen, criteria, figures.smallest_n), criteria)
+    families = holm(enough(chosen, criteria, metrics.smallest_n), criteria)
     for criterion, estimate, family in zip(criteria, chosen, families, strict=True):
-        verdict, reason, more = decide(estimate, criterion, family, figures.smallest_n)
+        verdict, reason, more = decide(estimate, criterion, family, metrics.smallest_n)
         level = 2 * criterion.confidence_level - 1
         measured = measurement(criterion.metric, estimate, criterion.slice, level)
-        marked = f" {figures.assumption}" if figures.assumption else ""
+        marked = f" {metrics.assumption}" if metrics.assumption else ""
         marked += " The ground truth is not approved." if approved is False else ""
         results.append(CriterionResult(criterion, measured, verdict, reason + marked, more))
-    return combine(results, figures.notes)
+    return combine(results, metrics.notes)
 
 
 def deciding_levels(report: VerdictReport | None) -> dict[tuple[str, str], float]:
@@ -75,16 +77,16 @@ def deciding_levels(report: VerdictReport | None) -> dict[tuple[str, str], float
     return levels
 
 
-def worst_first(figures: Figures) -> list[str]:
+def worst_first(metrics: DatasetEvaluation) -> list[str]:
     """The slices without "all", the one with the worst figure first; those where it is not determined come last.
 
     The figure is the first of ``ap``, ``mota``, ``lamr`` and ``recall`` that all slices have. The worst of many
     slices is partly so by chance: its order says where to look, only a criterion on it says what is proven.
     """
-    names = [name for name in figures.slices if name != ALL]
+    names = [name for name in metrics.slices if name != ALL]
 
     def badness(name: str) -> tuple[bool, float]:
-        metric, estimate = headline(figures, name)
+        metric, estimate = headline(metrics, name)
         if estimate is None or estimate.value is None:
             return True, 0.0
         return False, -estimate.value if metric == "lamr" else estimate.value
@@ -92,13 +94,13 @@ def worst_first(figures: Figures) -> list[str]:
     return sorted(names, key=badness)
 
 
-def headline(figures: Figures, slice_: str) -> tuple[str, Estimate | None]:
+def headline(metrics: DatasetEvaluation, slice_: str) -> tuple[str, Estimate | None]:
     """The metric by which slices are ordered, and the slice's estimate of it; None if it has none."""
     # Slices of occlusion have recall and no precision: figures of one kind only can be put in order.
-    known = [part for part in figures.slices.values() if _determined(part, "recall")]
-    metrics = [item for item in ("ap", "mota", "lamr", "recall") if item in figures.slices[ALL]]
-    metric = next((item for item in metrics if all(_determined(part, item) for part in known)), "recall")
-    return metric, figures.slices[slice_].get(metric)
+    known = [part for part in metrics.slices.values() if _determined(part, "recall")]
+    names = [item for item in ("ap", "mota", "lamr", "recall") if item in metrics.slices[ALL]]
+    metric = next((item for item in names if all(_determined(part, item) for part in known)), "recall")
+    return metric, metrics.slices[slice_].get(metric)
 
 
 def _determined(estimates: Mapping[str, Estimate], metric: str) -> bool:
@@ -106,7 +108,7 @@ def _determined(estimates: Mapping[str, Estimate], metric: str) -> bool:
 
 
 def document(
-    figures: Figures,
+    metrics: DatasetEvaluation,
     protocol: Protocol,
     inputs: Mapping[str, Any],
     report: VerdictReport | None,
@@ -116,35 +118,35 @@ def document(
     result: dict[str, Any] = {
         "protocol": {"name": protocol.name, "title": protocol.title, "source": protocol.source},
         **inputs,
-        "units": figures.units.name,
+        "units": metrics.units.name,
         "confidence_level": CONFIDENCE_LEVEL,
-        "resamples": figures.resamples,
-        "smallest_n": figures.smallest_n,
-        "metrics": _metrics(figures, ALL, levels),
-        "slices": {name: _metrics(figures, name, levels) for name in worst_first(figures)},
-        "notes": list(figures.notes),
+        "resamples": metrics.resamples,
+        "smallest_n": metrics.smallest_n,
+        "metrics": _metrics(metrics, ALL, levels),
+        "slices": {name: _metrics(metrics, name, levels) for name in worst_first(metrics)},
+        "notes": list(metrics.notes),
         "criteria": [_criterion(item) for item in report.results] if report else [],
         "verdict": report.verdict.value if report else None,
-        "tracks": [_track(track) for track in figures.tracks],
-        "curves": [asdict(curve) for curve in figures.curves],
+        "tracks": [_track(track) for track in metrics.tracks],
+        "curves": [asdict(curve) for curve in metrics.curves],
     }
-    if figures.tide is not None:
+    if metrics.tide is not None:
         result["errors"] = {
-            kind.value: {"count": figures.tide.counts[kind], "ap_gained": figures.tide.cost[kind]}
-            for kind in figures.tide.counts
+            kind.value: {"count": metrics.tide.counts[kind], "ap_gained": metrics.tide.cost[kind]}
+            for kind in metrics.tide.counts
         }
     return result
 
 
-def _metrics(figures: Figures, slice_: str, levels: Mapping[tuple[str, str], float]) -> dict[str, Any]:
+def _metrics(metrics: DatasetEvaluation, slice_: str, levels: Mapping[tuple[str, str], float]) -> dict[str, Any]:
     """``confidence_level`` stands where the interval is the one that decides."""
     return {
         metric: _measured(
             measurement(metric, estimate, slice_, levels.get((slice_, metric), CONFIDENCE_LEVEL)), estimate
         )
         | ({"confidence_level": round(levels[slice_, metric], 12)} if (slice_, metric) in levels else {})
-        | ({"too_few": True} if too_few(estimate, slice_, figures.smallest_n) else {})
-        for metric, estimate in figures.slices[slice_].items()
+        | ({"too_few": True} if too_few(estimate, slice_, metrics.smallest_n) else {})
+        for metric, estimate in metrics.slices[slice_].items()
     }
 
 

@@ -7,7 +7,10 @@ from typing import overload
 
 import numpy as np
 
-from vru.evaluation.core.matching import FALSE_POSITIVE, Floats, Ints, Matches, overlaps
+from vru.evaluation.core.assignment import overlaps
+from vru.evaluation.core.tables import Floats, Ints
+from vru.evaluation.detection.outcomes import FALSE_POSITIVE
+from vru.evaluation.video.matching import Matches
 
 
 @dataclass(frozen=True, slots=True)

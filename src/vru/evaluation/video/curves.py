@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vru.evaluation.core.matching import FALSE_POSITIVE, TRUE_POSITIVE
+from vru.evaluation.core.ordering import falling, stable_order
 from vru.evaluation.core.tables import Bools, Floats, Ints
 from vru.evaluation.detection.miss_rate import miss_rate
-from vru.evaluation.detection.outcomes import Outcomes
+from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE, Outcomes
 from vru.evaluation.video.latency import Outcome, TrackOutcome
 from vru.evaluation.video.ranked_detections import RankedDetections
 
@@ -39,13 +39,13 @@ def data_set_curves(outcomes: Outcomes, view: int, overlap: int, *, miss_rates: 
     lines: list[tuple[str, int | None]] = [(data.labels[label], label) for label in labels] or [("all", None)]
     found = []
     for series, label in lines:
-        mine = slice(None) if label is None else outcomes.of_label(label)
-        score, outcome = data.found.score[outcomes.kept[mine]], outcomes.outcome[view, overlap, mine]
+        score = data.found.score[outcomes.kept[outcomes.of_label(label)]]
+        outcome = outcomes.outcome(view, overlap, label)
         truth = outcomes.counted_truth(view)
         if label is not None:
             truth = truth & (data.truth.label == label)
         counted = (outcome == TRUE_POSITIVE) | (outcome == FALSE_POSITIVE)
-        order = np.argsort(-score[counted], kind="stable")
+        order = stable_order(falling(score[counted]))
         curve = _precision_recall(series, outcome[counted][order] == TRUE_POSITIVE, int(truth.sum()))
         found += [curve] if curve else []
     for series, label in lines if miss_rates else ():
@@ -64,8 +64,14 @@ def video_curves(detections: RankedDetections, tracks: Sequence[TrackOutcome], f
     found = [_precision_recall("all", hit[counted], truths)]
     if truths and len(hit) and frames:
         places = _places(len(hit))
-        hits = _so_far(hit, places)
-        found.append(Curve(MISS_RATE, "all", _rounded((_so_far(counted, places) - hits) / frames, 1 - hits / truths)))
+        true_positives = _so_far(hit, places)
+        found.append(
+            Curve(
+                MISS_RATE,
+                "all",
+                _rounded((_so_far(counted, places) - true_positives) / frames, 1 - true_positives / truths),
+            )
+        )
     found.append(detected_in_time(tracks))
     return tuple(curve for curve in found if curve)
 
@@ -98,13 +104,13 @@ def _precision_recall(series: str, hit: Bools, truths: int) -> Curve | None:
     if not truths or not len(hit):
         return None
     places = _places(len(hit))
-    hits = _so_far(hit, places)
-    return Curve(PRECISION_RECALL, series, _rounded(hits / truths, hits / (places + 1)))
+    true_positives = _so_far(hit, places)
+    return Curve(PRECISION_RECALL, series, _rounded(true_positives / truths, true_positives / (places + 1)))
 
 
 def _places(count: int) -> Ints:
     """At most ``MOST_POINTS`` of so many points, evenly chosen, the first and the last always."""
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(np.int64))
+    return np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(np.int64)
 
 
 def _so_far(flags: Bools, places: Ints) -> Ints:

@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 from vru.domain import Box, Detection, GroundTruth, Measurement, VruClass, VruError
 from vru.domain.slices import ALL, check_slices
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import CLASSES, FALSE_POSITIVE, IGNORED, Ints, Matches, match
 from vru.evaluation.core.settings import EvaluationSettings
 from vru.evaluation.core.slices import Sliced, class_of, take
+from vru.evaluation.core.tables import CLASSES, Ints
+from vru.evaluation.detection.outcomes import FALSE_POSITIVE, NOT_COUNTED
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.statistics.survival import SurvivalCurve
 from vru.evaluation.video.alarms import AlarmLinker, Alarms, FalseAlarm
 from vru.evaluation.video.curves import Curve, video_curves
-from vru.evaluation.video.found_boxes import sightings
 from vru.evaluation.video.latency import TrackLog, TrackOutcome, detection_curve
+from vru.evaluation.video.matching import Matches, match
 from vru.evaluation.video.metrics import METRICS, Clips, Sample
 from vru.evaluation.video.ranked_detections import DetectionLog, RankedDetections, Scores
 from vru.evaluation.video.visibility import TimingLog, TrackTiming
+from vru.evaluation.video.visible_boxes import visible_boxes
 
 # Truth and detections of one frame must carry the same media time, to within rounding.
 _SAME_TIME_S = 0.002
@@ -244,16 +246,16 @@ class Evaluator:
             false_positives_known=logged.known,
         )
         tracks = tuple(logged.outcomes.values())
-        hits = sum(track.hits for track in tracks)
+        true_positives = sum(track.true_positives for track in tracks)
         return SliceEvaluation(
             name=name,
             estimates=estimates,
             tracks=tracks,
             timings=tuple(logged.timings.values()),
             not_evaluated=tuple(logged.not_evaluated.values()),
-            true_positives=hits,
-            false_positives=int(logged.detections.wrong_in.sum()) if logged.known else None,
-            false_negatives=sum(track.boxes for track in tracks) - hits,
+            true_positives=true_positives,
+            false_positives=int(logged.detections.false_positives_in.sum()) if logged.known else None,
+            false_negatives=sum(track.boxes for track in tracks) - true_positives,
             alarms=logged.alarms,
             curves=video_curves(logged.detections, tracks, len(self._frames)) if name == ALL else (),
         )
@@ -347,7 +349,7 @@ class _SliceLog:
         matches = match(sliced.truth, sliced.detections, self._frames, self._settings.iou_threshold)
         matches = replace(matches, outcome=_excuse_outside(sliced, matches.outcome, matches.boxes))
         tracks = [self._numbers[track.track_id] for track in sliced.truth.tracks]
-        seen = sightings(sliced.truth, matches, self._frames, self._settings.score_threshold)
+        seen = visible_boxes(sliced.truth, matches, self._frames, self._settings.score_threshold)
         for number, track, boxes in zip(tracks, sliced.truth.tracks, seen, strict=True):
             self._tracks.add(number, track, boxes)
             self._timings.add(number, track, boxes)
@@ -370,7 +372,7 @@ def _excuse_outside(sliced: Sliced, outcome: NDArray[np.int64], boxes: NDArray[n
     excused = outcome.copy()
     for number in np.flatnonzero(outcome == FALSE_POSITIVE):
         if not sliced.in_slice(Box(*boxes[number].tolist())):
-            excused[number] = IGNORED
+            excused[number] = NOT_COUNTED
     return excused
 
 

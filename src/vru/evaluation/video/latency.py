@@ -7,7 +7,7 @@ from enum import StrEnum
 from vru.domain import Track, VruClass
 from vru.evaluation.core.frames import Frames
 from vru.evaluation.statistics.survival import SurvivalCurve, with_misses
-from vru.evaluation.video.found_boxes import Sighting
+from vru.evaluation.video.visible_boxes import VisibleBox
 
 
 class Outcome(StrEnum):
@@ -37,7 +37,7 @@ class TrackOutcome:
     observed_ms: float
     outcome: Outcome
     boxes: int
-    hits: int
+    true_positives: int
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class _Track:
     end_s: float
     first_hit: int | None = None
     boxes: int = 0
-    hits: int = 0
+    true_positives: int = 0
 
 
 class TrackLog:
@@ -65,7 +65,7 @@ class TrackLog:
         self._frames = frames
         self._tracks: dict[int, _Track] = {}
 
-    def add(self, number: int, track: Track, seen: Sequence[Sighting]) -> None:
+    def add(self, number: int, track: Track, seen: Sequence[VisibleBox]) -> None:
         """More of the track with this ``number``: a ``track`` cut to a piece that follows those before."""
         if not seen:
             return
@@ -73,7 +73,7 @@ class TrackLog:
         known.end_s = seen[-1].time_s
         for sighting in seen:
             known.boxes += sighting.evaluated
-            known.hits += sighting.hit
+            known.true_positives += sighting.hit
             if sighting.hit and known.first_hit is None:
                 known.first_hit = sighting.before
 
@@ -101,7 +101,7 @@ class TrackLog:
             observed_ms=observed * 1000,
             outcome=outcome,
             boxes=track.boxes,
-            hits=track.hits,
+            true_positives=track.true_positives,
         )
 
 

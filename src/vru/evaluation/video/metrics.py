@@ -7,18 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vru.domain.metrics import CAMERA_METRICS, MODEL_METRICS
-from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import CLASSES
+from vru.evaluation.core.frames import Frames, clip_of
 from vru.evaluation.core.settings import EvaluationSettings, UnseenUnit
-from vru.evaluation.core.tables import Floats, Ints, ratio
+from vru.evaluation.core.tables import CLASSES, Floats, Ints, ratio
 from vru.evaluation.detection.average_precision import Ranked
 from vru.evaluation.statistics.draws import Draws
-from vru.evaluation.statistics.estimates import Estimate, Known, Quantile, Replicates, Resampled
+from vru.evaluation.statistics.estimates import Estimate, Fixed, Quantile, Replicates, Resampled
 from vru.evaluation.statistics.resampling import resampled
 from vru.evaluation.video.alarms import Alarms
 from vru.evaluation.video.latency import Outcome, TrackOutcome, latency_quantile
 from vru.evaluation.video.ranked_detections import RankedDetections
-from vru.evaluation.video.visibility import TrackTiming, timing_figures
+from vru.evaluation.video.visibility import TrackTiming, timing_metrics
 
 # Resamples from which the spread of the average precision is read.
 _SPREAD_ROWS = 200
@@ -60,9 +59,7 @@ class Clips:
         if len(steps):
             steps[frames.gaps] = np.median(steps)
         lasting = np.append(steps, np.median(steps) if len(steps) else 0.0)
-        # A rounding error must not open a new clip one frame late: times are exact to far less than a microsecond.
-        segments = np.floor((times - times[0] + 1e-6) / clip_seconds).astype(np.int64)
-        _, numbers = np.unique(segments, return_inverse=True)
+        _, numbers = np.unique(clip_of(times, float(times[0]), clip_seconds), return_inverse=True)
         minutes = np.bincount(numbers, weights=lasting) / 60
         return cls(numbers.astype(np.int32), minutes, np.bincount(numbers).astype(np.float64))
 
@@ -105,13 +102,13 @@ class Sample:
         not_evaluated: int,
         false_positives_known: bool,
     ) -> dict[str, Estimate]:
-        """Every metric. Figures that count false positives have no value if those cannot be told for the slice."""
+        """Every metric. Metrics that count false positives have no value if those cannot be told for the slice."""
         result: dict[str, Estimate] = dict(self._counted_figures(alarms, known=false_positives_known))
         result |= self._latencies()
         clip_of = dict(zip((track.track_id for track in self._tracks), self._clip_of.tolist(), strict=True))
-        result |= timing_figures(timings, clip_of, self._draws, self._settings.unseen)
+        result |= timing_metrics(timings, clip_of, self._draws, self._settings.unseen)
         result["ap50"] = self._average_precision(known=false_positives_known)
-        result["tracks_not_evaluated"] = Known(float(not_evaluated), len(self._tracks) + not_evaluated, "tracks")
+        result["tracks_not_evaluated"] = Fixed(float(not_evaluated), len(self._tracks) + not_evaluated, "tracks")
         return {name: result[name] for name in METRICS}
 
     def _per_clip(self, clips: Ints, values: Floats | None = None) -> Floats:
@@ -123,8 +120,8 @@ class Sample:
     def _counted_figures(self, alarms: Alarms, *, known: bool) -> dict[str, Resampled]:
         """What follows from sums over clips."""
         counts = ClipCounts(
-            hits=self._of_tracks(lambda track: track.hits),
-            wrong=self._detections.wrong_in.sum(axis=0),
+            true_positives=self._of_tracks(lambda track: track.true_positives),
+            false_positives=self._detections.false_positives_in.sum(axis=0),
             boxes=self._of_tracks(lambda track: track.boxes),
             detected=self._of_tracks(lambda track: track.outcome == Outcome.DETECTED),
             tracks=self._per_clip(self._clip_of),
@@ -132,7 +129,9 @@ class Sample:
             minutes=self._clips.minutes,
         )
         unseen = counts.unseen(self._settings.unseen, self._clips.frames)
-        shown, said = (int(np.count_nonzero(of)) for of in (counts.tracks, counts.hits + counts.wrong))
+        shown, said = (
+            int(np.count_nonzero(of)) for of in (counts.tracks, counts.true_positives + counts.false_positives)
+        )
         resting = {"precision": said, "f1": shown or said, "false_alarms_per_minute": self._clips.count}
         needs_false_positives = ("precision", "f1", "false_alarms_per_minute")
         return {
@@ -158,7 +157,7 @@ class Sample:
         return {
             "latency_median_ms": quantile(0.5),
             "latency_p95_ms": quantile(0.95),
-            "latency_resolution_ms": Known(float(steps.max()) * 1000 if len(steps) else None, len(self._frames)),
+            "latency_resolution_ms": Fixed(float(steps.max()) * 1000 if len(steps) else None, len(self._frames)),
         }
 
     def _average_precision(self, *, known: bool) -> Estimate:
@@ -189,7 +188,10 @@ class Sample:
         one that may not have been seen; 3 x rows.
         """
         unseen = self._settings.unseen
-        most, wrong = unseen.truths(boxes), unseen.wrong(self._detections.wrong_in.sum(axis=0), self._clips.frames)
+        most, false_positives = (
+            unseen.truths(boxes),
+            unseen.false_positives(self._detections.false_positives_in.sum(axis=0), self._clips.frames),
+        )
         result = np.zeros((3, self._draws.resamples))
         row = 0
         for block, weights in self._draws.blocks():
@@ -198,8 +200,10 @@ class Sample:
                 more = most * unseen_weight
                 if row < _SPREAD_ROWS:
                     result[0, row] = ranked.average_precision(seen, total) or 0.0
-                result[1, row] = ranked.average_precision(seen, total + more, wrong=wrong * unseen_weight) or 0.0
-                result[2, row] = ranked.average_precision(seen, total + more, hits=more) or 0.0
+                result[1, row] = (
+                    ranked.average_precision(seen, total + more, false_positives=false_positives * unseen_weight) or 0.0
+                )
+                result[2, row] = ranked.average_precision(seen, total + more, true_positives=more) or 0.0
                 row += 1
         return result
 
@@ -221,8 +225,8 @@ class ClipCounts:
     tracks detected and in all, false alarms, and the minutes that it lasts.
     """
 
-    hits: Floats
-    wrong: Floats
+    true_positives: Floats
+    false_positives: Floats
     boxes: Floats
     detected: Floats
     tracks: Floats
@@ -236,18 +240,23 @@ class ClipCounts:
     def unseen(self, assumed: UnseenUnit, frames: Floats) -> Floats:
         """The worst clip that may not have been seen and the best one, as rows of the table."""
         boxes, tracks = assumed.truths(self.boxes), assumed.truths(self.tracks)
-        wrong, alarms = assumed.wrong(self.wrong, frames), assumed.wrong(self.alarms, frames)
+        false_positives, alarms = (
+            assumed.false_positives(self.false_positives, frames),
+            assumed.false_positives(self.alarms, frames),
+        )
         minutes = float(self.minutes.max(initial=0.0))
-        return np.array([[0, wrong, boxes, 0, tracks, alarms, minutes], [boxes, 0, boxes, tracks, tracks, 0, minutes]])
+        return np.array(
+            [[0, false_positives, boxes, 0, tracks, alarms, minutes], [boxes, 0, boxes, tracks, tracks, 0, minutes]]
+        )
 
 
 def clip_rates(sums: Floats) -> dict[str, Floats]:
     """The figures of each row of sums over clips (m x 7, see ``ClipCounts``); NaN where nothing divides."""
-    hits, wrong, boxes, detected, tracks, alarms, minutes = sums.T
+    true_positives, false_positives, boxes, detected, tracks, alarms, minutes = sums.T
     return {
-        "recall": ratio(hits, boxes),
-        "precision": ratio(hits, hits + wrong),
-        "f1": ratio(2 * hits, hits + wrong + boxes),
+        "recall": ratio(true_positives, boxes),
+        "precision": ratio(true_positives, true_positives + false_positives),
+        "f1": ratio(2 * true_positives, true_positives + false_positives + boxes),
         "track_recall": ratio(detected, tracks),
         "false_alarms_per_minute": ratio(alarms, minutes),
     }

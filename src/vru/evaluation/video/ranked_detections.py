@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vru.evaluation.core.matching import CLASSES, FALSE_POSITIVE, TRUE_POSITIVE, Floats, Ints, Matches
+from vru.evaluation.core.tables import CLASSES, Floats, Ints
+from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE
+from vru.evaluation.video.matching import Matches
 
 _IGNORED = np.iinfo(np.int32).min
 
@@ -42,13 +44,14 @@ class RankedDetections:
 
     ``road_user`` is the position in ``CLASSES``. ``unit`` says what happened, and to which independent unit it counts:
     the number of the track that was found, or -1 less the number of the clip in which the detection is wrong; a
-    detection that counts for nothing has a unit of its own. At or above the score threshold, in each clip: ``wrong_in``
-    are the false positives, ``counted_in`` these and those that found a road user; classes x clips.
+    detection that counts for nothing has a unit of its own. At or above the score threshold, in each clip:
+    ``false_positives_in`` are the false positives, ``counted_in`` these and those that found a road user; classes x
+    clips.
     """
 
     road_user: NDArray[np.int8]
     unit: NDArray[np.int32]
-    wrong_in: Floats
+    false_positives_in: Floats
     counted_in: Floats
 
     @property
@@ -65,7 +68,9 @@ class RankedDetections:
         """The detections of one class."""
         mine = self.road_user == road_user
         row = (np.arange(len(CLASSES)) == road_user)[:, None]
-        return RankedDetections(self.road_user[mine], self.unit[mine], row * self.wrong_in, row * self.counted_in)
+        return RankedDetections(
+            self.road_user[mine], self.unit[mine], row * self.false_positives_in, row * self.counted_in
+        )
 
 
 class DetectionLog:
@@ -79,13 +84,16 @@ class DetectionLog:
     def add(self, matches: Matches, tracks: Ints) -> None:
         """The matches of a piece that follows those before. ``tracks`` are the numbers of the piece's tracks."""
         unit = np.full(len(matches.outcome), _IGNORED, dtype=np.int32)
-        hit, wrong = matches.outcome == TRUE_POSITIVE, matches.outcome == FALSE_POSITIVE
+        hit, false_positives = matches.outcome == TRUE_POSITIVE, matches.outcome == FALSE_POSITIVE
         clip = self._clip_of_frame[matches.frame]
         unit[hit] = tracks[matches.track[hit]]
-        unit[wrong] = -1 - clip[wrong]
+        unit[false_positives] = -1 - clip[false_positives]
         self._unit.frombytes(unit.tobytes())
         sure = matches.score >= self._score_threshold
-        for table, chosen in ((self._wrong_in, wrong & sure), (self._counted_in, (hit | wrong) & sure)):
+        for table, chosen in (
+            (self._wrong_in, false_positives & sure),
+            (self._counted_in, (hit | false_positives) & sure),
+        ):
             np.add.at(table, (matches.road_user[chosen], clip[chosen]), 1)
 
     def ranked(self, order: Ints, road_user: NDArray[np.int8]) -> RankedDetections:

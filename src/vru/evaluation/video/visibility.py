@@ -13,8 +13,8 @@ from vru.evaluation.core.tables import Floats, Ints
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Estimate, Quantile
 from vru.evaluation.statistics.survival import SurvivalCurve, with_misses
-from vru.evaluation.video.found_boxes import Sighting
 from vru.evaluation.video.latency import Outcome
+from vru.evaluation.video.visible_boxes import VisibleBox
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class TimingLog:
         self._cuts = frozenset(frames.gaps.tolist())
         self._walks: dict[int, _Walk] = {}
 
-    def add(self, number: int, track: Track, seen: Sequence[Sighting]) -> None:
+    def add(self, number: int, track: Track, seen: Sequence[VisibleBox]) -> None:
         """More of the track with this ``number``: a ``track`` cut to a piece that follows those before."""
         if number not in self._walks:
             self._walks[number] = _Walk(track.track_id, self._frames.times, self._cuts, self._height)
@@ -127,7 +127,7 @@ class _Walk:
         self.reasonable_hit: float | None = None
         self.reasonable_shown = False
 
-    def see(self, box: Sighting) -> None:
+    def see(self, box: VisibleBox) -> None:
         """The next box."""
         self.end_s = box.time_s
         if self.reasonable_s is None and box.height >= self.height:
@@ -142,7 +142,7 @@ class _Walk:
         if box.evaluated:
             self._look(box, float(self.times[box.before]))
 
-    def _look(self, box: Sighting, now: float) -> None:
+    def _look(self, box: VisibleBox, now: float) -> None:
         if self.shown is None or self.shown + 1 != box.before or self.stretch != box.stretch:
             first = self.shown is None
             self._leave(cut=self.shown in self.cuts)
@@ -209,7 +209,7 @@ def curve(times: Sequence[Undetected]) -> SurvivalCurve:
     )
 
 
-def timing_figures(
+def timing_metrics(
     timings: Sequence[TrackTiming], clip_of: Mapping[int, int], draws: Draws, assumed: UnseenUnit
 ) -> dict[str, Estimate]:
     """The metrics of these times: medians and 95th percentiles over tracks. ``clip_of`` is each track id's clip."""

@@ -6,10 +6,11 @@ import numpy as np
 
 from vru.domain import GroundTruth
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.matching import TRUE_POSITIVE, Matches
+from vru.evaluation.detection.outcomes import TRUE_POSITIVE
+from vru.evaluation.video.matching import Matches
 
 
-class Sighting(NamedTuple):
+class VisibleBox(NamedTuple):
     """One truth box that counts (not ``ignore``), at ``time_s`` media seconds, ``height`` pixels high.
 
     ``before`` is the position of the last evaluated frame at or before the box's (-1: none), ``evaluated`` whether that
@@ -25,10 +26,12 @@ class Sighting(NamedTuple):
     hit: bool
 
 
-def sightings(truth: GroundTruth, matches: Matches, frames: Frames, score_threshold: float) -> list[list[Sighting]]:
+def visible_boxes(
+    truth: GroundTruth, matches: Matches, frames: Frames, score_threshold: float
+) -> list[list[VisibleBox]]:
     """Those of each of the truth's tracks, in frame order; ``matches`` are the truth's."""
     hit = (matches.outcome == TRUE_POSITIVE) & (matches.score >= score_threshold)
-    hits = set(zip(matches.track[hit].tolist(), matches.frame[hit].tolist(), strict=True))
+    true_positives = set(zip(matches.track[hit].tolist(), matches.frame[hit].tolist(), strict=True))
     found = []
     for number, track in enumerate(truth.tracks):
         counted = [box for box in track.boxes if not box.ignore]
@@ -36,7 +39,7 @@ def sightings(truth: GroundTruth, matches: Matches, frames: Frames, score_thresh
         befores, evaluated = frames.before(indices).tolist(), (frames.positions(indices) >= 0).tolist()
         found.append(
             [
-                Sighting(box.time_s, box.box.height, before, own, stretch, own and (number, before) in hits)
+                VisibleBox(box.time_s, box.box.height, before, own, stretch, own and (number, before) in true_positives)
                 for box, before, own, stretch in zip(
                     counted, befores, evaluated, frames.stretch(indices).tolist(), strict=True
                 )

@@ -14,9 +14,9 @@ from vru.cli import main
 from vru.domain import VruError
 from vru.evaluation.core.tables import DataSet, found_table, truth_table
 from vru.evaluation.dataset.conditions import Calibration, Conditions, conditions_of
-from vru.evaluation.dataset.evaluate import measure_all
+from vru.evaluation.dataset.evaluate import evaluate_dataset
 from vru.evaluation.dataset.protocol import Protocol, load_protocol
-from vru.evaluation.dataset.slice_views import cuts, kinds_of
+from vru.evaluation.dataset.slice_views import kinds_of, slice_views
 from vru.evaluation.detection.outcomes import View
 from vru.formats import read_truth
 
@@ -38,7 +38,7 @@ def dataset(truth: list[tuple[int, Box]], found: list[tuple[int, Box]], pictures
 
 
 def measured(data: DataSet, *kinds: str, protocol: Protocol = POINT, conditions: Conditions | None = None) -> dict:
-    figures = measure_all(data, protocol, resamples=100, slices=kinds, conditions=conditions)
+    figures = evaluate_dataset(data, protocol, resamples=100, slices=kinds, conditions=conditions)
     return {
         name: {metric: estimate.value for metric, estimate in part.items()} for name, part in figures.slices.items()
     }
@@ -63,7 +63,7 @@ def test_occlusion_by_share_by_level_and_by_flag() -> None:
         occlusion_level=[-1, -1, -1, -1, 1, 2, 3, -1],
     )
     base = View("all", np.ones(8, dtype=bool), np.ones(2, dtype=bool))
-    chosen, notes = cuts(data, base, ["occlusion"], Conditions())
+    chosen, notes = slice_views(data, base, ["occlusion"], Conditions())
     members = {cut.view.name: np.flatnonzero(cut.view.truth_counts).tolist() for cut in chosen}
     # Level 3 is KITTI's "unknown": it is in none.
     assert members == {"occlusion:none": [0, 7], "occlusion:partial": [1, 2, 4], "occlusion:heavy": [3, 5]}
@@ -113,7 +113,7 @@ def test_distance_from_the_calibration_tells_false_positives_apart() -> None:
 def test_attributes_take_whole_pictures() -> None:
     data = dataset([(0, MEDIUM), (1, MEDIUM), (2, MEDIUM)], [(0, MEDIUM), (1, LARGE), (3, LARGE), (3, SMALL)])
     light = Conditions({"light": ("day", "night", None, "night")})
-    figures = measure_all(data, POINT, resamples=100, slices=("light",), conditions=light)
+    figures = evaluate_dataset(data, POINT, resamples=100, slices=("light",), conditions=light)
     day, night = figures.slices["light:day"], figures.slices["light:night"]
     assert day["recall"].value == day["precision"].value == 1 and day["fppi"].value == 0
     assert night["recall"].value == 0 and night["fppi"].value == 1.5 and night["fppi"].n == 2
@@ -127,7 +127,9 @@ def test_a_slice_of_everything_is_the_whole(name: str) -> None:
     hits = [row for row in boxes if rng.random() < 0.7] + [(5, (900.0, 0.0, 30.0, 80.0))]
     conditions = Conditions({"weather": ("dry",) * 30})
     data = dataset(boxes, hits, pictures=30)
-    found = measure_all(data, load_protocol(name), resamples=100, slices=("weather",), conditions=conditions).slices
+    found = evaluate_dataset(
+        data, load_protocol(name), resamples=100, slices=("weather",), conditions=conditions
+    ).slices
     part = found["weather:dry"]
     assert set(part) == {"recall", "precision", "f1", "fppi"} | (
         {"lamr"} if name == "caltech" else {"ap", "ap50"} | ({"lamr"} if name == "default" else set())

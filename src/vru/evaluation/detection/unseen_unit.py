@@ -6,13 +6,15 @@ from vru.evaluation.core.tables import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
+class UnseenDetections:
     """Hits, false boxes and truth boxes, views x classes each, and in how many ``pictures``."""
 
-    hits: Floats
-    wrong: Floats
+    true_positives: Floats
+    false_positives: Floats
     truths: Floats
     pictures: float
 
-    def __mul__(self, weight: float) -> "Lead":
-        return Lead(self.hits * weight, self.wrong * weight, self.truths * weight, self.pictures * weight)
+    def __mul__(self, weight: float) -> "UnseenDetections":
+        return UnseenDetections(
+            self.true_positives * weight, self.false_positives * weight, self.truths * weight, self.pictures * weight
+        )

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vru.domain.slices import ALL
+from vru.evaluation.core.ordering import run_starts
 from vru.evaluation.core.settings import UnseenUnit
 from vru.evaluation.core.tables import DataSet, Floats, Ints
 from vru.evaluation.dataset.protocol import Protocol
-from vru.evaluation.detection.coco import AREAS, CocoFigures
+from vru.evaluation.detection.coco import AREAS, CocoMetrics
 from vru.evaluation.detection.outcomes import Outcomes
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Estimate, Replicates, Resampled, Unbounded
-from vru.evaluation.statistics.resampling import Drawn, Units, affordable
+from vru.evaluation.statistics.resampling import PointEstimate, Units, affordable
 from vru.evaluation.video.latency import TrackOutcome
 
+# Beyond so many classes, intervals for each of them would cost more than they say.
+MOST_CLASSES = 10
 _RESAMPLES = 2000
 _FEW_RESAMPLES, _QUICK = 400, 1_000_000
 # Outcomes (views x overlaps x detections) from which on resampling them takes minutes.
@@ -25,7 +28,7 @@ Estimates = dict[str, Estimate]
 
 
 @dataclass(slots=True)
-class Job:
+class EstimateCollector:
     """A data set under a protocol."""
 
     data: DataSet
@@ -40,8 +43,6 @@ class Job:
     notes: list[str] = field(default_factory=list)
     used: int = 0
     tracks: tuple[TrackOutcome, ...] = ()
-    # The units of the truth boxes that count in a view, by class, and where each class begins.
-    _units_of_truth: dict[tuple[int, int], tuple[Ints, Ints]] = field(default_factory=dict)
 
     @property
     def unseen(self) -> UnseenUnit:
@@ -76,7 +77,7 @@ class Job:
         """How many pictures each unit has."""
         return np.bincount(self.units.of_picture, minlength=self.units.count).astype(np.float64)
 
-    def put(self, slice_: str, metric: str, figure: Drawn, count: int) -> None:
+    def put(self, slice_: str, metric: str, figure: PointEstimate, count: int) -> None:
         """Take a figure that rests on ``count`` units: those that show the slice."""
         units, value = self.units.name, figure.value
         estimate: Estimate = Resampled(value, count, figure.replicates, units)
@@ -84,30 +85,37 @@ class Job:
             estimate = Unbounded(value, count, units)
         self.slices.setdefault(slice_, {})[metric] = estimate
 
-    def put_all(
-        self, slice_: str, outcomes: Outcomes, of: CocoFigures, drawn: Mapping[str, Replicates], label: int | None
-    ) -> None:
-        """Take COCO's figures of all classes, or of one; they were resampled picture by picture."""
-        summary = of.summary(None if label is None else of.labels[label])
+    def put_coco(self, outcomes: Outcomes, of: CocoMetrics, drawn: Mapping[str, Replicates], labels: Ints) -> None:
+        """Take COCO's figures of all classes and of each of these ``labels``, resampled picture by picture."""
+        summary, by_label = of.summary(), of.summaries()
         for metric, value in summary.items():
             size = metric.rpartition("_")[2]
-            shown = self.shown(outcomes, outcomes.view(size if size in AREAS else ALL), label)
-            self.put(slice_, metric, Drawn(value, drawn.get(f"{slice_}/{metric}", Replicates())), shown)
+            shown = self.units_with_truth(outcomes, outcomes.view(size if size in AREAS else ALL))
+            self.put(ALL, metric, PointEstimate(value, drawn.get(f"{ALL}/{metric}", Replicates())), int(shown[-1]))
+            for label in labels.tolist():
+                name = f"class:{of.labels[label]}"
+                figure = PointEstimate(by_label[metric][label], drawn.get(f"{name}/{metric}", Replicates()))
+                self.put(name, metric, figure, int(shown[label]))
 
-    def shown(self, outcomes: Outcomes, view: int, label: int | None = None) -> int:
-        """How many units have a truth box that counts in the view, of all classes or of one."""
-        return int(np.count_nonzero(self.truths(outcomes, view, label)))
+    def units_with_truth(self, outcomes: Outcomes, view: int) -> Ints:
+        """How many units have a truth box that counts in the view, for each class, and last of all classes."""
+        unit, label = self._counted_truth(outcomes, view)
+        pairs = np.sort(label * self.units.count + unit)
+        different = pairs[run_starts(pairs)] // max(self.units.count, 1)
+        of_all = np.count_nonzero(np.bincount(unit))
+        return np.append(np.bincount(different, minlength=len(outcomes.data.labels)), of_all)
 
-    def truths(self, outcomes: Outcomes, view: int, label: int | None = None) -> Floats:
-        """How many truth boxes that count in the view each unit has, of all classes or of one."""
-        key = id(outcomes), view
-        if key not in self._units_of_truth:
-            counted = outcomes.counted_truth(view)
-            truth = outcomes.data.truth
-            unit, of = self.units.of_picture[truth.picture[counted]], truth.label[counted]
-            order = np.argsort(of, kind="stable")
-            first = np.searchsorted(of[order], np.arange(len(outcomes.data.labels) + 1))
-            self._units_of_truth[key] = unit[order], first
-        units, first = self._units_of_truth[key]
-        mine = units if label is None else units[first[label] : first[label + 1]]
-        return np.bincount(mine, minlength=self.units.count).astype(np.float64)
+    def most_truth(self, outcomes: Outcomes, view: int) -> Floats:
+        """The most truth boxes of each class that count in the view and are in one unit."""
+        unit, label = self._counted_truth(outcomes, view)
+        pairs = np.sort(label * self.units.count + unit)
+        starts = run_starts(pairs)
+        most = np.zeros(len(outcomes.data.labels))
+        np.maximum.at(most, pairs[starts] // max(self.units.count, 1), np.diff(np.append(starts, len(pairs))))
+        return most
+
+    def _counted_truth(self, outcomes: Outcomes, view: int) -> tuple[Ints, Ints]:
+        """Unit and class of each truth box that counts in the view."""
+        counted = outcomes.counted_truth(view)
+        truth = outcomes.data.truth
+        return self.units.of_picture[truth.picture[counted]], truth.label[counted]
