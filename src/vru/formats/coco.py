@@ -228,7 +228,7 @@ class CocoReader:
             list(self._videos.values()),
             source=source,
             approved_by=approved_by,
-            declared=bool(self._videos) or any(video is not None for _, video in self._images.values()),
+            declared=len(self._videos) == 1 or all(video is not None for _, video in self._images.values()),
             notes=notes,
         )
 
@@ -268,7 +268,9 @@ class CocoReader:
                 names.append(str(picture.key) if video is None else self._video_names.get(video, str(video)))
             inherited = {} if video is None else self._video_attributes.get(video, {})
             attributes = {**inherited, **picture.attributes}
-            pictures.append(replace(picture, sequence=numbers[owner], attributes=attributes))
+            # Where other images say nothing of their video, this one's is its source.
+            origin = picture.source if video is None else names[numbers[owner]]
+            pictures.append(replace(picture, sequence=numbers[owner], attributes=attributes, source=origin))
         return pictures, names
 
 
