@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -86,6 +87,15 @@ SCATTERED = ("000000000139", "000000000285", "000000000632", "000000000724", "00
         (["3f2a.jpg", "9bc1.jpg", "77de.jpg"], None),
         (["monday/a.jpg", "monday/b.jpg", "tuesday/x.jpg", "tuesday/y.jpg"], ["monday"] * 2 + ["tuesday"] * 2),
         (["images/a.jpg", "images/b.jpg"], None),
+        # One folder, whose name says that it is a recording.
+        (["ride_7/qa.jpg", "ride_7/zb.jpg"], ["ride_7"] * 2),
+        (["street.mp4/qa.jpg", "street.mp4/zb.jpg"], ["street.mp4"] * 2),
+        (["holiday/qa.jpg", "holiday/zb.jpg"], None),
+        # Label Studio puts a part of a UUID before the name of each upload.
+        ([f"images/{Random(k).getrandbits(32):08x}-frame_{k:05d}.jpg" for k in range(40)], ["images/frame"] * 40),
+        ([f"20240501-1200{k:02d}.jpg" for k in range(5)], ["the recording"] * 5),
+        # Counters to the base of 16.
+        ([f"cam_{k:08x}.png" for k in range(0, 120, 3)], ["cam"] * 40),
     ],
 )  # fmt: skip
 def test_names_tell_a_video(names: list[str], groups: list[str] | None) -> None:
@@ -98,6 +108,38 @@ def test_names_tell_a_video(names: list[str], groups: list[str] | None) -> None:
     else:
         assert [grouped.sequences[picture.sequence] for picture in grouped.pictures] == groups
         assert "--independent-images" in grouped.assumption
+
+
+HASHES = [f"{Random(k).getrandbits(64):016x}.jpg" for k in range(300)]
+
+
+def test_two_hashes_that_resemble_numbered_names_by_chance_do_not_hide_the_others() -> None:
+    grouped = group_recordings(named(*HASHES))
+    assert "others as independent, of which nothing tells" in grouped.assumption
+    assert len(grouped.sequences) > 290
+
+
+@pytest.mark.parametrize("where", ["track_id", "attributes"])
+def test_track_ids_tell_a_video_whatever_its_frames_are_called(where: str, put: Put) -> None:
+    images = [{"id": k, "file_name": name, "width": 9, "height": 9} for k, name in enumerate(HASHES[:60])]
+    tracks = [{"track_id": k % 3} if where == "track_id" else {"attributes": {"track_id": k % 3}} for k in range(60)]
+    boxes = [{"image_id": k, "category_id": 1, "bbox": [1, 1, 2, 2], **track} for k, track in enumerate(tracks)]
+    document = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "pedestrian"}]}
+    truth = read_truth(put("t.json", document))
+    assert len(truth.sequences) == 3 and "track ids" in truth.assumption
+
+
+def test_folders_tell_a_recording_of_the_frames_whose_names_do_not() -> None:
+    assert len(set(recordings(*[f"{k // 30:02d}/{name}" for k, name in enumerate(HASHES)]))) <= 11
+
+
+def test_images_of_no_video_beside_videos_are_not_each_a_recording(put: Put) -> None:
+    videos = [{"id": 1, "name": "A"}, {"id": 2, "name": "B"}]
+    images = [{"id": k, "file_name": f"ride_{k}.jpg"} for k in range(9)]
+    document = {"videos": videos, "images": images, "annotations": [], "categories": [{"id": 1, "name": "pedestrian"}]}
+    assert read_truth(put("none.json", document)).sequences == ["ride"]
+    images[0]["video_id"] = images[1]["video_id"] = 2
+    assert read_truth(put("some.json", document)).sequences == ["B", "ride"]
 
 
 def test_frames_of_one_video_are_of_one_size() -> None:

@@ -103,6 +103,20 @@ class TestWhatIsReadOfEach:
         assert truth.sequences == ["street"] and [row.x for row in truth.boxes.rows()] == [10, 11]
         assert [row.track for row in truth.boxes.rows()] == [1, 1] and truth.pictures[0].width == 200
 
+    def test_datumaro_s_video_frames_and_turned_boxes(self) -> None:
+        truth = read_truth(HERE / "datumaro-video")
+        assert truth.sequences == ["street.mp4"] and [picture.frame_index for picture in truth.pictures] == [0, 1]
+        turned = truth.boxes.row(1)
+        assert (turned.x, turned.y, turned.width, turned.height) == pytest.approx((45, 35, 60, 30))
+        assert any("rotated" in note for note in truth.notes)
+
+    @pytest.mark.parametrize("name", ["yolo-cvat", "yolo-cvat-ultralytics"])
+    def test_cvat_lists_images_that_need_not_be_there(self, name: str) -> None:
+        truth = read_truth(HERE / name)
+        assert [picture.key for picture in truth.pictures] == ["frame_000000", "frame_000001"]
+        assert len(truth.boxes) == 1 and truth.labels == ["car", "person"]
+        assert any("was read: 2 images" in note for note in truth.notes)
+
     def test_ultralytics_names_images_by_their_stems(self, tmp_path: Path) -> None:
         truth = read_truth(HERE / "coco-torchvision/instances.json")
         row = {"image_id": "a", "file_name": "a.jpg", "category_id": 1, "bbox": [10, 20, 30, 60], "score": 0.9}

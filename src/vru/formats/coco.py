@@ -248,7 +248,7 @@ class CocoReader:
             list(self._videos.values()),
             source=source,
             approved_by=approved_by,
-            declared=bool(self._videos) or any(image.video is not None for image in self._images.values()),
+            declared=len(self._videos) == 1 or all(image.video is not None for image in self._images.values()),
             notes=notes,
         )
 
@@ -298,7 +298,8 @@ class CocoReader:
                     image.height,
                     {**inherited, **image.attributes},
                     image.name,
-                    image.source,
+                    # Where other images say nothing of their video, this one's is its source.
+                    image.source if video is None else names[numbers[owner]],
                 )
             )
         return pictures, names

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from vru.formats.annotations import Annotations, FormatError, integer, number
-from vru.formats.builder import Builder, Sides, around, inner, load_json, member, optional, texts
+from vru.formats.builder import Builder, Sides, around, inner, load_json, member, optional, texts, turned
 from vru.formats.registry import Asked, Format, Opening
 from vru.formats.text_files import annotation_files
 
@@ -35,12 +35,14 @@ def _item(builder: Builder, item: object, names: list[str], where: str) -> None:
     at = f"{where}: item {key[:60]}"
     image: dict[str, Any] = {}
     attributes: dict[str, Any] = {}
+    video: dict[str, Any] = {}
     if isinstance(item, dict):
         image, attributes = inner(item, "image"), inner(item, "attr")
+        video = inner(item, "video_frame")
     said = image.get("size")
     height, width = said if isinstance(said, list) and len(said) == 2 else (None, None)
     size = {"height": height, "width": width}
-    frame = attributes.get("frame")
+    frame, source = attributes.get("frame", video.get("frame_index")), video.get("video_path")
     picture = builder.picture(
         key,
         at,
@@ -49,6 +51,7 @@ def _item(builder: Builder, item: object, names: list[str], where: str) -> None:
         width=optional(size, "width", at),
         attributes=texts(attributes),
         name=str(image.get("path") or key),
+        source=source if isinstance(source, str) and source else None,
     )
     for place, annotation in enumerate(member(item, "annotations", list, at)):
         spot = f"{at}, object {place}"
@@ -60,7 +63,7 @@ def _item(builder: Builder, item: object, names: list[str], where: str) -> None:
         if not 0 <= label_id < len(names):
             raise FormatError(f"{spot}: unknown class {label_id}.", f"There are {len(names)} labels.")
         marks = inner(annotation, "attributes")
-        occluded, track = marks.get("occluded"), marks.get("track_id")
+        occluded, track = marks.get("occluded"), marks.get("track_id", annotation.get("object_id"))
         builder.box(
             picture,
             builder.label(names[label_id], spot),
@@ -84,7 +87,12 @@ def _sides(builder: Builder, annotation: dict[str, Any], kind: str, where: str) 
     if len(values) != 4:
         raise FormatError(f"{where}: bbox is no list of four numbers.", "x, y, width, height.")
     x, y, width, height = (number(value, f"{where}: bbox") for value in values)
-    return x, y, width, height
+    degrees = number(inner(annotation, "attributes").get("rotation", 0), f"{where}: rotation")
+    if degrees % 360 == 0:
+        return x, y, width, height
+    # CVAT writes the box before it was turned, and by how much.
+    builder.enclose("rotated boxe")
+    return turned((x, y, width, height), degrees)
 
 
 DATUMARO = Format(_sniff, _truth)

@@ -4,7 +4,7 @@ An image without a file of labels shows nobody. Source: the data set formats of 
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ from vru.formats.yolo import read_yolo, read_yolo_results
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 _YAMLS = ("data.yaml", "dataset.yaml")
+_DARKNET = "obj.data"
 # What is evaluated of a data set that has several splits.
 _SPLITS = ("val", "valid", "test", "train")
-_HOW = "A data set is: data.yaml, or a folder with images and labels (docs/formats.md)."
+_HOW = "A data set is: data.yaml, obj.data, or a folder with images and labels (docs/formats.md)."
 
 
 def _sniff(opening: Opening) -> bool:
     path = opening.path
     if path.is_dir() and not opening.head:
-        return _yaml_of(path) is not None or (path / "labels").is_dir()
-    if path.suffix in (".yaml", ".yml"):
+        return _yaml_of(path) is not None or _darknet_of(path) is not None or (path / "labels").is_dir()
+    if path.suffix in (".yaml", ".yml") or _darknet_of(path) is not None:
         return True
     columns = opening.first_line.split()
     if len(columns) < 5 or not all(map(is_number, columns)):
@@ -49,7 +50,9 @@ def _results(path: Path, truth: Annotations) -> Boxes:
 
 def _files(path: Path) -> tuple[list[TextFile], list[str]]:
     """The files of labels of all images, those that have none too; and what there is to say of them."""
-    described = _yaml_of(path)
+    described, darknet = _yaml_of(path), _darknet_of(path)
+    if darknet is not None and described is None:
+        return _of_darknet(darknet)
     if path.is_file() and described is None:
         return open_files([path]), []
     if described is not None:
@@ -69,7 +72,9 @@ def _files(path: Path) -> tuple[list[TextFile], list[str]]:
 def _of_images(place: Path) -> list[TextFile]:
     """The labels of the images in a folder, or of those that a text file lists."""
     if place.is_file():
-        images = [place.parent / line for line in text_lines(place)]
+        images = [
+            _listed(place, line, lambda image: _beside(image.parent, "images", "labels")) for line in text_lines(place)
+        ]
         pairs = [(image, _beside(image.parent, "images", "labels") / f"{image.stem}.txt") for image in images]
     elif place.is_dir():
         labels = _beside(place, "images", "labels")
@@ -83,10 +88,39 @@ def _of_images(place: Path) -> list[TextFile]:
         raise FormatError(f"{place} does not exist.", _HOW)
     if not pairs:
         raise FormatError(f"{place} has no image.", _HOW)
-    return [
-        open_files([label])[0] if label.is_file() else TextFile(image.stem, io.BytesIO(), str(label))
-        for image, label in pairs
-    ]
+    return [_labels(image, label) for image, label in pairs]
+
+
+def _listed(place: Path, said: str, labels: Callable[[Path], Path]) -> Path:
+    """An image that a list names; exporters write a folder before it that there need not be, such as ``data/``."""
+    image = place.parent / said
+    without = place.parent.joinpath(*Path(said).parts[1:])
+    return without if not labels(image).is_dir() and labels(without).is_dir() else image
+
+
+def _darknet_of(path: Path) -> Path | None:
+    """Darknet's description of a data set, which CVAT's YOLO 1.1 has: ``obj.data``, beside lists of images."""
+    if path.is_file():
+        return path if path.name == _DARKNET else None
+    return path / _DARKNET if (path / _DARKNET).is_file() else None
+
+
+def _of_darknet(described: Path) -> tuple[list[TextFile], list[str]]:
+    """The labels of the images that are evaluated, which lie beside these."""
+    said = dict(map(str.strip, line.split("=", 1)) for line in text_lines(described) if "=" in line)
+    split = next((name for name in _SPLITS if said.get(name)), None)
+    if split is None:
+        raise FormatError(f"{described} names no valid, test or train.", _HOW)
+    place = described.parent / Path(said[split]).name
+    images = [_listed(place, line, lambda image: image.parent) for line in text_lines(place)]
+    if not images:
+        raise FormatError(f"{place} lists no image.", _HOW)
+    found = [_labels(image, image.with_suffix(".txt")) for image in images]
+    return _unique(found, described), [f"The split {split} of {described.name} was read: {len(found)} images."]
+
+
+def _labels(image: Path, label: Path) -> TextFile:
+    return open_files([label])[0] if label.is_file() else TextFile(image.stem, io.BytesIO(), str(label))
 
 
 def _unique(files: Sequence[TextFile], path: Path) -> list[TextFile]:

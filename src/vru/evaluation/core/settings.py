@@ -8,6 +8,8 @@ from vru.evaluation.core.tables import Floats
 
 # Fewer units prove nothing that one would ask of a slice: ten without a miss prove a recall of 0.74.
 SMALLEST_N = 10
+# Fewer make no interval.
+FEWEST_RESAMPLES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,10 @@ class EvaluationSettings:
             raise VruError(f"The IoU that links false alarms, {self.alarm_link_iou}, is outside 0 to 1.")
         if not 0.5 < self.confidence_level < 1:
             raise VruError(f"The confidence level {self.confidence_level} is outside 0.5 to 1.", "0.95 is usual.")
-        if self.resamples < 100:
-            raise VruError(f"{self.resamples} resamples are too few for an interval.", "Use at least 100.")
+        if self.resamples < FEWEST_RESAMPLES:
+            raise VruError(
+                f"{self.resamples} resamples are too few for an interval.", f"Use at least {FEWEST_RESAMPLES}."
+            )
         if self.smallest_n < 1:
             raise VruError(f"The smallest n of a slice cannot be {self.smallest_n}.", "Use 1 or more.")
         if not self.clip_seconds > 0:

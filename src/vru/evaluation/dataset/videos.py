@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass, VruError, parse_class
-from vru.evaluation.core.settings import EvaluationSettings, UnseenUnit
+from vru.evaluation.core.settings import FEWEST_RESAMPLES, EvaluationSettings, UnseenUnit
 from vru.evaluation.core.tables import DataSet, Floats, ratio
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Estimate, Fixed, Quantile, Resampled
@@ -40,11 +40,13 @@ def evaluate_videos(data: DataSet, times: Sequence[float], settings: EvaluationS
         return VideoMetrics({}, (), (*notes, "There is no class of road users: there are no figures of time."))
     known = ~(data.truth.crowd | data.truth.ignore)
     identified = bool((data.truth.track[known] >= 0).all())
+    # What is pooled is resampled over the recordings; within each of them the fewest resamples that there can be.
+    within = settings if len(data.sequences) == 1 else replace(settings, resamples=FEWEST_RESAMPLES)
     parts = []
     for number in range(len(data.sequences)):
         own = _recording(data, number)
         own_times = [times[int(picture)] for picture in np.flatnonzero(data.sequence == number)]
-        parts.append(_evaluate_one(own, own_times, settings, identified=identified))
+        parts.append(_evaluate_one(own, own_times, within, identified=identified))
     if len(parts) == 1:
         found = dict(parts[0].overall.estimates)
         tracks = parts[0].overall.tracks
