@@ -15,7 +15,7 @@ from vru.reports.html import content_policy
 from vru.service.database.sessions import Reading
 from vru.service.database.tables import Run, Seal
 from vru.service.errors import ConflictError, NotFoundError, UnavailableError
-from vru.service.schemas import Problem, RunBody
+from vru.service.schemas import Problem, run_body
 from vru.validation_engine import repository, service
 from vru.validation_engine.packing import Inputs, named_inputs, report_of, sealed_report
 from vru.validation_engine.sealing import sealed_path
@@ -57,7 +57,7 @@ async def _report(request: Request, run: Run, session: Reading) -> Report:
     if project is None or video is None or truth is None:
         raise NotFoundError("The run's project, video or ground truth is gone.")
     inputs = Inputs(project, video, truth, await repository.recording(session, run))
-    body = RunBody.model_validate(run).model_dump(mode="json")
+    body = run_body(run).model_dump(mode="json")
     return report_of(body, named_inputs(run, inputs), project.name)
 
 

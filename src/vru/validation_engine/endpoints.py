@@ -24,6 +24,7 @@ from vru.service.schemas import (
     RunChange,
     RunEvent,
     Schema,
+    run_body,
 )
 from vru.validation_engine import events, repository, service
 from vru.validation_engine.models import find_model
@@ -97,7 +98,7 @@ async def create_run(
     else:
         model = await find_model(http, settings.ml_engine_url, body.model, body.model_version)
         run = await service.create_run(session, queue, body, model, user)
-    return RunBody.model_validate(run)
+    return run_body(run)
 
 
 @router.get("", summary="List runs")
@@ -109,13 +110,13 @@ async def list_runs(
 ) -> RunList:
     """Newest first."""
     runs, total = await repository.list_runs(session, project_id, limit, offset)
-    return RunList(items=[RunBody.model_validate(run) for run in runs], total=total)
+    return RunList(items=[run_body(run) for run in runs], total=total)
 
 
 @router.get("/{run_id}", summary="Get a run")
 async def get_run(run_id: uuid.UUID, session: Reading) -> RunBody:
     """One run with its figures and verdict, once it has them."""
-    return RunBody.model_validate(await service.get_run(session, run_id))
+    return run_body(await service.get_run(session, run_id))
 
 
 async def _told(
@@ -124,7 +125,7 @@ async def _told(
     """Change a run, and tell who follows it: after the commit, for whoever hears of it may ask at once."""
     database: Database = request.app.state.database
     async with database.write() as session:
-        run = RunBody.model_validate(await change(session))
+        run = run_body(await change(session))
     await events.announce(redis, database, run_id)
     return run
 

@@ -37,7 +37,7 @@ from vru.reports.evidence import (
 )
 from vru.reports.model import Section
 from vru.service.database.tables import GroundTruthSet, Project, Run, SignalRecording, Video
-from vru.service.schemas import RunBody
+from vru.service.schemas import RUN_FIELDS, run_body
 from vru.validation_engine.analysis import Analysis
 from vru.validation_engine.camera_runs import RecordingFacts, files_of
 
@@ -186,8 +186,8 @@ def _finish(folder: Path, run: Run, analysis: Analysis, inputs: Inputs, processe
         "finished_at": datetime.now(UTC),
         "error": None,
     }
-    stored = {name: getattr(run, name) for name in RunBody.model_fields}
-    body = RunBody.model_validate(stored | outcome).model_dump(mode="json")
+    stored = {name: getattr(run, name) for name in RUN_FIELDS}
+    body = run_body(stored | outcome).model_dump(mode="json")
     named = named_inputs(run, inputs)
     report = FORMATS["html"].render(report_of(body, named, inputs.project.name))
     metrics, verdict = body.pop("metrics"), {"verdict": body.pop("verdict"), "criteria": body.pop("verdict_reasons")}
