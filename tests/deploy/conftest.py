@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vru.deploy import environment
-from vru.deploy.environment import Environment
+from vru.deploy.settings import environment
+from vru.deploy.settings.environment import Environment
 from vru.host.rolling import routes
 
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
 """Servers as their facts say."""
 
-from vru.deploy.doctor.machine import GIB
-from vru.deploy.facts import ServerFacts
+from vru.deploy.checks.machine import GIB
+from vru.deploy.server.facts import ServerFacts
 
 GOOD = ServerFacts(
     os_id="debian",

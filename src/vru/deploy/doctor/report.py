@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from vru.deploy.checks import Check
-from vru.deploy.doctor.fault import Fault
+from vru.deploy.checks.check import Check
+from vru.deploy.checks.fault import Fault
 
 _ORDER = ("problem", "warning", "unknown")
 

@@ -74,7 +74,7 @@ def execute(
         failure = error
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         failure = HostError(
-            f"The server refused a step: {plain(error)}.", "Mend the cause, then run the same command again."
+            f"The server refused a step: {plain(error)}.", "Correct the cause, then run the same command again."
         )
     finally:
         if failure is not None:

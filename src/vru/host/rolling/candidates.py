@@ -264,7 +264,7 @@ class Candidates:
         """
         raise HostError(
             f"{what}.",
-            f"Mend {container.service}, then deploy again. Its last lines are shown.",
+            f"Correct {container.service}, then deploy again. Its last lines are shown.",
             service=container.service,
             logs=self.compose.last_lines(container),
         )
