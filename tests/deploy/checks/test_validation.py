@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from tests.deploy.servers import GOOD
 
-from vru.deploy.checks.check import Check, problems
+from vru.deploy.checks.check import problems
 from vru.deploy.checks.machine import GIB
 from vru.deploy.checks.validation import check_project, check_server
-from vru.deploy.server.facts import ServerFacts
 from vru.deploy.settings.environment import Environment, generate
+from vru.host.wire import Check, Facts
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def environment(tmp_path: Path) -> Environment:
     return generate(tmp_path / ".env.production", {"VRU_HOST": "server.example"})
 
 
-def found(environment: Environment, facts: ServerFacts) -> list[Check]:
+def found(environment: Environment, facts: Facts) -> list[Check]:
     return problems(check_server(environment, facts))
 
 
@@ -89,7 +89,7 @@ def test_a_database_is_not_renamed_by_a_deployment(environment: Environment) -> 
 def test_what_becomes_of_the_servers_own_programs_is_said_before(environment: Environment) -> None:
     apache = replace(GOOD, outside=((22, "sshd"), (81, "apache2"), (9999, "docker-proxy")))
 
-    def said(settings: Environment, facts: ServerFacts) -> list[Check]:
+    def said(settings: Environment, facts: Facts) -> list[Check]:
         return [check for check in check_server(settings, facts) if check.state == "warning"]
 
     [kept] = said(environment, apache)

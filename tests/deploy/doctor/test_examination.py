@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from vru.deploy.checks.check import Check, ok, problem, unknown, warning
+from vru.deploy.checks.check import ok, problem, unknown, warning
 from vru.deploy.checks.evidence import Evidence, UnknownError
 from vru.deploy.checks.fault import Fault, examine
 from vru.deploy.doctor import examination, laptop, report
 from vru.deploy.settings import environment
 from vru.deploy.settings.environment import Environment
+from vru.host.wire import Check
 
 ROOT = Path(__file__).parents[3]
 RECORDED = Path(__file__).parent / "recorded"

@@ -15,8 +15,9 @@ import pytest
 
 from vru.deploy.pipeline import hooks
 from vru.deploy.pipeline.hooks import HookFailedError, Hooks, odd_files
-from vru.deploy.release.difference import Change, Difference
+from vru.deploy.release.difference import Difference
 from vru.domain import VruError
+from vru.host.wire import Change
 
 DIFFERENCE = Difference("abcdef123456", (Change("file", ".env", "update"),), (), (), None, state="s", live=None)
 

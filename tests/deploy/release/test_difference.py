@@ -4,7 +4,6 @@ import json
 import stat
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.deploy.servers import GOOD
@@ -12,11 +11,12 @@ from tests.deploy.servers import GOOD
 from vru.deploy.pipeline import saved_plans
 from vru.deploy.pipeline.phases import require_current
 from vru.deploy.release import configuration, difference
-from vru.deploy.release.difference import Change, Difference
+from vru.deploy.release.difference import Difference
 from vru.deploy.release.manifest import Release, build
 from vru.deploy.settings.environment import Environment, generate
 from vru.domain import VruError
 from vru.host.release import masking
+from vru.host.wire import Change, Plan
 
 PLANNED = Difference(
     release="0123456789ab",
@@ -43,8 +43,8 @@ def release(project: Path, environment: Environment) -> Release:
     return build(project, environment, GOOD, configuration.render(project, environment, GOOD))
 
 
-def answer(release: Release, **more: Any) -> dict[str, Any]:
-    return {"changes": [], "missing": [], "notes": [], "running": None, "state": "s", "release": None, **more}
+def plan_of(contents: dict[str, str | None]) -> Plan:
+    return Plan(None, "s", (), (), {}, kept=False, running=None, contents=contents)
 
 
 def test_a_plan_is_named_by_release_and_server() -> None:
@@ -58,9 +58,9 @@ def test_files_are_compared_with_secrets_masked_on_both_sides(release: Release, 
     path = "config/production/users.acl"
     right = masking.Mask(release.environment)(release.text(path) or "")
     assert masking.MASK in right
-    read = Difference.from_answer(answer(release, contents={path: right, "src/a.py": "x"}), release)
+    read = Difference.of_plan(plan_of({path: right, "src/a.py": "x"}), release)
     assert read.files == (difference.FileDifference(path, ()),)
-    read = Difference.from_answer(answer(release, contents={path: right + "user eve on nopass\n"}), release)
+    read = Difference.of_plan(plan_of({path: right + "user eve on nopass\n"}), release)
     assert [line for line in read.files[0].lines if line.startswith("-") and "eve" in line] == ["-user eve on nopass"]
     told = json.dumps(read.as_json())
     assert [secret for secret in environment.secrets() if secret in told] == []

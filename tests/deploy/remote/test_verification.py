@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from vru.deploy.checks.check import Check, problems
+from vru.deploy.checks.check import problems
 from vru.deploy.remote import verification
 from vru.deploy.settings.environment import Environment, generate
+from vru.host.wire import Check
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -6,6 +6,7 @@ from vru.deploy.server import audit_checkpoints
 from vru.deploy.ssh.connection import Address
 from vru.host.base.host import Host
 from vru.host.lock import audit
+from vru.host.wire import AuditHead
 
 HERE = Address("server.example", 22)
 
@@ -22,7 +23,7 @@ def host(tmp_path, monkeypatch) -> Host:
 def look(host: Host) -> list[str]:
     entries, head = audit.read(host)
     found = [*audit.check(entries, head), *audit_checkpoints.contradictions(HERE, entries)]
-    audit_checkpoints.record(HERE, head)
+    audit_checkpoints.record(HERE, None if head is None else AuditHead(head["seq"], head["hash"]))
     return found
 
 

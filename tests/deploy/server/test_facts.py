@@ -11,7 +11,7 @@ from vru.deploy.server import facts
 from vru.deploy.ssh.connection import RemoteError
 
 
-def read(root: Path) -> facts.ServerFacts:
+def read(root: Path) -> facts.Facts:
     script = facts._SCRIPT.replace("__ROOT__", str(root))
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     return facts.parse(done.stdout, 0.0)

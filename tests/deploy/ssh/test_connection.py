@@ -144,7 +144,7 @@ def test_a_command_that_leaves_its_input_unread_does_not_hang(sshd: Sshd) -> Non
 
 def test_facts_are_read_in_one_round_trip(sshd: Sshd) -> None:
     with opened(sshd) as server:
-        facts, _ = gather(server)
+        facts = gather(server)
         assert server.traffic.round_trips == 1
     assert facts.cpus == os.cpu_count()
     assert facts.memory_bytes > 0

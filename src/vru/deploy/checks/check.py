@@ -1,22 +1,8 @@
-"""One thing that was looked at, and what came out."""
+"""Findings, as :class:`~vru.host.wire.Check`, and what they come to."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
 
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """``ok``, ``warning`` (goes on), ``problem`` (stops a deployment, or means that it is not whole), ``unknown``."""
-
-    name: str
-    state: Literal["ok", "warning", "problem", "unknown"]
-    detail: str = ""
-    fix: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return asdict(self)
+from vru.host.wire import Check
 
 
 def ok(name: str, detail: str = "") -> Check:

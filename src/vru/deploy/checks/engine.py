@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Iterator
 
-from vru.deploy.checks.check import Check
 from vru.deploy.checks.evidence import Evidence, UnknownError
 from vru.deploy.checks.fault import Fault, Faults
+from vru.host.wire import Check
 
 _OLDEST_DOCKER, _OLD_DOCKER = (20, 10), (24,)
 _OLDEST_COMPOSE = (2, 20)

@@ -4,9 +4,10 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from vru.deploy.checks.check import Check, ok, problem, unknown, warning
+from vru.deploy.checks.check import ok, problem, unknown, warning
 from vru.deploy.checks.evidence import Evidence, UnknownError
 from vru.deploy.console import log_file
+from vru.host.wire import Check
 
 _PATHS = frozenset({"file", "path", "place", "project"})
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from vru.deploy.checks.check import Check
 from vru.deploy.checks.evidence import Evidence
 from vru.deploy.checks.fault import Fault, Faults
+from vru.host.wire import Check
 
 _PROJECT = "vru-platform"
 _OUR_UNITS = frozenset(

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from vru.deploy.checks.check import Check
-from vru.deploy.checks.evidence import Evidence, UnknownError
+from vru.deploy.checks.evidence import DOCKER_PLACE, PLATFORM_PLACE, Evidence, UnknownError
 from vru.deploy.checks.fault import Fault, Faults
 from vru.deploy.server.host_program import OLDEST_PYTHON
+from vru.host.wire import Check
 
 GIB = 1024**3
 _KIB_IN_GIB = 1024 * 1024
@@ -22,7 +22,6 @@ _OLDEST_KERNEL, _OLD_KERNEL = (4, 19), (5, 10)
 _LARGEST_CLOCK_SKEW_S = 60
 _NESTED = ("openvz", "lxc", "lxc-libvirt")
 _TEMPORARY = "/tmp"  # noqa: S108 - looked at, not written to
-PLATFORM_PLACE, DOCKER_PLACE = "/opt/vru-platform", "/var/lib/docker"
 
 fault = Faults()
 
@@ -33,19 +32,18 @@ fault = Faults()
     "Use Debian 12 or newer, or Ubuntu 22.04 or newer.",
 )
 def _operating_system(this: Fault, seen: Evidence) -> Iterator[Check]:
-    system = seen.words("os")
-    name = system.get("PRETTY_NAME", "An unknown system")
-    oldest = _SYSTEMS.get(system.get("ID", ""))
+    facts = seen.facts
+    oldest = _SYSTEMS.get(facts.os_id)
     try:
-        supported = oldest is not None and float(system.get("VERSION_ID", "")) >= oldest
+        supported = oldest is not None and float(facts.os_version) >= oldest
     except ValueError:
         supported = False
-    yield this.ok(name) if supported else this.problem(f"{name} is not supported.")
+    yield this.ok(facts.os_name) if supported else this.problem(f"{facts.os_name} is not supported.")
 
 
 @fault("processor", "The server's processor is of the wrong kind.", "Use a server with x86_64 or aarch64.")
 def _processor(this: Fault, seen: Evidence) -> Iterator[Check]:
-    machine = seen.text("machine")
+    machine = seen.facts.machine
     yield this.ok(machine) if machine in _MACHINES else this.problem(f"{machine} is not supported.")
 
 
@@ -60,7 +58,7 @@ def _userland(this: Fault, seen: Evidence) -> Iterator[Check]:
 
 @fault("systemd", "The server does not boot with systemd.", "Use a server that boots with systemd.")
 def _systemd(this: Fault, seen: Evidence) -> Iterator[Check]:
-    init = seen.text("init")
+    init = seen.facts.init
     yield this.ok() if init == "systemd" else this.problem(f"The server's init is {init}, not systemd.")
 
 
@@ -89,11 +87,11 @@ def _nested(this: Fault, seen: Evidence) -> Iterator[Check]:
     "python", "No Python 3.10, and no package manager to bring it.", "Install python3 (3.10 or newer) on the server."
 )
 def _python(this: Fault, seen: Evidence) -> Iterator[Check]:
-    found = seen.text("python")
+    found = seen.facts.python
     version = tuple(int(part) for part in found.split(".")) if re.fullmatch(r"\d+(\.\d+)*", found) else ()
     if version >= OLDEST_PYTHON:
         yield this.ok(found)
-    elif seen.text("apt"):
+    elif seen.facts.has_apt:
         yield this.ok("will be installed")
     else:
         yield this.problem(f"There is neither Python 3.10 nor apt-get (Python: {found or 'none'}).")
@@ -116,19 +114,12 @@ def _kernel(this: Fault, seen: Evidence) -> Iterator[Check]:
 
 @fault("memory", "The server has too little memory.", "Use a larger server.")
 def _memory(this: Fault, seen: Evidence) -> Iterator[Check]:
-    kib = _memory_kib(seen)
+    gib = seen.facts.memory_bytes / GIB
     # A machine sold as 4 GB shows a little less: the kernel keeps some.
-    if kib < _NEEDED_MEMORY_GIB * _KIB_IN_GIB * 0.9:
-        yield this.problem(f"Only {kib / _KIB_IN_GIB:.1f} GiB; {_NEEDED_MEMORY_GIB} GiB are needed.")
+    if gib < _NEEDED_MEMORY_GIB * 0.9:
+        yield this.problem(f"Only {gib:.1f} GiB; {_NEEDED_MEMORY_GIB} GiB are needed.")
     else:
-        yield this.ok(f"{kib / _KIB_IN_GIB:.1f} GiB")
-
-
-def _memory_kib(seen: Evidence) -> int:
-    try:
-        return int(seen.words("memory")["MemTotal"])
-    except (KeyError, ValueError):
-        raise UnknownError("the server does not say how much memory it has") from None
+        yield this.ok(f"{gib:.1f} GiB")
 
 
 @fault("processors", "The server has a single processor core.", "Use a server with at least 2 cores.")
@@ -148,14 +139,11 @@ def _processors(this: Fault, seen: Evidence) -> Iterator[Check]:
 )
 def _swap(this: Fault, seen: Evidence) -> Iterator[Check]:
     kib = int(seen.words("memory").get("SwapTotal", "0"))
-    if kib == 0 and _memory_kib(seen) < _SMALL_MEMORY_GIB * _KIB_IN_GIB:
-        yield this.warning(f"No swap beside {_memory_kib(seen) / _KIB_IN_GIB:.1f} GiB of memory.")
+    memory_gib = seen.facts.memory_bytes / GIB
+    if kib == 0 and memory_gib < _SMALL_MEMORY_GIB:
+        yield this.warning(f"No swap beside {memory_gib:.1f} GiB of memory.")
     else:
         yield this.ok(f"{kib / _KIB_IN_GIB:.1f} GiB" if kib else "none needed")
-
-
-def _disks(seen: Evidence) -> dict[str, list[str]]:
-    return {words[0]: words[1:] for line in seen.lines("disks") if len(words := line.split()) == 6}
 
 
 @fault(
@@ -163,13 +151,13 @@ def _disks(seen: Evidence) -> dict[str, list[str]]:
 )
 def _disk(this: Fault, seen: Evidence) -> Iterator[Check]:
     needed = _NEEDED_DISK_AGAIN_GIB if seen.deployed else _NEEDED_DISK_GIB
-    found = _disks(seen)
-    for place in (PLATFORM_PLACE, DOCKER_PLACE):
-        if place not in found:
-            raise UnknownError(f"df does not answer for {place}")
-        point, free = found[place][0], int(found[place][1])
-        shown = f"{free / _KIB_IN_GIB:.1f} GiB free"
-        if free < needed * _KIB_IN_GIB:
+    facts = seen.facts
+    free_bytes = {PLATFORM_PLACE: facts.disk_free_bytes, DOCKER_PLACE: facts.docker_disk_free_bytes}
+    for place, free in free_bytes.items():
+        shown = f"{free / GIB:.1f} GiB free"
+        if free < needed * GIB:
+            # Which disk it is, only the doctor's probe tells.
+            point = seen.disks()[place][0] if "disks" in seen.seen else "/"
             yield this.problem(f"Only {shown}; {needed} GiB are needed.", name=f"disk for {place}", point=point)
         else:
             yield this.ok(shown, name=f"disk for {place}")
@@ -182,7 +170,7 @@ def _disk(this: Fault, seen: Evidence) -> Iterator[Check]:
 )
 def _inodes(this: Fault, seen: Evidence) -> Iterator[Check]:
     short = {}
-    for point, _, _, free, total in (_disks(seen)[place] for place in (PLATFORM_PLACE, DOCKER_PLACE)):
+    for point, _, _, free, total in (seen.disks()[place] for place in (PLATFORM_PLACE, DOCKER_PLACE)):
         # File systems such as btrfs have no fixed number and say 0 or "-".
         if total.isdigit() and int(total) and int(free) < _NEEDED_INODES:
             short[point] = int(free)
@@ -252,7 +240,7 @@ def _temporary(this: Fault, seen: Evidence) -> Iterator[Check]:
 
 @fault("clock", "The clocks of server and laptop differ.", "timedatectl set-ntp true, on the one that is wrong")
 def _clock(this: Fault, seen: Evidence) -> Iterator[Check]:
-    skew = float(seen.text("clock_skew"))
+    skew = seen.facts.clock_skew_s
     if abs(skew) > _LARGEST_CLOCK_SKEW_S:
         yield this.warning(
             f"The server's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the laptop's."

@@ -4,9 +4,9 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from vru.deploy.checks.check import Check
 from vru.deploy.checks.evidence import Evidence
 from vru.deploy.checks.fault import Fault, Faults
+from vru.host.wire import Check
 
 # Under this name our own nginx's published ports show up on the server.
 OUR_LISTENER = "docker-proxy"
@@ -22,14 +22,8 @@ fault = Faults()
 def listeners(seen: Evidence) -> dict[int, str]:
     """TCP port -> process, of all sockets that listen; loopback counts too, as a port is bound on all addresses."""
     found: dict[int, str] = {}
-    for line in seen.lines("listening"):
-        words = line.split(None, 5)
-        if len(words) < 4:
-            continue
-        port = words[3].rpartition(":")[2]
-        process = words[5].split('"')[1] if len(words) > 5 and '"' in words[5] else ""
-        if port.isdigit() and not found.get(int(port)):
-            found[int(port)] = process or "another process"
+    for port, process in seen.facts.listening:
+        found.setdefault(port, process or "another process")
     return found
 
 

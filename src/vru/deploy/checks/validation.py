@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vru.deploy.checks import machine, network
-from vru.deploy.checks.check import Check, ok, problem, warning
+from vru.deploy.checks.check import ok, problem, warning
 from vru.deploy.checks.evidence import Evidence
 from vru.deploy.checks.fault import examine
 from vru.deploy.release import compose_file, images
 from vru.deploy.release.configuration import render
-from vru.deploy.server.facts import ServerFacts
 from vru.deploy.settings.environment import FILE_NAME, Environment
 from vru.domain import VruError
+from vru.host.wire import Check, Facts
 
 _NEEDED_FILES = (
     "docker-compose.production.yml",
@@ -54,7 +54,7 @@ def check_compose_file(root: Path) -> Iterator[Check]:
         yield ok(compose_file.COMPOSE_FILE, "can be used")
 
 
-def check_configuration(root: Path, environment: Environment, facts: ServerFacts | None) -> Iterator[Check]:
+def check_configuration(root: Path, environment: Environment, facts: Facts | None) -> Iterator[Check]:
     """Whether every template renders, and nothing secret lies among what would be sent."""
     try:
         rendered = render(root, environment, facts)
@@ -70,14 +70,14 @@ def check_configuration(root: Path, environment: Environment, facts: ServerFacts
         yield ok("sources", "hold no private key and no password")
 
 
-def check_server(environment: Environment, facts: ServerFacts) -> Iterator[Check]:
+def check_server(environment: Environment, facts: Facts) -> Iterator[Check]:
     """Whether the platform can live on this server."""
-    yield from examine((*machine.NEEDED, *network.NEEDED), _evidence(environment, facts))
+    yield from examine((*machine.NEEDED, *network.NEEDED), Evidence({}, environment=environment, known=facts))
     yield from _check_database(environment, facts)
     yield from _check_own_ports(environment, facts)
 
 
-def own_ports(environment: Environment, facts: ServerFacts) -> dict[int, str]:
+def own_ports(environment: Environment, facts: Facts) -> dict[int, str]:
     """TCP ports on which the server's own programs can be reached, with the program's name: neither SSH nor ours."""
     known = {*environment.published_ports, facts.ssh_port}
     return {
@@ -87,7 +87,7 @@ def own_ports(environment: Environment, facts: ServerFacts) -> dict[int, str]:
     }
 
 
-def _check_own_ports(environment: Environment, facts: ServerFacts) -> Iterator[Check]:
+def _check_own_ports(environment: Environment, facts: Facts) -> Iterator[Check]:
     """The first rules of the firewall decide about the server's own programs: that is said before anything begins."""
     if facts.has_firewall:
         return
@@ -106,7 +106,7 @@ def _check_own_ports(environment: Environment, facts: ServerFacts) -> Iterator[C
             )
 
 
-def _check_database(environment: Environment, facts: ServerFacts) -> Iterator[Check]:
+def _check_database(environment: Environment, facts: Facts) -> Iterator[Check]:
     """PostgreSQL makes its database and its user at its first start only: another name later is found nowhere."""
     there = {"VRU_DATABASE_NAME": facts.database_name, "VRU_DATABASE_USER": facts.database_user}
     for variable, name in there.items():
@@ -118,24 +118,3 @@ def _check_database(environment: Environment, facts: ServerFacts) -> Iterator[Ch
                 f"Set {variable}={name} in {FILE_NAME}, or rename it by hand first: docs/operating.md, “Rename the "
                 "database”.",
             )
-
-
-def _evidence(environment: Environment, facts: ServerFacts) -> Evidence:
-    """The facts of a deployment in the form of the doctor's probes."""
-    listening = tuple(f'LISTEN 0 0 *:{port} *:* users:(("{owner}"' for port, owner in facts.listening)
-    seen = {
-        "os": (f"ID={facts.os_id}", f"VERSION_ID={facts.os_version}", f"PRETTY_NAME={facts.os_name}"),
-        "machine": (facts.machine,),
-        "init": (facts.init,),
-        "python": (facts.python,),
-        "apt": ("apt-get",) if facts.has_apt else (),
-        "disks": (
-            f"{machine.PLATFORM_PLACE} / {facts.disk_free_bytes // 1024} 0 0 0",
-            f"{machine.DOCKER_PLACE} / {facts.docker_disk_free_bytes // 1024} 0 0 0",
-        ),
-        "memory": (f"MemTotal {facts.memory_bytes // 1024}",),
-        "clock_skew": (str(facts.clock_skew_s),),
-        "release": (facts.release,),
-        "listening": listening,
-    }
-    return Evidence(seen, environment=environment)

@@ -12,6 +12,7 @@ from vru.deploy.server import audit_checkpoints, host_program
 from vru.domain import VruError
 from vru.host.base.terminal import table
 from vru.host.lock import audit as chain
+from vru.host.wire import AuditHead
 
 
 @click.command()
@@ -44,6 +45,6 @@ def audit(target: phases.Target, report: Reporter, as_json: bool, tail: int, che
             f"The audit is broken. {problems[0]}",
             "Find out who has root on the server. If you know why: vru audit --forget drops what this laptop saw.",
         )
-    audit_checkpoints.record(address, head)
+    audit_checkpoints.record(address, None if head is None else AuditHead(head["seq"], head["hash"]))
     data = {"lines": len(entries), "head": head} | ({} if check_only else {"entries": entries[-tail:]})
     report.result(f"{len(entries)} lines, the chain is whole.", data)

@@ -19,6 +19,7 @@ from vru.deploy.ssh.connection import Address, ConnectionFailedError, Server, co
 from vru.deploy.ssh.credentials import PASSWORD_VARIABLE, Credentials
 from vru.deploy.ssh.host_keys import HostKeyError
 from vru.domain import VruError
+from vru.host.strict_json import write
 
 _PASSWORD_FILE = "vru.sudo-password-file"  # noqa: S105 - the name of an option
 EXIT_FAILED, EXIT_UNREACHABLE, EXIT_DIFFERENT, EXIT_INTERRUPTED = 1, 3, 4, 130
@@ -74,7 +75,7 @@ def _errors(report: Reporter) -> Iterator[None]:
     except VruError as error:
         logs = error.logs if isinstance(error, DeploymentFailedError) else ()
         found = error.checks if isinstance(error, phases.ValidationFailedError) else []
-        report.failed(error, logs, {"checks": [check.as_json() for check in found]} if found else None)
+        report.failed(error, logs, {"checks": [write(check) for check in found]} if found else None)
         unreachable = isinstance(error, ConnectionFailedError | HostKeyError)
         sys.exit(EXIT_UNREACHABLE if unreachable else EXIT_FAILED)
     except KeyboardInterrupt:

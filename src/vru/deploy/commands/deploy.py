@@ -26,6 +26,7 @@ from vru.deploy.settings import environment
 from vru.deploy.ssh.config import Hop, resolve
 from vru.deploy.ssh.connection import Address, connect
 from vru.domain import VruError
+from vru.host.strict_json import write
 
 _LOOK_S = 3.0
 
@@ -108,7 +109,7 @@ def validate(
         checks = phases.validate(target, report, local_only=local_only)
     if problems(checks):
         raise phases.ValidationFailedError(checks)
-    report.result("Nothing would stop a deployment.", {"checks": [check.as_json() for check in checks]})
+    report.result("Nothing would stop a deployment.", {"checks": [write(check) for check in checks]})
 
 
 build_option = click.option(

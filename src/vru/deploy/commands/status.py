@@ -10,6 +10,7 @@ from vru.deploy.pipeline import phases
 from vru.deploy.remote import verification
 from vru.deploy.server import facts
 from vru.domain import VruError
+from vru.host.strict_json import write
 
 
 @click.command()
@@ -19,10 +20,10 @@ def verify(target: phases.Target, report: Reporter, as_json: bool) -> None:
     report.phase(7)
     with target.connect() as server:
         checks = verification.verify_on_server(server)
-        own = validation.own_ports(target.environment, facts.gather(server)[0])
+        own = validation.own_ports(target.environment, facts.gather(server))
     checks += verification.verify_outside(target.environment, own)
     phases.show(checks, report)
-    data = {"state": verification.worst(checks), "checks": [check.as_json() for check in checks]}
+    data = {"state": verification.worst(checks), "checks": [write(check) for check in checks]}
     found = problems(checks)
     if found:
         raise VruError(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from vru.deploy.checks.check import Check, problem, problems
+from vru.deploy.checks.check import problem, problems
 from vru.deploy.checks.evidence import Evidence
 from vru.deploy.checks.fault import Fault, Faults
 from vru.deploy.checks.validation import check_compose_file, check_configuration, missing_files
@@ -17,6 +17,7 @@ from vru.deploy.release.compose_file import COMPOSE_FILE
 from vru.deploy.settings.environment import FILE_NAME, PRODUCTION_FILE_MODE, Environment, EnvironmentFileError
 from vru.deploy.ssh.config import Hop, resolve
 from vru.domain import VruError
+from vru.host.wire import Check
 
 _OLDEST_PYTHON = (3, 11)
 _NEEDED_DISK_MIB = 500

@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vru.deploy.checks import validation
-from vru.deploy.checks.check import Check, ok
+from vru.deploy.checks.check import ok
 from vru.deploy.console.reporter import Reporter
 from vru.deploy.release import compose_file, configuration
 from vru.deploy.release.difference import Difference
 from vru.deploy.release.manifest import Release, build
 from vru.deploy.remote import orchestration, remote_setup
 from vru.deploy.server import facts_cache, host_program
-from vru.deploy.server.facts import ServerFacts, gather
+from vru.deploy.server.facts import gather
 from vru.deploy.settings.environment import Environment
 from vru.deploy.ssh.connection import Server
 from vru.domain import VruError
+from vru.host.wire import Check, Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,12 @@ class Target:
 class FittedRelease:
     """The release that fits a server, and the generated files in it."""
 
-    facts: ServerFacts
+    facts: Facts
     rendered: Mapping[str, bytes]
     release: Release
 
 
-def fit_release(target: Target, facts: ServerFacts) -> FittedRelease:
+def fit_release(target: Target, facts: Facts) -> FittedRelease:
     """Make the release for a server.
 
     Raises:
@@ -66,11 +67,11 @@ class Inspection:
         self._fitted = cached.fitted
         self._difference: Difference | None = None
         if cached.fitted is None:
-            self.facts, self._printed = gather(server)
+            self.facts = gather(server)
             return
         release = cached.fitted.release
-        answer = orchestration.ask(server, release, kept=release.name == cached.kept, contents=contents)
-        self.facts, self._printed, self._difference = answer.facts, answer.printed, answer.difference
+        kept = release.name == cached.kept
+        self.facts, self._difference = orchestration.ask(server, release, kept=kept, contents=contents)
         if self.facts.shape != cached.fitted.facts.shape:
             self._fitted = self._difference = None
 
@@ -119,7 +120,7 @@ class Inspection:
     def cache(self, release: str) -> None:
         """Keep for the next time what the server is like, and which release it has the manifest of."""
         environment = self._target.environment
-        facts_cache.store(environment.require_host(), environment.ssh_port, self._printed, release)
+        facts_cache.store(environment.require_host(), environment.ssh_port, self.facts, release)
 
 
 @dataclass(frozen=True, slots=True)

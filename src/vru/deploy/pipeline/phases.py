@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vru.deploy.checks import validation
-from vru.deploy.checks.check import Check, problem, problems
+from vru.deploy.checks.check import problem, problems
 from vru.deploy.console.reporter import Reporter
 from vru.deploy.pipeline import inspection
 from vru.deploy.pipeline.inspection import Target
@@ -17,6 +17,7 @@ from vru.deploy.server.facts import gather
 from vru.deploy.settings.environment import FILE_NAME, EnvironmentFileError, Problem
 from vru.deploy.ssh.connection import ConnectionFailedError, Server
 from vru.domain import VruError
+from vru.host.wire import Check
 
 __all__ = ["Target", "ValidationFailedError", "deploy", "plan", "show", "validate", "validate_without_environment"]
 
@@ -40,7 +41,7 @@ def validate(target: Target, report: Reporter, *, local_only: bool = False) -> l
     if not local_only:
         try:
             with target.connect() as server:
-                facts, _ = gather(server)
+                facts = gather(server)
         except VruError as error:
             checks.append(problem("connection", error.message, error.fix))
         else:
@@ -255,9 +256,9 @@ class _Changer:
                 "Run the same command again to watch it to its end.",
             ) from error
         self.kept = True
-        self.expected = end.get("state") if self.expected is not None else None
-        self.made += int(end.get("changed", 0))
-        self.phase = end["phase"]
+        self.expected = end.state if self.expected is not None else None
+        self.made += end.changed
+        self.phase = end.phase
 
 
 def verify_outside(checks: list[Check], report: Reporter) -> None:

@@ -41,4 +41,4 @@ def rollback(target: Target, release: str | None, report: Reporter, *, watch_s: 
                 f"{error.message} The change goes on on the server.",
                 "Run the same command again to watch it to its end.",
             ) from error
-    return {name: end[name] for name in ("release", "changed", "message") if name in end}
+    return {"release": end.release, "changed": end.changed} | ({"message": end.message} if end.message else {})

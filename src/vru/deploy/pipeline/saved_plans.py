@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from vru.deploy.release.difference import Change, Difference
+from vru.deploy.release.difference import Difference
 from vru.domain import VruError
+from vru.host.wire import Change, Variable
 
 _FOLDER = Path(".vru") / "plans"
 _ID = re.compile(r"[0-9a-f]{12}")
@@ -142,13 +143,13 @@ def _in_place(change: Change) -> str:
     return f"replaced in place: {_IN_PLACE[change.name]}"
 
 
-def _variable(one: Mapping[str, str | None]) -> str:
-    before, after = one["before"], one["after"]
+def _variable(one: Variable) -> str:
+    before, after = one.before, one.after
     if before is None:
-        return f"+ {one['name']}={after}"
+        return f"+ {one.name}={after}"
     if after is None:
-        return f"- {one['name']}"
-    return f"~ {one['name']}: {'changed' if before == after else f'{before} -> {after}'}"
+        return f"- {one.name}"
+    return f"~ {one.name}: {'changed' if before == after else f'{before} -> {after}'}"
 
 
 def _coloured(line: str, style: Any) -> str:

@@ -8,34 +8,12 @@ from typing import Any, Self
 
 from vru.deploy.release.manifest import PROGRAM, Release
 from vru.host.release.masking import Mask, is_shown
+from vru.host.strict_json import write
+from vru.host.wire import Change, Plan, Variable
 
 # What a release does to the server besides putting itself there.
 _SETUP_RESOURCES = frozenset({"docker", "package", "directory", "firewall", "systemd", "kernel"})
 _CONTEXT_LINES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing on the server that is not as the release says. ``lines`` say more, where one line is not enough."""
-
-    resource: str
-    name: str
-    action: str
-    detail: str = ""
-    lines: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.action} {self.resource} {self.name}" + (f" ({self.detail})" if self.detail else "")
-
-    def as_json(self) -> dict[str, Any]:
-        """For ``--json`` and hooks."""
-        return {
-            "resource": self.resource,
-            "name": self.name,
-            "action": self.action,
-            "detail": self.detail,
-            "lines": list(self.lines),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +47,7 @@ class Difference:
     live: str | None = None
     kept: bool = False
     files: tuple[FileDifference, ...] = ()
-    variables: tuple[Mapping[str, str | None], ...] = ()
+    variables: tuple[Variable, ...] = ()
     certain: bool = True
 
     @property
@@ -78,29 +56,25 @@ class Difference:
         return hashlib.sha256(f"{self.release}\0{self.state}".encode()).hexdigest()[:12]
 
     @classmethod
-    def from_answer(cls, answer: Mapping[str, Any], release: Release) -> Self:
-        """Read the host program's plan.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is none.
-        """
+    def of_plan(cls, plan: Plan, release: Release) -> Self:
+        """The server's plan, with the release that it is about."""
         return cls(
             release=release.name,
-            changes=tuple(Change(**{**one, "lines": tuple(one.get("lines", ()))}) for one in answer["changes"]),
-            missing=tuple(answer["missing"]),
-            notes=(*answer.get("notes", ()), *release.notes),
-            running=answer.get("running"),
-            partial=dict(answer.get("partial", {})),
-            state=str(answer["state"]),
-            live=answer.get("release"),
-            kept=bool(answer.get("kept")),
-            files=tuple(_compare_files(answer["contents"], release)) if "contents" in answer else (),
-            variables=tuple(answer.get("env", ())),
+            changes=plan.changes,
+            missing=plan.missing,
+            notes=(*plan.notes, *release.notes),
+            running=plan.running,
+            partial=plan.partial,
+            state=plan.state,
+            live=plan.release,
+            kept=plan.kept,
+            files=() if plan.contents is None else tuple(_compare_files(plan.contents, release)),
+            variables=plan.env,
         )
 
     def of_setup(self, release: Release) -> list[Change]:
         """The changes that prepare the server, as opposed to those that put the release on it."""
-        units = {unit["name"] for unit in release.manifest["units"]}
+        units = {unit.name for unit in release.manifest.units}
         return [
             change
             for change in self.changes
@@ -117,9 +91,9 @@ class Difference:
             "live": self.live,
             "state": self.state,
             "certain": self.certain,
-            "changes": [change.as_json() for change in self.changes],
+            "changes": [write(change) for change in self.changes],
             "files": [one.as_json() for one in self.files],
-            "variables": [dict(one) for one in self.variables],
+            "variables": [{"name": one.name, "before": one.before, "after": one.after} for one in self.variables],
             "notes": list(self.notes),
             "running": self.running,
             "send": len(self.missing),
@@ -158,7 +132,7 @@ def stale(planned: Mapping[str, Any], now: Difference) -> Sequence[str]:
         if planned["live"] != now.live:
             said.append(f"Release {now.live or 'none'} is live on the server; it was {planned['live'] or 'none'}.")
         before = {_key(one): one for one in planned["changes"]}
-        after = {_key(change.as_json()): change for change in now.changes}
+        after = {_key(write(change)): change for change in now.changes}
         said += [f"Now it would also {change}." for key, change in after.items() if key not in before]
         said += [
             f"Nothing is left to {one['action']} at {one['resource']} {one['name']} ({one['detail']})."

@@ -1,30 +1,33 @@
 """A release: one deployed state of everything, as a tree of content-addressed files, named by its content."""
 
-import base64
 import gzip
 import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from vru.deploy.release import configuration, images
-from vru.deploy.server.facts import ROOT, ServerFacts
+from vru.deploy.server.facts import ROOT
 from vru.deploy.settings.environment import Environment
 from vru.deploy.settings.limits import scale_limits
 from vru.deploy.settings.server_env import server_env
-from vru.host.base.host import COMPOSE_FILE, ENV_FILE, read_env_text
+from vru.host import wire
+from vru.host.base.host import read_env_text
 from vru.host.build import build_pyz
+from vru.host.strict_json import write
+from vru.host.wire import COMPOSE_FILE, ENV_FILE, Facts, Manifest
 
-PROTOCOL = 1
 _SSH_PORT = 22
 # The host program as administrators and systemd call it; a rollback brings the older one back.
 PROGRAM = "bin/vru-platform.pyz"
 WRAPPER = "/usr/local/bin/vru-platform"
 _WRAPPER_TEXT = f'#!/bin/sh\nexec python3 -I -S -B {ROOT}/{PROGRAM} "$@"\n'.encode()
 _INLINE = (COMPOSE_FILE, ENV_FILE)
+# A release is named by the digest of its manifest, which has this name meanwhile.
+_UNNAMED = "0" * 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +58,18 @@ class Release:
     ``notes`` says which limits had to be scaled down to the server.
     """
 
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     contents: Mapping[str, Content]
     notes: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """Twelve hex digits: the digest of everything in it."""
-        return str(self.manifest["release"])
+        return self.manifest.release
 
     def contents_outside_root(self) -> set[str]:
         """The content, by sha256, of what the server's setup needs: units and the like."""
-        return {
-            entry["sha256"]
-            for entry in self.manifest["files"]
-            if entry["path"].startswith("/") or entry["path"] == PROGRAM
-        }
+        return {entry.sha256 for entry in self.manifest.files if entry.path.startswith("/") or entry.path == PROGRAM}
 
     def packed_manifest(self, *, whole: bool = False) -> bytes:
         """The manifest as it goes to the server, compressed.
@@ -78,14 +77,11 @@ class Release:
         Args:
             whole: with what a plan needs of content that the server may not have yet: the compose file and ``.env``.
         """
-        document = dict(self.manifest)
+        manifest = self.manifest
         if whole:
-            document["inline"] = {
-                entry["sha256"]: base64.b64encode(self.read(entry["sha256"])).decode()
-                for entry in self.manifest["files"]
-                if entry["path"] in _INLINE
-            }
-        return gzip.compress(json.dumps(document, sort_keys=True, separators=(",", ":")).encode(), mtime=0)
+            needed = [entry.sha256 for entry in manifest.files if entry.path in _INLINE]
+            manifest = replace(manifest, inline={sha256: self.read(sha256) for sha256 in needed})
+        return gzip.compress(json.dumps(write(manifest), sort_keys=True, separators=(",", ":")).encode(), mtime=0)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -99,14 +95,14 @@ class Release:
 
     def text(self, path: str) -> str | None:
         """What stands in one of the release's files; None if it has none of that path, or it is no text."""
-        sha256 = next((entry["sha256"] for entry in self.manifest["files"] if entry["path"] == path), None)
-        if sha256 is None:
+        entry = self.manifest.file(path)
+        if entry is None:
             return None
-        raw = self.read(sha256)
+        raw = self.read(entry.sha256)
         return None if b"\0" in raw else raw.decode(errors="replace")
 
 
-def build(root: Path, environment: Environment, facts: ServerFacts, rendered: Mapping[str, bytes]) -> Release:
+def build(root: Path, environment: Environment, facts: Facts, rendered: Mapping[str, bytes]) -> Release:
     """The release that the project and its settings make for this server.
 
     Args:
@@ -123,32 +119,32 @@ def build(root: Path, environment: Environment, facts: ServerFacts, rendered: Ma
     env = server_env(
         environment, limits, {image.service: image.tag for image in built}, configuration.digests(rendered)
     )
-    files: dict[str, tuple[Content, str]] = {
-        path: (Content.of(root / path), "0644") for path in images.source_files(root)
+    files: dict[str, tuple[Content, int]] = {
+        path: (Content.of(root / path), 0o644) for path in images.source_files(root)
     }
-    files |= {path: (Content.of(content), "0644") for path, content in rendered.items()}
-    files[".env"] = (Content.of(env.encode()), "0600")
-    files[PROGRAM] = (Content.of(build_pyz()), "0644")
-    files[WRAPPER] = (Content.of(_WRAPPER_TEXT), "0755")
-    manifest: dict[str, Any] = {
-        "protocol": PROTOCOL,
-        "files": [
-            {"path": path, "sha256": content.sha256, "size": content.size, "mode": mode}
-            for path, (content, mode) in sorted(files.items())
-        ],
-        "directories": [asdict(directory) for directory in configuration.directories()],
-        "images": [{"service": image.service, "image": image.image, "target": image.target} for image in built],
-        "pull": list(images.public_images(environment)),
-        "bases": list(images.base_images(environment)),
-        "units": [asdict(unit) for unit in configuration.units()],
-        "packages": {"docker_source": environment.docker_source},
-        "firewall": {
-            "ssh_ports": [facts.ssh_port or _SSH_PORT],
-            "open": [environment.http_port, environment.frontend_port, environment.api_port],
-            "restricted": {str(environment.monitoring_port): list(environment.monitoring_allow)},
-            "close_others": environment["VRU_FIREWALL_OTHERS"] == "close",
-        },
-        "migrate": {"service": "migrate"},
-    }
-    manifest["release"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:12]
-    return Release(manifest, {content.sha256: content for content, _ in files.values()}, limits.notes)
+    files |= {path: (Content.of(content), 0o644) for path, content in rendered.items()}
+    files[ENV_FILE] = (Content.of(env.encode()), 0o600)
+    files[PROGRAM] = (Content.of(build_pyz()), 0o644)
+    files[WRAPPER] = (Content.of(_WRAPPER_TEXT), 0o755)
+    unnamed = Manifest(
+        release=_UNNAMED,
+        files=tuple(
+            wire.FileEntry(path, content.sha256, content.size, mode) for path, (content, mode) in sorted(files.items())
+        ),
+        directories=configuration.directories(),
+        images=tuple(wire.ImageEntry(image.service, image.image, image.target) for image in built),
+        pull=images.public_images(environment),
+        bases=images.base_images(environment),
+        units=configuration.units(),
+        packages=wire.Packages(environment.docker_source),
+        firewall=wire.FirewallEntry(
+            ssh_ports=(facts.ssh_port or _SSH_PORT,),
+            open=(environment.http_port, environment.frontend_port, environment.api_port),
+            restricted={environment.monitoring_port: environment.monitoring_allow},
+            close_others=environment["VRU_FIREWALL_OTHERS"] == "close",
+        ),
+        migrate=wire.Migration("migrate"),
+    )
+    name = hashlib.sha256(json.dumps(write(unnamed), sort_keys=True).encode()).hexdigest()[:12]
+    contents = {content.sha256: content for content, _ in files.values()}
+    return Release(replace(unnamed, release=name), contents, limits.notes)

@@ -3,18 +3,22 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from vru.deploy.console import log_file
 from vru.deploy.console.errors import DeploymentFailedError
 from vru.deploy.console.reporter import Reporter
-from vru.deploy.release.difference import Change, Difference
+from vru.deploy.release.difference import Difference
 from vru.deploy.release.manifest import Release
 from vru.deploy.server import audit_checkpoints, host_program
-from vru.deploy.server.facts import SCRIPT, ServerFacts, parse
+from vru.deploy.server.facts import SCRIPT, parse
 from vru.deploy.ssh.connection import Completed, RemoteError, Server
+from vru.host.strict_json import read
+from vru.host.wire import Answer, Change, End, Event, Facts, LogEvent, Note, Plan, StepEvent, read_event
+
+T = TypeVar("T")
 
 FIREWALL_STEP = "firewall"
 
@@ -23,12 +27,17 @@ _PHASE_NUMBERS = {"setup": 2, "transfer": 4, "orchestration": 5, "integration": 
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The server's facts, also as it printed them, and the plan if one could be made there and then."""
+class Outcome:
+    """A change that ended well: the live release, the number of changes made, and the last phase that was reported.
 
-    facts: ServerFacts
-    printed: str
-    difference: Difference | None
+    ``message`` is there if there was nothing to do; ``state`` names what the server is now.
+    """
+
+    release: str
+    changed: int
+    message: str
+    state: str | None
+    phase: int
 
 
 # Facts and plan side by side, in one command: the program reads the facts from descriptor 3 and hands them on. Where
@@ -44,7 +53,7 @@ else facts
 fi"""
 
 
-def ask(server: Server, release: Release, *, kept: bool, contents: bool = False) -> Answer:
+def ask(server: Server, release: Release, *, kept: bool, contents: bool = False) -> tuple[Facts, Difference | None]:
     """Ask for the server's facts and what a release would change, in one round trip. Reads only.
 
     Args:
@@ -52,6 +61,9 @@ def ask(server: Server, release: Release, *, kept: bool, contents: bool = False)
         release: the release, made from what is remembered of the server.
         kept: the server is believed to have its manifest: then its name is enough.
         contents: ask for the text of files that would change, too.
+
+    Returns:
+        The facts, and the difference if it could be told there and then.
 
     Raises:
         RemoteError: the host program did not answer with a plan.
@@ -64,10 +76,9 @@ def ask(server: Server, release: Release, *, kept: bool, contents: bool = False)
     if completed.exit_code != 0:
         raise RemoteError(*_last_words(completed, server))
     if not completed.stdout.startswith("{"):
-        return Answer(parse(completed.stdout, now), completed.stdout, None)
-    answer = _json(completed.stdout)
-    difference = _difference(answer["plan"], release) if answer.get("plan") is not None else None
-    return Answer(parse(answer["facts"], now), answer["facts"], difference)
+        return parse(completed.stdout, now), None
+    answer = _read(Answer, completed.stdout)
+    return parse(answer.facts, now), None if answer.plan is None else Difference.of_plan(answer.plan, release)
 
 
 def plan(server: Server, release: Release, *, contents: bool = False, in_memory: bool = False) -> Difference:
@@ -88,23 +99,23 @@ def plan(server: Server, release: Release, *, contents: bool = False, in_memory:
         completed = host_program.run_in_memory(server, *arguments, stdin=manifest)
     else:
         completed = host_program.run(server, *arguments, stdin=manifest)
-    return _difference(_json(completed.stdout), release)
+    return Difference.of_plan(_read(Plan, completed.stdout), release)
 
 
-def without_python(release: Release, facts: ServerFacts) -> Difference:
+def without_python(release: Release, facts: Facts) -> Difference:
     """What can be said of a server that has no Python to make a plan: the whole release, as the laptop knows it."""
     changes = [Change("package", "python3", "install", "the host program needs it")]
     if not facts.docker:
         changes.append(Change("package", "Docker with Compose and Buildx", "install", "unless some of it is there"))
-    count = len(release.manifest["files"])
+    count = len(release.manifest.files)
     changes.append(Change("file", f"{count} files", "create", "below /opt/vru-platform, in /etc and /usr/local"))
-    changes += [Change("image", image, "pull") for image in release.manifest["pull"]]
-    changes += [Change("image", one["image"], "build", f"for {one['service']}") for one in release.manifest["images"]]
+    changes += [Change("image", image, "pull") for image in release.manifest.pull]
+    changes += [Change("image", one.image, "build", f"for {one.service}") for one in release.manifest.images]
     changes += [
         Change("firewall", "rules", "update", "those that stand cannot be read yet"),
         Change("migration", "migrate", "run", "new schema"),
         Change("container", "all services", "create"),
-        *(Change("unit", unit["name"], "enable") for unit in release.manifest["units"]),
+        *(Change("unit", unit.name, "enable") for unit in release.manifest.units),
         Change("release", release.name, "update", "becomes the live one"),
     ]
     told = [facts.release, [[change.resource, change.name, change.action] for change in changes]]
@@ -124,21 +135,11 @@ def _plan_arguments(release: Release, *, kept: bool, contents: bool) -> list[str
     return [*([release.name] if kept else []), *(["--contents"] if contents else [])]
 
 
-def _json(text: str) -> dict[str, Any]:
+def _read(kind: type[T], text: str) -> T:
     try:
-        answer = json.loads(text)
+        return read(kind, json.loads(text))
     except ValueError as error:
         raise log_file.unreadable("The server's plan", text, error) from error
-    if not isinstance(answer, dict):
-        raise log_file.unreadable("The server's plan", text)
-    return answer
-
-
-def _difference(answer: Mapping[str, Any], release: Release) -> Difference:
-    try:
-        return Difference.from_answer(answer, release)
-    except (ValueError, KeyError, TypeError) as error:
-        raise log_file.unreadable("The server's plan", json.dumps(answer), error) from error
 
 
 def _last_words(completed: Completed, server: Server) -> tuple[str, str]:
@@ -159,7 +160,7 @@ def apply(
     kept: bool = False,
     expect: str | None = None,
     on_firewall: Callable[[], None],
-) -> Mapping[str, Any]:
+) -> Outcome:
     """Start the change on the server, or attach to it if it runs already, and watch it to its end.
 
     Args:
@@ -174,7 +175,7 @@ def apply(
         on_firewall: called when new firewall rules stand: they are taken back unless they are confirmed.
 
     Returns:
-        The host program's last event, and ``phase``: the last one that was reported.
+        How it ended.
 
     Raises:
         DeploymentFailedError: the change failed; the reason, the fix and the failing container's log are in it.
@@ -196,7 +197,7 @@ def watch(
     phases: bool = True,
     on_firewall: Callable[[], None],
     stdin: bytes = b"",
-) -> Mapping[str, Any]:
+) -> Outcome:
     """Run a verb of the host program that prints the executor's events, and report them; see :func:`apply`.
 
     Args:
@@ -208,53 +209,55 @@ def watch(
         on_firewall: called when new firewall rules stand.
         stdin: what the verb reads.
     """
-    end: dict[str, Any] = {}
+    end: End | None = None
 
     def on_line(line: str) -> None:
-        nonlocal phase
-        try:
-            event = json.loads(line)
-        except ValueError:
+        nonlocal phase, end
+        if not line.startswith("{"):
             report.log(line)
             return
-        kind = event.get("event")
-        if kind == "step":
-            number = _PHASE_NUMBERS.get(event.get("phase", ""), phase)
-            # Setting up writes some of the release's files: that is no phase of its own.
-            if number > phase and phases:
-                phase = number
-                report.phase(number)
-            _report_step(event, report)
-            if event["state"] == "done" and event["name"] == FIREWALL_STEP:
-                on_firewall()
-        elif kind == "log":
-            report.log(event.get("line", ""))
-        elif kind == "note":
-            report.warn(event["text"])
-        elif kind == "end":
-            end.update(event)
+        match _event(line):
+            case StepEvent() as event:
+                number = _PHASE_NUMBERS.get(event.phase, phase)
+                # Setting up writes some of the release's files: that is no phase of its own.
+                if number > phase and phases:
+                    phase = number
+                    report.phase(number)
+                _report_step(event, report)
+                if event.state == "done" and event.name == FIREWALL_STEP:
+                    on_firewall()
+            case LogEvent() as event:
+                report.log(event.line)
+            case Note() as event:
+                report.warn(event.text)
+            case End() as event:
+                end = event
 
     exit_code, stderr = host_program.stream(server, arguments, on_line, stdin=stdin)
-    # What this laptop has seen of the audit cannot be rewritten unnoticed.
-    audit_checkpoints.record(server.address, end.get("audit"))
-    if not end:
+    if end is None:
         reason = log_file.said(stderr, last=True)
         raise DeploymentFailedError(f"The host program stopped ({exit_code}): {reason}", "", ())
-    if not end.get("ok"):
-        raise DeploymentFailedError(
-            end.get("message", "The change failed."), end.get("fix", ""), tuple(end.get("logs", ()))
-        )
-    return {**end, "phase": phase}
+    # What this laptop has seen of the audit cannot be rewritten unnoticed.
+    audit_checkpoints.record(server.address, end.audit)
+    if not end.ok:
+        raise DeploymentFailedError(end.message or "The change failed.", end.fix, end.logs)
+    return Outcome(end.release, end.changed, end.message, end.state, phase)
 
 
-def _report_step(event: Mapping[str, Any], report: Reporter) -> None:
-    name, detail = event["name"], event.get("detail") or ""
-    match event["state"]:
+def _event(line: str) -> Event:
+    try:
+        return read_event(json.loads(line))
+    except ValueError as error:
+        raise log_file.unreadable("The server's answer", line, error) from error
+
+
+def _report_step(event: StepEvent, report: Reporter) -> None:
+    match event.state:
         case "started":
-            report.step(name, detail)
+            report.step(event.name, event.detail)
         case "failed":
-            report.warn(f"{name}: {detail}")
+            report.warn(f"{event.name}: {event.detail}")
         case "skipped":
-            report.done(name, detail or "nothing to do")
-        case _:
-            report.done(name, detail, event.get("seconds"))
+            report.done(event.name, event.detail or "nothing to do")
+        case "done":
+            report.done(event.name, event.detail, event.seconds)

@@ -1,10 +1,10 @@
 """Remote setup: what a bare server needs before the host program can work there - Python and the program itself."""
 
 from vru.deploy.console.reporter import Reporter, timed
-from vru.deploy.server.facts import ServerFacts
 from vru.deploy.server.host_program import OLDEST_PYTHON, install_program, program_sha256
 from vru.deploy.ssh.connection import Server
 from vru.host.build import build_pyz
+from vru.host.wire import Facts
 
 _INSTALL_PYTHON = """
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -14,7 +14,7 @@ apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends python3
 """
 
 
-def bootstrap(server: Server, facts: ServerFacts, report: Reporter) -> bool:
+def bootstrap(server: Server, facts: Facts, report: Reporter) -> bool:
     """Install Python and this laptop's version of the program where they are missing.
 
     Returns:

@@ -8,11 +8,13 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from vru.deploy.checks.check import Check, ok, problem, problems, warning
+from vru.deploy.checks.check import ok, problem, problems, warning
 from vru.deploy.console import log_file
 from vru.deploy.server import host_program
 from vru.deploy.settings.environment import Environment
 from vru.deploy.ssh.connection import RemoteError, Server
+from vru.host.strict_json import read
+from vru.host.wire import Check, Verification
 
 _TIMEOUT_S = 10.0
 # Whoever deploys may be at the limit of requests for other reasons: a browser that is open, a test that runs.
@@ -29,9 +31,8 @@ def verify_on_server(server: Server) -> list[Check]:
     """
     completed = host_program.run(server, "verify", "--json", check=False)
     try:
-        answer = json.loads(completed.stdout)
-        return [Check(**check) for check in answer["checks"]]
-    except (ValueError, KeyError, TypeError) as error:
+        return list(read(Verification, json.loads(completed.stdout)).checks)
+    except ValueError as error:
         reason = log_file.said(completed.stderr or completed.stdout, last=True)
         raise RemoteError(
             f"The server cannot verify itself: {reason}", "Is the platform deployed? Run: vru deploy"

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from vru.deploy.ssh.connection import Address
+from vru.host.wire import AuditHead
 
 _KEPT = 100
 
 
-def record(address: Address, head: Mapping[str, Any] | None) -> None:
+def record(address: Address, head: AuditHead | None) -> None:
     """Keep the newest line's ``seq`` and ``hash``; the last hundred that were seen are kept."""
     if head is None:
         return
     seen = _load(address)
-    if any(one["hash"] == head["hash"] for one in seen):
+    if any(one["hash"] == head.hash for one in seen):
         return
-    seen.append({"seq": head["seq"], "hash": head["hash"], "time": time.strftime("%Y-%m-%d %H:%M", time.gmtime())})
+    seen.append({"seq": head.seq, "hash": head.hash, "time": time.strftime("%Y-%m-%d %H:%M", time.gmtime())})
     file = _file(address)
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = file.with_suffix(f".{os.getpid()}")

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 from vru.deploy.console import log_file
 from vru.deploy.ssh.connection import Server
+from vru.host.wire import Facts
 
 ROOT = "/opt/vru-platform"
 
@@ -50,54 +50,8 @@ if [ -f "$root/state/firewall/confirmed.json" ]; then put firewall stands; fi
 SCRIPT = _SCRIPT.replace("__ROOT__", ROOT).strip()
 
 
-@dataclass(frozen=True, slots=False)
-class ServerFacts:
-    """What the server says of itself. Sizes in bytes; ``clock_skew_s`` is server minus laptop.
-
-    ``programs`` are the hashes of the host program's versions that are ready there. ``database_name`` and
-    ``database_user`` are those with which the database runs; empty while there is none. ``outside`` are the listeners
-    that other machines can reach; ``has_firewall`` says whether the platform's rules were confirmed before.
-    """
-
-    os_id: str
-    os_version: str
-    os_name: str
-    machine: str
-    cpus: int
-    memory_bytes: int
-    disk_free_bytes: int
-    docker_disk_free_bytes: int
-    clock_skew_s: float
-    init: str
-    has_apt: bool
-    python: str
-    docker: str
-    release: str
-    ssh_port: int | None
-    listening: tuple[tuple[int, str], ...]
-    programs: frozenset[str] = frozenset()
-    database_name: str = ""
-    database_user: str = ""
-    outside: tuple[tuple[int, str], ...] = ()
-    has_firewall: bool = False
-
-    @cached_property
-    def python_version(self) -> tuple[int, ...]:
-        """The system's Python, ``(3, 13)``; empty if there is none."""
-        return tuple(int(part) for part in self.python.split(".")) if self.python else ()
-
-    def owner_of(self, port: int) -> str | None:
-        """Which process listens on a TCP port; None if none does."""
-        return next((owner or "another process" for number, owner in self.listening if number == port), None)
-
-    @property
-    def shape(self) -> tuple[int, int, int | None]:
-        """All that a release depends on: processors, memory, and where SSH is reached."""
-        return self.cpus, self.memory_bytes, self.ssh_port
-
-
-def gather(server: Server) -> tuple[ServerFacts, str]:
-    """Read the server's facts, and nothing else: parsed, and as they were printed.
+def gather(server: Server) -> Facts:
+    """Read the server's facts, and nothing else.
 
     Raises:
         RemoteError: the script did not run to its end.
@@ -105,10 +59,10 @@ def gather(server: Server) -> tuple[ServerFacts, str]:
     """
     before = time.time()
     completed = server.run(["sh", "-c", SCRIPT])
-    return parse(completed.stdout, (before + time.time()) / 2), completed.stdout
+    return parse(completed.stdout, (before + time.time()) / 2)
 
 
-def parse(text: str, now: float) -> ServerFacts:
+def parse(text: str, now: float) -> Facts:
     """Read what the script printed; ``now`` is the laptop's time (seconds since the epoch) when it did.
 
     Raises:
@@ -141,12 +95,12 @@ def _process_name(owner: str) -> str:
 
 def _facts(
     single: Mapping[str, str], listening: tuple[tuple[int, str], ...], programs: frozenset[str], now: float
-) -> ServerFacts:
+) -> Facts:
     # sudo hides the connection's own port; sshd's first one is as good.
     sshd = sorted(port for port, owner in listening if owner.startswith("sshd"))
     ssh_port = int(single["ssh_port"]) if single.get("ssh_port") else sshd[0] if sshd else None
     try:
-        return ServerFacts(
+        return Facts(
             os_id=single["os_id"],
             os_version=single["os_version"],
             os_name=single["os_name"],

@@ -11,15 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vru.deploy.server.facts import ServerFacts, parse
-from vru.deploy.ssh.connection import RemoteError
+from vru.host.strict_json import read, write
+from vru.host.wire import Facts
 
 
 @dataclass(frozen=True, slots=True)
 class CachedServer:
-    """The facts as the server printed them, and the release that it keeps."""
+    """A server's facts, and the release that it keeps."""
 
-    facts: ServerFacts
+    facts: Facts
     release: str
 
 
@@ -32,17 +32,16 @@ def _file(host: str, port: int | None) -> Path:
 def load(host: str, port: int | None) -> CachedServer | None:
     """What was stored; None for a server that was not seen before, or a file that cannot be read."""
     try:
-        raw = json.loads(_file(host, port).read_text())
-        return CachedServer(parse(raw["facts"], 0.0), str(raw["release"]))
-    except (OSError, ValueError, KeyError, TypeError, RemoteError):
+        return read(CachedServer, json.loads(_file(host, port).read_text()))
+    except (OSError, ValueError):
         return None
 
 
-def store(host: str, port: int | None, facts: str, release: str) -> None:
+def store(host: str, port: int | None, facts: Facts, release: str) -> None:
     """Keep what the server said; a laptop that cannot write its cache goes without."""
     file = _file(host, port)
     with suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as temporary:
-            json.dump({"facts": facts, "release": release}, temporary)
+            json.dump(write(CachedServer(facts, release)), temporary)
         Path(temporary.name).replace(file)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from dotenv.parser import Binding, parse_stream
@@ -144,9 +145,9 @@ class Environment:
         return tuple(values.networks(self["VRU_MONITORING_ALLOW"]))
 
     @property
-    def docker_source(self) -> str:
-        """``distribution`` or ``docker``."""
-        return self["VRU_DOCKER_SOURCE"]
+    def docker_source(self) -> Literal["distribution", "docker"]:
+        """Where setup takes Docker from."""
+        return "docker" if self["VRU_DOCKER_SOURCE"] == "docker" else "distribution"
 
     @property
     def cors_origins(self) -> tuple[str, ...]:

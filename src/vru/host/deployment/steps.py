@@ -19,7 +19,6 @@ from ..docker.compose import Compose, View
 from ..firewall import confirmation
 from ..operations import verify
 from ..release import history, program, pruning, releases, store
-from ..release.manifest import FileEntry, Manifest
 from ..resources import (
     containers,
     directories,
@@ -34,6 +33,7 @@ from ..resources import (
     units,
 )
 from ..rolling import nginx, rollout, routes
+from ..wire import FileEntry, Manifest
 
 SETUP, TRANSFER, ORCHESTRATION, INTEGRATION, VERIFICATION = (
     "setup", "transfer", "orchestration", "integration", "verification",
@@ -184,8 +184,8 @@ class Executor:
     # -- the phases -------------------------------------------------------------------------------------------------
 
     def _setup(self) -> None:
-        source = self.manifest.docker_source
-        if source is not None:
+        if self.manifest.packages is not None:
+            source = self.manifest.packages.docker_source
             self._apply(SETUP, "docker", packages.changes(self.host, source, packages.facts(self.host)))
         entries = directories.expected(self.manifest)
         self._apply(
@@ -287,7 +287,9 @@ class Executor:
         # An earlier release finds a schema that only grew since: it runs no migrations, and none is undone.
         if self.manifest.migrate and not self.rollback:
             facts = migration.facts(self.host, self.compose)
-            self._apply(ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate, view, facts))
+            self._apply(
+                ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate.service, view, facts)
+            )
         pending = list(containers.changes(view, containers.facts(self.host, self.compose), self._expected))
         in_place = [change for change in pending if change.name not in rollout.SERVICES]
         if in_place:

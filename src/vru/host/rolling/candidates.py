@@ -94,15 +94,14 @@ class _Seen:
 def _finish(steps: Mapping[str, Step], waiting: Collection[str]) -> None:
     """End the steps of services that are waited for no more."""
     for name, step in steps.items():
-        if name not in waiting and step.state != "finished":
+        if name not in waiting and not step.ended:
             step.finish("done", "healthy")
-            step.state = "finished"
 
 
 def _break_off(steps: Mapping[str, Step], error: HostError) -> None:
     """End the other steps: the one of the service that failed, and those that are not waited for any more."""
     for name, step in steps.items():
-        if step.state != "finished":
+        if not step.ended:
             failed = name == error.service
             step.finish("failed" if failed else "skipped", error.message if failed else "not waited for")
 
