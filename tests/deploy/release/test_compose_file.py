@@ -10,7 +10,6 @@ from tests.deploy.servers import GOOD
 from vru.deploy.checks.check import problems
 from vru.deploy.checks.validation import check_project
 from vru.deploy.pipeline.inspection import Target, fit_release
-from vru.deploy.release import compose_file
 from vru.deploy.release.compose_file import ComposeFileError, Fault, check
 from vru.deploy.settings.environment import Environment
 
@@ -83,7 +82,7 @@ def test_what_is_no_compose_file_at_all_is_one_sentence(raw: bytes) -> None:
 
 
 def test_validate_plan_and_deploy_stop_for_it(project: Path, example: Environment) -> None:
-    file = project / compose_file.COMPOSE_FILE
+    file = project / "docker-compose.production.yml"
     file.write_text(TEXT.replace("image: ${VRU_REDIS_IMAGE:?}", "imagee: x", 1))
     [found] = problems(check_project(project))
     assert re.fullmatch(r"docker-compose\.production\.yml, line \d+, service redis", found.name)

@@ -7,12 +7,11 @@ import pytest
 import yaml
 from tests.deploy.conftest import ROOT
 
-from vru.deploy.release import configuration
+from vru.deploy.release import configuration, topology
 from vru.deploy.release.configuration import (
     CONFIG,
     FILES,
     NGINX_FILES,
-    USES,
     digests,
     directories,
     render,
@@ -34,6 +33,7 @@ class Small:
 def templates(tmp_path: Path) -> Path:
     """A copy of the project's templates that a test may change."""
     shutil.copytree(ROOT / "templates", tmp_path / "project" / "templates")
+    shutil.copy2(ROOT / "docker-compose.production.yml", tmp_path / "project")
     return tmp_path / "project"
 
 
@@ -150,14 +150,15 @@ def test_a_second_write_changes_nothing_and_a_stale_file_goes(example: Environme
 def test_a_change_restarts_only_who_reads_it(
     example: Environment, variable: str, value: str, restarted: set[str]
 ) -> None:
-    before = digests(render(ROOT, example, None))
-    after = digests(render(ROOT, example.replace(**{variable: value}), None))
+    before = digests(ROOT, render(ROOT, example, None))
+    after = digests(ROOT, render(ROOT, example.replace(**{variable: value}), None))
     assert {service for service in CONFIGURED if before[service] != after[service]} == restarted
 
 
 def test_every_generated_config_has_a_reader() -> None:
     only_at_first_start = ("initdb/",)
-    known = tuple(name for names in (*USES.values(), NGINX_FILES, only_at_first_start) for name in names)
+    read = [service.config for service in topology.load(ROOT).values()]
+    known = tuple(name for names in (*read, NGINX_FILES, only_at_first_start) for name in names)
     for path in FILES:
         if not path.startswith("/"):
             assert path.removeprefix(f"{CONFIG}/").startswith(known), path

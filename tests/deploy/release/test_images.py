@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from tests.deploy.conftest import ROOT
 
-from vru.deploy.release.images import BUILT, COMMON, ROOMS, images, inputs_of, refuse_secrets, source_files
+from vru.deploy.release.images import COMMON, images, inputs_of, refuse_secrets, source_files
+from vru.deploy.release.topology import rooms
 from vru.deploy.settings.environment import Environment
+from vru.deploy.settings.variables import BUILT
 from vru.domain import VruError
 
 
@@ -159,7 +161,7 @@ def test_the_dockerfile_copies_what_the_tags_are_made_of() -> None:
             stages[next(reversed(stages))] += line.split()[1:-1]
     for service in BUILT:
         copied = {re.match(r"src/vru/(\w+)/", source)[1] for source in stages[service]}  # type: ignore[index]
-        assert copied == set(ROOMS[service]), service
+        assert copied == set(rooms(ROOT, service)), service
     assert set(stages["builder"]) <= set(COMMON)
     assert all(source.startswith("src/vru/frontend/web/") for source in stages["page"])
 
@@ -181,12 +183,13 @@ def imported_rooms(room: str) -> set[str]:
 @pytest.mark.parametrize("service", BUILT)
 def test_an_image_holds_every_room_that_its_code_imports(service: str) -> None:
     needed: set[str] = set()
-    waiting = {ROOMS[service][-1]}
+    [command] = re.findall(rf"AS {service}\n.*?\nCMD .*?vru\.(\w+)", (ROOT / "Dockerfile").read_text(), flags=re.S)
+    waiting = {command}
     while waiting:
         room = waiting.pop()
         needed.add(room)
         waiting |= imported_rooms(room) - needed
-    assert needed <= set(ROOMS[service])
+    assert needed <= set(rooms(ROOT, service))
 
 
 def test_the_inputs_are_files_and_sorted() -> None:

@@ -5,13 +5,11 @@ from typing import Any
 import pytest
 from tests.deploy.conftest import ROOT, ComposeConfig
 from tests.deploy.secrecy import NEEDED
+from tests.host.containers import TOPOLOGY
 
+from vru.deploy.release import topology
 from vru.deploy.release.configuration import (
     CONFIG,
-    EXPORTERS,
-    INTERNAL_PORTS,
-    SCRAPED_SERVICES,
-    USES,
     digests,
     directories,
     render,
@@ -21,20 +19,22 @@ from vru.deploy.settings.environment import Environment
 from vru.deploy.settings.limits import scale_limits
 from vru.deploy.settings.server_env import server_env
 from vru.deploy.settings.variables import BUILT, CONFIGURED, VARIABLES
-from vru.host.rolling import rollout, routes
-from vru.host.rolling.candidates import ENDPOINTS
+from vru.host.rolling import rollout
 from vru.service.app import DRAIN_S
 
 COMPOSE = (ROOT / "docker-compose.production.yml").read_text()
 REQUIRED = sorted(set(re.findall(r"\$\{(VRU_[A-Z0-9_]+):\?", COMPOSE)))
 # Whose images hold no program that could ask.
+LAPTOP = topology.load(ROOT)
+EXPORTERS = {name for name, one in LAPTOP.items() if one.metrics == "address"}
+ROLLING = {name for name, one in TOPOLOGY.items() if one.rollout == "rolling"}
 NO_HEALTH_CHECK = {"migrate", *(name for name in EXPORTERS if name != "alertmanager")}
 
 
 def env_text(example: Environment) -> str:
     rendered = render(ROOT, example, None)
     tags = {image.service: image.tag for image in images(ROOT, example)}
-    return server_env(example, scale_limits(example.values, None), tags, digests(rendered))
+    return server_env(example, scale_limits(example.values, None), tags, digests(ROOT, rendered))
 
 
 @pytest.fixture
@@ -65,7 +65,6 @@ def test_it_is_the_papers_services(config: dict[str, Any]) -> None:
         "postgres", "redis", "api_gateway", "ml_engine", "camera_service", "validation_engine", "validation_worker",
         "frontend", "nginx", "prometheus", "grafana",
     } <= set(config["services"])  # fmt: skip
-    assert {*SCRAPED_SERVICES, *EXPORTERS} <= set(config["services"])
 
 
 @pytest.mark.parametrize(
@@ -150,8 +149,9 @@ def render_paths() -> list[str]:
 def test_who_reads_configs_mounts_them_and_carries_their_digest(config: dict[str, Any]) -> None:
     for name, service in config["services"].items():
         mounted = any(f"/{CONFIG}" in volume["source"] for volume in service.get("volumes", []))
-        assert mounted == (name in USES or name == "nginx"), name
-        assert ("vru.config-digest" in service["labels"]) == (name in CONFIGURED), name
+        assert mounted == (bool(LAPTOP[name].config) or name == "nginx"), name
+        assert ("vru.config-digest" in service["labels"]) == bool(LAPTOP[name].config), name
+    assert [name for name, one in LAPTOP.items() if one.config] == sorted(CONFIGURED, key=list(LAPTOP).index)
 
 
 def test_secrets_are_only_where_they_are_needed(config: dict[str, Any], example: Environment) -> None:
@@ -229,22 +229,22 @@ def test_images_are_the_built_ones_and_the_pulled_ones(config: dict[str, Any], e
 def test_what_is_recreated_in_place_depends_on_nothing_that_is_replaced_beside_itself(config: dict[str, Any]) -> None:
     """Compose would recreate those as well, and cut off their users."""
     for name, service in config["services"].items():
-        if name not in rollout.SERVICES and "tools" not in service.get("profiles", ()):
-            assert not set(service.get("depends_on") or {}) & set(rollout.SERVICES), name
+        if name not in ROLLING and "tools" not in service.get("profiles", ()):
+            assert not set(service.get("depends_on") or {}) & ROLLING, name
 
 
 def test_the_program_asks_services_where_they_answer(config: dict[str, Any]) -> None:
-    for name, endpoint in ENDPOINTS.items():
-        assert f"http://127.0.0.1:{endpoint.port}{endpoint.path}" in config["services"][name]["healthcheck"]["test"]
-    for name, port in routes.PORTS.items():
-        assert ENDPOINTS[name].port == port
+    for name, one in TOPOLOGY.items():
+        if one.ready:
+            assert f"http://127.0.0.1:{one.port}{one.ready}" in config["services"][name]["healthcheck"]["test"]
+        assert bool(one.ready) == (one.rollout == "rolling"), name
 
 
 def test_services_reach_each_other_through_nginx_and_may_finish_what_they_began(config: dict[str, Any]) -> None:
-    for name in rollout.SERVICES:
+    for name in ROLLING:
         service = config["services"][name]
         urls = {key: value for key, value in service["environment"].items() if key.endswith("_URL")}
-        ports = {**INTERNAL_PORTS, "api_gateway": 8000}
+        ports = {one.name: one.proxy_port for one in LAPTOP.values() if one.proxy_port} | {"api_gateway": 8000}
         signer = urls.pop("VRU_SIGNER_URL", None)
         assert (signer == "http://signer:8005") is (name in ("validation_engine", "validation_worker"))
         assert urls == {f"VRU_{other.upper()}_URL": f"http://nginx:{port}" for other, port in ports.items()}

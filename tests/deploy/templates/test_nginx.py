@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.deploy.conftest import ROOT, ROUTES, Containers, configs_in_container, docker, tar_of
+from tests.deploy.conftest import ROOT, ROUTED, ROUTES, Containers, configs_in_container, docker, tar_of
 
 from vru.deploy.release.configuration import render
 from vru.deploy.settings import environment
@@ -103,7 +103,7 @@ class Nginx:
 
     def lead(self, wanted: dict[str, Route], addresses: dict[str, str]) -> None:
         """Write routes as the host program does, and reload."""
-        everything = {**dict.fromkeys(routes.PORTS, Route()), **wanted}
+        everything = {**routes.steady(ROUTED, []), **wanted}
         text = routes.render(everything, addresses).encode()
         assert docker("cp", "-", f"{self.name}:/", stdin=tar_of({ROUTES: text})).returncode == 0
         for command in ("-t", "-sreload"):
@@ -135,7 +135,7 @@ def nginx(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ng
             [
                 "--env=ROLE=old",
                 f"--network={network}",
-                *(f"--network-alias={name}" for name in (*routes.PORTS, "grafana")),
+                *(f"--network-alias={name}" for name in (*ROUTED, "grafana")),
             ],
         )
         inside = {8080: "8080", 3000: "3000", 8000: "8000", 3001: "3001"}
@@ -340,7 +340,7 @@ def test_what_a_watched_container_cannot_do_the_old_one_does(nginx: Nginx) -> No
     )  # fmt: skip
     known = {one: addresses(one)[nginx.networks[0]] for one in (new, nginx.upstream)}
     time.sleep(1)
-    nginx.lead({"api_gateway": Route((new,), (nginx.upstream,))}, known)
+    nginx.lead({"api_gateway": Route(8000, (new,), (nginx.upstream,))}, known)
     assert nginx.ask_json(8080, "/api/v1/role") == "new"
     assert nginx.ask_json(8080, "/api/v1/broken") == "old"
     line = [line for line in nginx.log() if line["path"] == "/api/v1/broken"][-1]

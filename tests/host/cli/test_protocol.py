@@ -82,7 +82,9 @@ def test_a_plan_changes_nothing_and_names_what_is_missing(root):
     assert answer["release"] is None
     assert answer["running"] is None
     assert answer["missing"] == [hashlib.sha256(content).hexdigest() for content in ONE.values()]
-    assert {"resource": "file", "name": "src/a.py", "action": "create", "detail": "6 bytes"} in answer["changes"]
+    assert {"resource": "file", "name": "src/a.py", "action": "create", "detail": "6 bytes", "lines": []} in answer[
+        "changes"
+    ]
     assert list(root.path.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from vru.deploy.release import compose_file, images
 from vru.deploy.release.configuration import render
 from vru.deploy.settings.environment import FILE_NAME, Environment
 from vru.domain import VruError
-from vru.host.wire import Check, Facts
+from vru.host.wire import COMPOSE_FILE, Check, Facts
 
 _NEEDED_FILES = (
     "docker-compose.production.yml",
@@ -48,10 +48,10 @@ def check_project(root: Path) -> Iterator[Check]:
 
 def check_compose_file(root: Path) -> Iterator[Check]:
     """Whether Compose can use its file."""
-    found = compose_file.check((root / compose_file.COMPOSE_FILE).read_bytes())
+    found = compose_file.check((root / COMPOSE_FILE).read_bytes())
     yield from (problem(fault.place, fault.message, fault.fix) for fault in found)
     if not found:
-        yield ok(compose_file.COMPOSE_FILE, "can be used")
+        yield ok(COMPOSE_FILE, "can be used")
 
 
 def check_configuration(root: Path, environment: Environment, facts: Facts | None) -> Iterator[Check]:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from vru.deploy.release.configuration import EXPORTERS, USES
-from vru.deploy.settings.variables import BUILT, LIMITED, VARIABLES
+from vru.deploy.release.topology import LABELS
+from vru.deploy.settings.variables import BUILT, CONFIGURED, LIMITED, VARIABLES
 from vru.domain import VruError
+from vru.host.wire import COMPOSE_FILE
 
-COMPOSE_FILE = "docker-compose.production.yml"
-
-# What the deployer makes images, limits or configs for; more services than these may stand in the file.
-NEEDED_SERVICES = tuple(sorted({*BUILT, *LIMITED, *USES, *EXPORTERS, "nginx", "migrate"} - {"exporter"}))
+# What the deployer has variables for; more services than these may stand in the file.
+NEEDED_SERVICES = tuple(sorted({*BUILT, *LIMITED, *CONFIGURED, "nginx", "migrate"} - {"exporter"}))
 
 _MERGE_MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( .*)?$")
 _SERVICE_LINE = re.compile(r"^  ([A-Za-z0-9._-]+):")
@@ -201,7 +200,11 @@ def _check_service(
         for node in _name_nodes(entries[part][1]) if part in entries else ():
             if str(node.value) not in there:
                 yield Fault(_line(node), f"There is no {what} {node.value}.", _suggestion(str(node.value), there), name)
-    yield from _variables(value, name, set())
+    labels = entries["labels"][1] if "labels" in entries else None
+    for label, (node, _) in _entries(labels).items() if isinstance(labels, yaml.MappingNode) else ():
+        if label.startswith("vru.") and label not in LABELS:
+            yield Fault(_line(node), f"There is no label {label}.", _suggestion(label, LABELS), name)
+    yield from _variables(value, name, services)
 
 
 def _unknown(entries: Entries, known: frozenset[str], service: str) -> Iterator[Fault]:
@@ -221,24 +224,31 @@ def _name_nodes(node: yaml.Node) -> list[yaml.Node]:
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
-def _variables(node: yaml.Node, service: str, seen: set[int]) -> Iterator[Fault]:
+def _variables(value: yaml.Node, service: str, services: Iterable[str]) -> Iterator[Fault]:
     """Variables that no .env would ever bring: Compose would stop for want of them."""
+    computed = {f"VRU_{one.upper()}_{ending}" for one in services for ending in ("TAG", "CONFIG_DIGEST")}
+    for node in _scalars(value, set()):
+        for name in _VARIABLE.findall(node.value):
+            if name.startswith("VRU_") and name not in VARIABLES and name not in computed:
+                yield Fault(
+                    _line(node), f"{name} is not a variable of this platform.", _suggestion(name, VARIABLES), service
+                )
+
+
+def _scalars(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]:
+    """All texts below a node; what anchors share comes once."""
     if id(node) in seen:
         return
     seen.add(id(node))
     if isinstance(node, yaml.ScalarNode):
-        for name in _VARIABLE.findall(node.value):
-            if name.startswith("VRU_") and name not in VARIABLES:
-                yield Fault(
-                    _line(node), f"{name} is not a variable of this platform.", _suggestion(name, VARIABLES), service
-                )
+        yield node
     elif isinstance(node, yaml.SequenceNode):
         for one in node.value:
-            yield from _variables(one, service, seen)
+            yield from _scalars(one, seen)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from _variables(key, service, seen)
-            yield from _variables(value, service, seen)
+            yield from _scalars(key, seen)
+            yield from _scalars(value, seen)
 
 
 def _repeated(node: yaml.Node, path: tuple[str, ...], seen: set[int]) -> Iterator[Fault]:

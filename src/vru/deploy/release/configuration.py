@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vru.deploy.release import topology
+from vru.deploy.release.topology import Service
 from vru.deploy.settings import values
 from vru.deploy.settings.environment import Environment
 from vru.deploy.settings.limits import Limits, Machine, scale_limits
 from vru.deploy.settings.service_secrets import REDIS_SERVICES, REDIS_USERS
-from vru.deploy.settings.variables import CONFIGURED
 from vru.domain import VruError
 from vru.host.wire import DirectoryEntry, UnitEntry
 
@@ -48,45 +49,8 @@ FILES: Mapping[str, str] = {
     "/etc/sysctl.d/60-vru-platform.conf": "system/sysctl.conf.j2",
 }
 
-# Which generated files a service reads, as beginnings of their paths. nginx is absent on purpose: it takes a new
-# config by a reload, and restarting it would cut everyone off.
-USES: Mapping[str, tuple[str, ...]] = {
-    "postgres": ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"),
-    "redis": ("redis.conf", "users.acl"),
-    "ml_engine": ("ml_config.yaml",),
-    "validation_worker": ("validation_config.yaml",),
-    "prometheus": ("prometheus.yml", "rules/"),
-    "alertmanager": ("alertmanager.yml",),
-    "blackbox_exporter": ("blackbox.yml",),
-    "grafana": ("grafana/",),
-}
+# What nginx reads. It has no `vru.config`: a changed config is reloaded, and a restart would cut everyone off.
 NGINX_FILES = ("nginx.conf", "html/")
-
-# Where Prometheus asks.
-WORKER_METRICS_PORT = 9100
-SCRAPED_SERVICES: Mapping[str, int] = {
-    "api_gateway": 8000,
-    "ml_engine": 8001,
-    "camera_service": 8002,
-    "validation_engine": 8003,
-    "signer": 8005,
-    "frontend": 3000,
-}
-# Where services reach each other at nginx. (The gateway is reached where everybody reaches it, at 8000.)
-INTERNAL_PORTS: Mapping[str, int] = {
-    "ml_engine": 8001,
-    "camera_service": 8002,
-    "validation_engine": 8003,
-    "frontend": 8004,
-}
-EXPORTERS: Mapping[str, int] = {
-    "node_exporter": 9100,
-    "postgres_exporter": 9187,
-    "redis_exporter": 9121,
-    "nginx_exporter": 9113,
-    "blackbox_exporter": 9115,
-    "alertmanager": 9093,
-}
 
 # Redis needs room beside its data: for rewriting its file it copies the pages that change meanwhile.
 _REDIS_DATA_SHARE = 0.6
@@ -114,7 +78,8 @@ def render(root: Path, environment: Environment, machine: Machine | None) -> dic
     # Loaded here, while the connection is being opened: it takes as long as a round trip.
     import jinja2
 
-    context = _context(environment, scale_limits(environment.values, machine))
+    services = topology.load(root).values()
+    context = _context(environment, scale_limits(environment.values, machine), services)
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(root / "templates"),
         undefined=jinja2.StrictUndefined,
@@ -145,7 +110,8 @@ def _render_one(templates: "jinja2.Environment", path: str, name: str, context: 
     return (header + body).encode()
 
 
-def _context(environment: Environment, limits: Limits) -> dict[str, Any]:
+def _context(environment: Environment, limits: Limits, services: Iterable[Service]) -> dict[str, Any]:
+    services = list(services)
     nginx_workers = max(1, round(limits.of["nginx"].cpus))
     return {
         "root": SERVER_ROOT,
@@ -155,7 +121,7 @@ def _context(environment: Environment, limits: Limits) -> dict[str, Any]:
         "max_upload_mb": int(environment["VRU_MAX_UPLOAD_MB"]),
         "edge_gateway": environment.edge_gateway,
         "edge_subnet": environment["VRU_EDGE_SUBNET"],
-        "internal_ports": INTERNAL_PORTS,
+        "internal_ports": {one.name: one.proxy_port for one in services if one.proxy_port is not None},
         "monitoring_allow": environment.monitoring_allow,
         "database_user": environment["VRU_DATABASE_USER"],
         "max_connections": int(environment["VRU_DATABASE_MAX_CONNECTIONS"]),
@@ -178,9 +144,8 @@ def _context(environment: Environment, limits: Limits) -> dict[str, Any]:
         "heartbeat_s": float(environment["VRU_HEARTBEAT_S"]),
         "stalled_after_s": float(environment["VRU_STALLED_AFTER_S"]),
         "clip_tries": int(environment["VRU_CLIP_TRIES"]),
-        "worker_metrics_port": WORKER_METRICS_PORT,
-        "scraped_services": SCRAPED_SERVICES,
-        "exporters": EXPORTERS,
+        "scraped_containers": {one.name: one.port for one in services if one.metrics == "containers"},
+        "scraped_addresses": {one.name: one.port for one in services if one.metrics == "address"},
         "alert_webhook_url": environment["VRU_ALERT_WEBHOOK_URL"],
         "backup_time": values.time_of_day(environment["VRU_BACKUP_TIME"]),
         "log_retention_days": int(environment["VRU_LOG_RETENTION_DAYS"]),
@@ -212,9 +177,9 @@ def write(root: Path, rendered: Mapping[str, bytes]) -> list[str]:
     return changed
 
 
-def digests(rendered: Mapping[str, bytes]) -> dict[str, str]:
+def digests(root: Path, rendered: Mapping[str, bytes]) -> dict[str, str]:
     """For each service that reads generated configs, twelve hex digits over what it reads."""
-    return {service: _digest(rendered, USES[service]) for service in CONFIGURED}
+    return {name: _digest(rendered, one.config) for name, one in topology.load(root).items() if one.config}
 
 
 def _digest(rendered: Mapping[str, bytes], beginnings: Iterable[str]) -> str:

@@ -2,26 +2,20 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vru.deploy.release import topology
+from vru.deploy.release.topology import Service
 from vru.deploy.settings.environment import Environment
-from vru.deploy.settings.variables import BUILT, VARIABLES, Scope
+from vru.deploy.settings.variables import VARIABLES, Scope
 from vru.domain import VruError
 
 _TAG_LENGTH = 12
 
-# What every image is built from, and the rooms that each service's image holds. The Dockerfile copies the same.
+# What every image is built from, besides the rooms that its target of the Dockerfile takes in.
 COMMON = ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "src/vru/__init__.py", "src/vru/py.typed")
-ROOMS: Mapping[str, tuple[str, ...]] = {
-    # It sees whether markers join the clocks, before they are stored.
-    "api_gateway": ("domain", "formats", "sandbox", "reports", "evaluation", "service", "gateway"),
-    "ml_engine": ("domain", "service", "ml_engine"),
-    "camera_service": ("domain", "service", "scenes", "camera_service"),
-    "validation_engine": ("domain", "formats", "reports", "service", "evaluation", "signer", "validation_engine"),
-    "frontend": ("domain", "service", "frontend"),
-}
 
 # The variables that name what the images are built upon.
 BUILD_IMAGES = ("VRU_PYTHON_IMAGE", "VRU_NODE_IMAGE")
@@ -69,20 +63,25 @@ def images(root: Path, environment: Environment) -> tuple[Image, ...]:
     digests: dict[str, str] = {}
     bases = tuple(environment[name] for name in BUILD_IMAGES)
     found = []
-    for service in BUILT:
-        inputs = inputs_of(root, service)
+    for service in _built(root):
+        inputs = inputs_of(root, service.target)
         tag = _tag(root, inputs, bases, digests)
-        found.append(Image(service, f"{environment['VRU_IMAGE_PREFIX']}/{service}:{tag}", service, inputs))
+        name = f"{environment['VRU_IMAGE_PREFIX']}/{service.name}:{tag}"
+        found.append(Image(service.name, name, service.target, inputs))
     return tuple(found)
 
 
-def inputs_of(root: Path, service: str) -> tuple[str, ...]:
-    """The files that a service's image is built from, relative to ``root``, sorted.
+def _built(root: Path) -> list[Service]:
+    return [service for service in topology.load(root).values() if service.target]
+
+
+def inputs_of(root: Path, target: str) -> tuple[str, ...]:
+    """The files that a target of the Dockerfile is built from, relative to ``root``, sorted.
 
     Raises:
         VruError: one of them, or a whole room, is missing.
     """
-    wanted = (*COMMON, *(f"src/vru/{room}" for room in ROOMS[service]))
+    wanted = (*COMMON, *(f"src/vru/{room}" for room in topology.rooms(root, target)))
     return tuple(sorted({path for name in wanted for path in _files(root, name)}))
 
 
@@ -92,7 +91,7 @@ def source_files(root: Path) -> tuple[str, ...]:
     Raises:
         VruError: one of them is missing.
     """
-    found = {path for service in BUILT for path in inputs_of(root, service)}
+    found = {path for service in _built(root) for path in inputs_of(root, service.target)}
     found.update(path for name in _BESIDE for path in _files(root, name))
     return tuple(sorted(found))
 

@@ -117,7 +117,7 @@ def build(root: Path, environment: Environment, facts: Facts, rendered: Mapping[
     built = images.images(root, environment)
     limits = scale_limits(environment.values, facts)
     env = server_env(
-        environment, limits, {image.service: image.tag for image in built}, configuration.digests(rendered)
+        environment, limits, {image.service: image.tag for image in built}, configuration.digests(root, rendered)
     )
     files: dict[str, tuple[Content, int]] = {
         path: (Content.of(root / path), 0o644) for path in images.source_files(root)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from vru.deploy.settings import values
 from vru.deploy.settings.environment import Environment
 from vru.deploy.settings.limits import Limits
-from vru.deploy.settings.variables import BUILT, CONFIGURED, LIMITED, PUBLISHED
+from vru.deploy.settings.variables import LIMITED, PUBLISHED
 
 
 def derive(environment: Environment) -> dict[str, str]:
@@ -55,10 +55,10 @@ def server_env(
     for service in LIMITED:
         settled[f"VRU_{service.upper()}_CPUS"] = limits.of[service].compose_cpus
         settled[f"VRU_{service.upper()}_MEMORY"] = limits.of[service].compose_memory
-    for service in BUILT:
-        settled[f"VRU_{service.upper()}_TAG"] = tags[service]
-    for service in CONFIGURED:
-        settled[f"VRU_{service.upper()}_CONFIG_DIGEST"] = config_digests[service]
+    for service, tag in tags.items():
+        settled[f"VRU_{service.upper()}_TAG"] = tag
+    for service, digest in config_digests.items():
+        settled[f"VRU_{service.upper()}_CONFIG_DIGEST"] = digest
     lines = ["# Written by vru at each deployment: change .env.production on the laptop instead."]
     lines += [f"{name}='{value}'" for name, value in settled.items()]
     lines.append("# Older names, derived from the above.")

@@ -31,35 +31,16 @@ _TAKEN_OVER = 3
 _KILLED = 137
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a container says whether it can work."""
-
-    port: int
-    path: str
-
-
-ENDPOINTS: Mapping[str, Endpoint] = {
-    "api_gateway": Endpoint(8000, "/ready"),
-    "ml_engine": Endpoint(8001, "/ready"),
-    "camera_service": Endpoint(8002, "/ready"),
-    "validation_engine": Endpoint(8003, "/ready"),
-    "frontend": Endpoint(3000, "/health"),
-    "validation_worker": Endpoint(9100, "/ready"),
-    "signer": Endpoint(8005, "/ready"),
-}
-
-
 def ask(container: Container, timeout_s: float = PROBE_TIMEOUT_S) -> str:
     """Ask a container whether it can work: "" if it says so, else what it says instead."""
-    endpoint = ENDPOINTS.get(container.service)
-    if endpoint is None:
+    port, path = container.topology.port, container.topology.ready
+    if port is None or not path:
         return ""
     if not container.addresses:
         return "has no address"
-    connection = http.client.HTTPConnection(min(container.addresses.values()), endpoint.port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(min(container.addresses.values()), port, timeout=timeout_s)
     try:
-        connection.request("GET", endpoint.path, headers={"Connection": "close"})
+        connection.request("GET", path, headers={"Connection": "close"})
         answer = connection.getresponse()
         body = answer.read(2000).decode(errors="replace")
     except TimeoutError:
@@ -68,7 +49,7 @@ def ask(container: Container, timeout_s: float = PROBE_TIMEOUT_S) -> str:
         return f"does not answer ({getattr(error, 'strerror', None) or type(error).__name__})"
     finally:
         connection.close()
-    return "" if answer.status < 400 else f"answers {answer.status} at {endpoint.path}{_reason(body)}"
+    return "" if answer.status < 400 else f"answers {answer.status} at {path}{_reason(body)}"
 
 
 def _reason(body: str) -> str:
