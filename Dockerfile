@@ -1,5 +1,5 @@
 # One target a service. Dependencies are layers of their own: a changed line of code rebuilds only the last ones.
-# src/vru/deploy/images.py lists the same inputs; the tags of the images are made from them.
+# The tags of the images are made from what is copied here: src/vru/deploy/release/topology.py reads it.
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 ARG NODE_IMAGE=node:24-trixie-slim
 

@@ -24,7 +24,7 @@ from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from tests.callers import SECRETS
 
-from vru.deploy.service_secrets import REDIS_USERS
+from vru.deploy.settings.service_secrets import REDIS_USERS
 from vru.service.settings import ServiceSettings
 
 if TYPE_CHECKING:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from tests.host.containers import TOPOLOGY
 
-from vru.deploy import environment
-from vru.deploy.environment import Environment
+from vru.deploy.settings import environment
+from vru.deploy.settings.environment import Environment
 from vru.host.rolling import routes
 
 ROOT = Path(__file__).parents[2]
+# The services that nginx leads to, and where each listens.
+ROUTED = {name: one.port for name, one in TOPOLOGY.items() if one.routed and one.port is not None}
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +92,7 @@ def configs_in_container(rendered: Mapping[str, bytes]) -> dict[str, bytes]:
             for path, content in rendered.items()
             if path.startswith(beginning)
         },
-        ROUTES: routes.render(dict.fromkeys(routes.PORTS, routes.Route()), {}).encode(),
+        ROUTES: routes.render(routes.steady(ROUTED, []), {}).encode(),
     }
 
 

@@ -1,9 +1,9 @@
 """Servers as their facts say."""
 
-from vru.deploy.doctor.machine import GIB
-from vru.deploy.facts import ServerFacts
+from vru.deploy.checks.machine import GIB
+from vru.host.wire import Facts
 
-GOOD = ServerFacts(
+GOOD = Facts(
     os_id="debian",
     os_version="13",
     os_name="Debian GNU/Linux 13 (trixie)",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vru.deploy.connection import Address, Server, connect
+from vru.deploy.ssh.connection import Address, Server, connect
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 needs_sshd = pytest.mark.skipif(SSHD is None, reason="needs sshd (package openssh-server)")

@@ -13,7 +13,7 @@ from tests.e2e.bareserver import BareServer
 from tests.e2e.bareserver.server import docker
 from tests.e2e.laptop import ADDRESS, Laptop, container_ids, on_server, wait_healthy
 
-from vru.deploy.console import PHASES
+from vru.deploy.console.phases import PHASES
 
 SERVICES = {
     "postgres",

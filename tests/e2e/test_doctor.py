@@ -2,8 +2,8 @@
 
 Several faults at once, in few groups; what must be found is named, what was found besides is shown where it fails.
 
-Known by recorded facts only (tests/deploy/test_doctor.py), because this machine's kernel and hardware cannot be changed
-from a container, or because the suite's server is what it is:
+Known by recorded facts only (tests/deploy/doctor/test_examination.py), because this machine's kernel and hardware
+cannot be changed from a container, or because the suite's server is what it is:
 
 - other hardware or another kernel: processor, userland, kernel, memory, processors, swap, container inside;
 - the shared clock and the kernel's log: clock, failing disk, killed for memory (time synchronisation: as it is);

@@ -19,7 +19,7 @@ import pytest
 from tests.deploy.secrecy import NEEDED
 from tests.e2e.laptop import Laptop, on_server, wait_healthy
 
-from vru.deploy.service_secrets import DATABASE_SERVICES, service_secrets
+from vru.deploy.settings.service_secrets import DATABASE_SERVICES, service_secrets
 
 CHANGED = "VRU_DATABASE_PASSWORD"
 PLATFORM = "/opt/vru-platform"

@@ -16,6 +16,7 @@ services:
     restart: unless-stopped
     environment: {POSTGRES_USER: "${VRU_DATABASE_USER:?}", POSTGRES_DB: "${VRU_DATABASE_NAME:?}", POSTGRES_PASSWORD: "${VRU_DATABASE_PASSWORD:?}"}
     volumes: ["./data/postgres:/var/lib/postgresql/data"]
+    labels: {vru.port: "5432", vru.rollout: stateful}
     healthcheck: {test: [CMD, pg_isready, -h, 127.0.0.1, -U, "${VRU_DATABASE_USER:?}"], interval: 1s, timeout: 3s, retries: 60}
   migrate:
     image: postgres:17-trixie
@@ -29,6 +30,7 @@ services:
     restart: unless-stopped
     init: true
     environment: {BREAK: "${BREAK:-}"}
+    labels: {vru.port: "8000", vru.ready: /ready, vru.rollout: rolling, vru.routed: "true"}
     depends_on: {postgres: {condition: service_healthy}}
     healthcheck: {test: [CMD, python, -c, "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health')"], interval: 1s, timeout: 3s, retries: 3}
   nginx:

@@ -12,8 +12,9 @@ import pytest
 import redis as redis_client
 from tests.conftest import free_port
 
-from vru.deploy import configuration, environment
-from vru.deploy.service_secrets import REDIS_SERVICES, REDIS_USERS
+from vru.deploy.release import configuration
+from vru.deploy.settings import environment
+from vru.deploy.settings.service_secrets import REDIS_SERVICES, REDIS_USERS
 from vru.domain import VruError
 from vru.local import postgres, redis_server
 from vru.local.layout import Layout

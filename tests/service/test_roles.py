@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from vru.deploy.service_secrets import DATABASE_SERVICES
+from vru.deploy.settings.service_secrets import DATABASE_SERVICES
 from vru.service.database import migrate, roles
 from vru.service.database.migrate import MigrationSettings
 from vru.service.database.tables import Table

@@ -1,3 +1,1 @@
 """``vru-platform``: the server's side. Python 3.10 and its standard library only; built into one file."""
-
-PROTOCOL = 1

@@ -46,7 +46,7 @@ _COMMANDS = {
     "version": ("cli.services:version", "this program's protocol and the live release"),
     "unpack": ("cli.plan:unpack", "unpack a version of this program from the content store"),
     "address": ("cli.access:address", "where a service's container answers (called by vru tunnel)"),
-    "enter": ("cli.access:enter", "which container of a service is meant (called by vru exec)"),
+    "find-container": ("cli.access:find_container", "which container of a service is meant (called by vru exec)"),
     "facts-json": ("cli.deployment:facts_json", "what this server is, as JSON"),
     "plan": ("cli.plan:plan", "what a release would change; changes nothing"),
     "receive": ("cli.transfer:receive", "store content (a stream of frames on stdin)"),

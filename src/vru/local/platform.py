@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from vru.deploy.service_secrets import DATABASE_SERVICES, REDIS_SERVICES, service_secrets
+from vru.deploy.settings.service_secrets import DATABASE_SERVICES, REDIS_SERVICES, service_secrets
 from vru.domain import VruError
 from vru.local import postgres, redis_server
 from vru.local.layout import Layout, Secrets, load_secrets, write_private

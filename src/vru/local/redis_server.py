@@ -8,7 +8,7 @@ from pathlib import Path
 
 import redis
 
-from vru.deploy.service_secrets import REDIS_USERS
+from vru.deploy.settings.service_secrets import REDIS_USERS
 from vru.domain import VruError
 from vru.local.layout import Layout, write_private
 from vru.local.ports import HOST

@@ -16,7 +16,7 @@ from vru.host.base.errors import HostError
 from vru.host.base.host import Host
 from vru.host.build import build_pyz
 from vru.host.lock import lock
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +82,9 @@ def test_a_plan_changes_nothing_and_names_what_is_missing(root):
     assert answer["release"] is None
     assert answer["running"] is None
     assert answer["missing"] == [hashlib.sha256(content).hexdigest() for content in ONE.values()]
-    assert {"resource": "file", "name": "src/a.py", "action": "create", "detail": "6 bytes"} in answer["changes"]
+    assert {"resource": "file", "name": "src/a.py", "action": "create", "detail": "6 bytes", "lines": []} in answer[
+        "changes"
+    ]
     assert list(root.path.iterdir()) == []
 
 
@@ -158,7 +160,7 @@ def test_apply_without_its_content_fails_in_one_sentence(root):
 )
 def test_a_wrong_manifest_is_refused_by_name(change, said):
     with pytest.raises(HostError, match="manifest") as caught:
-        Manifest.parse(json.dumps({**release(ONE), **change}))
+        parse(json.dumps({**release(ONE), **change}))
     assert said in str(caught.value)
 
 
@@ -172,7 +174,7 @@ def test_what_is_no_manifest_at_all_ends_with_usage(root):
 def test_inline_content_must_be_what_its_name_says():
     manifest = {**release(ONE), "inline": {"0" * 64: "YWJj"}}
     with pytest.raises(HostError, match="another hash"):
-        Manifest.parse(json.dumps(manifest))
+        parse(json.dumps(manifest))
 
 
 def test_the_lock_names_its_owner_and_dies_with_it(tmp_path):

@@ -12,8 +12,9 @@ from vru.host.base.host import Host
 from vru.host.base.journal import Journal, read_events
 from vru.host.deployment import execute, steps
 from vru.host.release import store
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
 from vru.host.rolling import routes
+from vru.host.wire import End, Event, Manifest, StepEvent
 
 OLD, NEW = "0" * 11 + "1", "0" * 11 + "2"
 
@@ -30,7 +31,7 @@ def release(host: Host, name: str, text: str) -> Manifest:
         sha256 = hashlib.sha256(content.encode()).hexdigest()
         (host.objects / sha256).write_text(content)
         files.append({"path": path, "sha256": sha256, "size": len(content), "mode": "0600"})
-    manifest = Manifest.parse(json.dumps({"protocol": 1, "release": name, "files": files}))
+    manifest = parse(json.dumps({"protocol": 1, "release": name, "files": files}))
     store.save(host, manifest)
     return manifest
 
@@ -73,13 +74,18 @@ def fail(error: Exception, seen: list[str] | None = None):  # type: ignore[no-un
     return containers
 
 
-def deploy(host: Host, name: str) -> tuple[int, list[dict[str, object]]]:
+def deploy(host: Host, name: str) -> tuple[int, list[Event]]:
     path = host.root / "journal.jsonl"
     return execute.execute(host, name, path, "unit"), read_events(path)
 
 
-def ending(events: list[dict[str, object]]) -> tuple[str, str]:
-    return str(events[-1]["message"]), str(events[-1]["fix"])
+def end(events: list[Event]) -> End:
+    assert isinstance(events[-1], End)
+    return events[-1]
+
+
+def ending(events: list[Event]) -> tuple[str, str]:
+    return end(events).message, end(events).fix
 
 
 def test_the_live_release_comes_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +98,9 @@ def test_the_live_release_comes_back(host: Host, monkeypatch: pytest.MonkeyPatch
     assert said(host) == "one"
     assert store.current(host) == OLD
     assert ending(events) == ("api_gateway is not healthy.", f"Release {OLD} goes on serving. Read its log.")
-    assert events[-1]["logs"] == ["it broke"]
-    back = [event for event in events if event["event"] == "step" and event["name"] == "go back"]
-    assert [event["state"] for event in back] == ["started", "done"]
+    assert end(events).logs == ("it broke",)
+    back = [event for event in events if isinstance(event, StepEvent) and event.name == "go back"]
+    assert [event.state for event in back] == ["started", "done"]
 
 
 def test_containers_that_had_stopped_meanwhile_are_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from tests.host.resources.common import HOST
 
 from vru.host.base.journal import Journal
 from vru.host.deployment.steps import Executor
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
 from vru.host.resources import settings
 from vru.host.resources.containers import ContainerFacts
 
@@ -19,7 +19,7 @@ MANIFEST = '{"protocol": 1, "release": "000000000001", "files": []}'
 
 
 def mended(tmp_path: Path, *there) -> list[str]:
-    executor = Executor(HOST, Manifest.parse(MANIFEST), Journal(tmp_path / "journal.jsonl"))
+    executor = Executor(HOST, parse(MANIFEST), Journal(tmp_path / "journal.jsonl"))
     found = ContainerFacts(there, None, None)
     without = executor._replaced(VIEW, found)
     return [f"{one.name} {one.detail}" for one in settings.changes(executor.compose, VIEW, found, without)]

@@ -20,7 +20,7 @@ from vru.host.database import backup
 from vru.host.docker import health
 from vru.host.operations import restore
 from vru.host.release import store
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
 from vru.host.rolling import rollout
 
 # Of the version of the tests' server.
@@ -42,7 +42,7 @@ class Platform:
         self.host = Host(root, self.docker)
         # What the live release's migrations know.
         self.head = "0002"
-        manifest = Manifest.parse(json.dumps(Tiny().manifest()).encode())
+        manifest = parse(json.dumps(Tiny().manifest()).encode())
         store.save(self.host, manifest)
         store.set_current(self.host, manifest.release)
         write_json(self.host.state / "migrated.json", {"image": "engine:1", "version": "0002", "earlier": []})

@@ -16,8 +16,8 @@ from vru.host.docker import engine
 from vru.host.docker.compose import Compose
 from vru.host.operations import status
 from vru.host.release import store
-from vru.host.release.manifest import FirewallEntry
 from vru.host.resources import firewall, packages
+from vru.host.wire import FirewallEntry
 
 AWAY = "Docker does not run on this server; 3 containers run on without it (live-restore)"
 

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from vru.host.release.masking import MASK, Mask, compare, is_secret, is_shown
+from vru.host.wire import Variable
 
 ENV = {"VRU_DATABASE_PASSWORD": "first-Password_1", "VRU_SECRET_KEY": "key-of-many-characters", "VRU_LOG_LEVEL": "INFO"}
 
@@ -32,9 +33,9 @@ def test_nothing_is_masked_where_nothing_is_secret():
 def test_variables_are_compared_without_showing_secrets():
     after = {**ENV, "VRU_DATABASE_PASSWORD": "second-Password_2", "VRU_LOG_LEVEL": "DEBUG", "NEW": "1"}
     assert compare(ENV, after, Mask(ENV, after)) == [
-        {"name": "NEW", "before": None, "after": "1"},
-        {"name": "VRU_DATABASE_PASSWORD", "before": MASK, "after": MASK},
-        {"name": "VRU_LOG_LEVEL", "before": "INFO", "after": "DEBUG"},
+        Variable("NEW", None, "1"),
+        Variable("VRU_DATABASE_PASSWORD", MASK, MASK),
+        Variable("VRU_LOG_LEVEL", "INFO", "DEBUG"),
     ]
 
 

@@ -9,8 +9,9 @@ import pytest
 from vru.host.base.host import Host
 from vru.host.base.run import Done, Runner
 from vru.host.release import pruning
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
 from vru.host.release.pruning import Ledger, Record
+from vru.host.wire import Manifest
 
 GIB = 1024**3
 
@@ -71,7 +72,7 @@ def host(tmp_path: Path, docker: FakeDocker) -> Host:
 
 
 def release(name: str, tag: str, postgres: str = "postgres:17", **ids: str) -> Manifest:
-    return Manifest.parse(
+    return parse(
         json.dumps(
             {
                 "protocol": 1,

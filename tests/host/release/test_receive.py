@@ -18,7 +18,7 @@ from vru.host.base.host import Host
 from vru.host.build import build_pyz
 from vru.host.release import receive as receiving
 from vru.host.release import store
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
 from vru.host.release.stream import encode
 
 
@@ -117,7 +117,7 @@ def test_going_on_beyond_what_is_there_is_refused(host):
 
 def test_a_truncated_piece_in_the_store_counts_as_missing(host):
     receive(host, one(b"x" * 100))
-    manifest = Manifest.parse(
+    manifest = parse(
         json.dumps(
             {
                 "protocol": 1,

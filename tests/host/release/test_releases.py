@@ -13,7 +13,9 @@ from vru.host.base.host import Host
 from vru.host.build import build_pyz
 from vru.host.lock import audit
 from vru.host.release import history, releases, store
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
+from vru.host.strict_json import write
+from vru.host.wire import Begin
 
 VERSIONS = [{"src/a.py": f"a = {number}\n".encode(), f"src/{number}/b.py": b"b\n"} for number in range(8)]
 
@@ -123,7 +125,7 @@ def test_releases_that_never_became_live_push_out_none_that_was(root):
     root.deploy(VERSIONS[0])
     root.deploy(VERSIONS[1])
     for number in range(2, 8):
-        store.save(host, Manifest.parse(json.dumps(release(VERSIONS[number]))))
+        store.save(host, parse(json.dumps(release(VERSIONS[number]))))
     kept = store.kept(host)
     assert kept[:2] == [name(1), name(0)]
     store.prune(host)
@@ -136,7 +138,7 @@ def test_a_release_that_never_went_live_is_no_target(root):
     root.deploy(VERSIONS[0])
     host = Host(root.path)
     for number, outcome in ((1, "failed"), (2, "refused")):
-        store.save(host, Manifest.parse(json.dumps(release(VERSIONS[number]))))
+        store.save(host, parse(json.dumps(release(VERSIONS[number]))))
         audit.record(host, "apply", outcome=outcome, release=name(number))
     assert {one["release"]: one["failed"] for one in listed(root)} == {name(0): False, name(1): True, name(2): False}
     shown = root.run("releases").stdout.decode()
@@ -157,7 +159,9 @@ def test_an_interrupted_update_can_be_rolled_back_to_what_is_still_called_live(r
     root.deploy(VERSIONS[0])
     before = tree(root.path)
     (root.path / "src/a.py").write_text("half of an update\n")
-    (root.path / "state/journal/99999999T000000000-x.jsonl").write_text('{"event": "begin"}\n')
+    (root.path / "state/journal/99999999T000000000-x.jsonl").write_text(
+        json.dumps(write(Begin(name(1), "vru-apply", 2))) + "\n"
+    )
     code, _ = rollback(root, name(0))
     assert code == 0
     assert tree(root.path) == before
@@ -165,7 +169,7 @@ def test_an_interrupted_update_can_be_rolled_back_to_what_is_still_called_live(r
 
 def test_gone_images_stop_a_rollback_before_it_begins(root, monkeypatch):
     host = Host(root.path)
-    manifest = Manifest.parse(
+    manifest = parse(
         json.dumps({
             "protocol": 1, "release": "a" * 12, "pull": ["postgres:17"],
             "images": [{"service": "api_gateway", "image": "vru-platform/api_gateway:new"}],

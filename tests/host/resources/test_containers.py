@@ -2,16 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
+from tests.host.containers import LABELS, TOPOLOGY
 from tests.host.resources.common import HOST, names
 
 from vru.host.docker.compose import Compose, Service, View, parse_container
+from vru.host.docker.topology import Topology
 from vru.host.resources import containers
 from vru.host.rolling import routes
 
 
 def service(name, digest="d1", **differences):
     values = {"image": f"{name}:1", "ports": (), "healthcheck": True, "restart": "unless-stopped", "depends_on": ()}
-    return Service(name=name, digest=digest, **{**values, **differences})
+    return Service(name=name, digest=digest, **{"topology": TOPOLOGY.get(name, Topology()), **values, **differences})
 
 
 def container(name, digest="d1", *, state="running", health="healthy", started=None, image=None, code=0):
@@ -31,7 +33,11 @@ def container(name, digest="d1", *, state="running", health="healthy", started=N
             "Config": {
                 "Image": image or f"{name}:1",
                 "Env": ["A=b=c"],
-                "Labels": {"com.docker.compose.service": name, "com.docker.compose.config-hash": digest},
+                "Labels": {
+                    **LABELS.get(name, {}),
+                    "com.docker.compose.service": name,
+                    "com.docker.compose.config-hash": digest,
+                },
             },
             "HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}},
         }
@@ -43,7 +49,7 @@ def view(*services):
 
 
 def found(*there, written=None, loaded=None):
-    steady = routes.render(routes.steady({one.service for one in there}, there), {})
+    steady = routes.render(routes.steady(routes.ports_of(there), there), {})
     return containers.ContainerFacts(there, written, loaded, routes=steady)
 
 

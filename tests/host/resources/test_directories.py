@@ -4,8 +4,8 @@ import pytest
 from tests.host.resources.common import HOST, names
 
 from vru.host.base.errors import HostError
-from vru.host.release.manifest import DirectoryEntry
 from vru.host.resources import directories
+from vru.host.wire import DirectoryEntry
 
 
 def test_directories_are_created_and_mended():

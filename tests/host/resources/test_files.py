@@ -6,12 +6,12 @@ import pytest
 from tests.host.resources.common import HOST
 from tests.host.tiny import Tiny
 
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
 from vru.host.resources import files
 
 
 def test_files_are_compared_by_content_mode_and_owner_and_old_ones_removed():
-    manifest = Manifest.parse(json.dumps(Tiny().manifest()))
+    manifest = parse(json.dumps(Tiny().manifest()))
     entry = manifest.files[0]
     same = {item.path: files.FileState(item.sha256, item.mode, item.uid or 0, item.gid or 0) for item in manifest.files}
     everything = frozenset(item.path for item in manifest.files)
@@ -35,7 +35,7 @@ def test_files_are_compared_by_content_mode_and_owner_and_old_ones_removed():
 
 
 def test_what_stands_in_a_files_place_is_named_and_strays_are_removed():
-    manifest = Manifest.parse(json.dumps(Tiny().manifest()))
+    manifest = parse(json.dumps(Tiny().manifest()))
     found = {item.path: files.FileState(item.sha256, item.mode, 0, 0) for item in manifest.files}
     path = manifest.files[0].path
     found[path] = files.FileState(None, 0o777, 0, 0, "symbolic link")

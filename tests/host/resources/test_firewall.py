@@ -14,8 +14,8 @@ from vru.host.base.journal import Journal, Step
 from vru.host.base.run import Done, Runner
 from vru.host.firewall import confirmation, sockets
 from vru.host.firewall.rules import Policy, Table, differences, docker_rules, input_rules
-from vru.host.release.manifest import FirewallEntry
 from vru.host.resources import firewall
+from vru.host.wire import FirewallEntry
 
 # As `ss -Htulnp` printed it.
 LISTENING = """udp   UNCONN 0      0            0.0.0.0:68         0.0.0.0:*    users:(("dhclient",pid=7,fd=7))

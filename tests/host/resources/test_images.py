@@ -5,12 +5,12 @@ import json
 from tests.host.resources.common import HOST, names
 from tests.host.tiny import Tiny
 
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
 from vru.host.resources import images
 
 
 def test_only_absent_images_are_pulled_and_built():
-    manifest = Manifest.parse(json.dumps(Tiny().manifest()))
+    manifest = parse(json.dumps(Tiny().manifest()))
     tag = manifest.images[0].image
     assert names(images.pull_changes(HOST, manifest, {"postgres:17-trixie"})) == [
         ("image", "nginxinc/nginx-unprivileged:1.28-trixie", "pull")

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.host.resources.common import HOST, names
 
 from vru.host.base.host import Host
-from vru.host.release.manifest import Manifest
+from vru.host.release.manifest import parse
 from vru.host.resources import kernel
 
 TEXT = "# why\nvm.overcommit_memory = 1\n-net/core/somaxconn=4096\n; old\nnet.ipv4.tcp_rmem = 1  2\t3\n"
@@ -43,7 +43,7 @@ def test_only_files_that_are_in_place_say_what_the_kernel_should_have(tmp_path: 
     right = hashlib.sha256(file.read_bytes()).hexdigest()
 
     def found(sha256: str):
-        parsed = Manifest.parse(json.dumps({**manifest, "files": [{**entry, "sha256": sha256}]}))
+        parsed = parse(json.dumps({**manifest, "files": [{**entry, "sha256": sha256}]}))
         return kernel.facts(HOST, parsed, proc)
 
     assert found(right)["vm.overcommit_memory"] == kernel.Setting("/etc/sysctl.d/60-vru.conf", "1", "0")

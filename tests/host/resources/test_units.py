@@ -2,8 +2,8 @@
 
 from tests.host.resources.common import HOST, names
 
-from vru.host.release.manifest import UnitEntry
 from vru.host.resources import units
+from vru.host.wire import UnitEntry
 
 # As `systemctl show` of systemd 257 printed it.
 SHOWN = """Id=vru-platform.service

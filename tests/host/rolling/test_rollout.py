@@ -13,8 +13,9 @@ from vru.host.base.change import Change
 from vru.host.base.errors import HostError
 from vru.host.base.host import Host
 from vru.host.docker.compose import Compose, Container
-from vru.host.rolling import candidates, nginx, rollout
-from vru.host.rolling.candidates import Candidates, Endpoint
+from vru.host.docker.topology import Topology
+from vru.host.rolling import nginx, rollout
+from vru.host.rolling.candidates import Candidates
 
 VIEW = view_of("api_gateway", "validation_worker", "nginx", validation_worker=2)
 GATEWAY = VIEW.services["api_gateway"]
@@ -125,8 +126,8 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[P
     Answers.status, Answers.body = 200, b"{}"
     server = http.server.ThreadingHTTPServer(("127.0.0.101", 0), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setitem(candidates.ENDPOINTS, "api_gateway", Endpoint(server.server_port, "/ready"))  # type: ignore[arg-type]
-    compose = Pretended(tmp_path, [container("api_gateway")])
+    where = Topology(server.server_port, "/ready", "rolling", routed=True)
+    compose = Pretended(tmp_path, [container("api_gateway", topology=where)])
     yield compose, Candidates(compose, [compose.found[0].id])
     server.shutdown()
     server.server_close()

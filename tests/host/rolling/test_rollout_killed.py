@@ -16,7 +16,6 @@ from vru.host.base.journal import Journal
 from vru.host.base.run import Done, Runner
 from vru.host.docker.compose import Compose, Container
 from vru.host.rolling import candidates, nginx, rollout, routes
-from vru.host.rolling.candidates import Endpoint
 
 VIEW = view_of("api_gateway", "frontend", "validation_worker", "nginx", validation_worker=2)
 
@@ -112,7 +111,7 @@ def old(service: str, number: int = 1) -> Container:
 def live(root: Path) -> Server:
     workers = [replace(container("validation_worker", number), digest="earlier") for number in (1, 2)]
     server = Server(root, [old("api_gateway"), container("frontend"), *workers, container("nginx")])
-    routes.write(server.host, routes.render(routes.steady(VIEW.services, server.there), {}))
+    routes.write(server.host, routes.render(routes.steady(VIEW.routed, server.there), {}))
     return server
 
 
@@ -125,7 +124,7 @@ def is_right(server: Server) -> None:
         ("api_gateway", "wanted"), ("frontend", "wanted"), ("nginx", "wanted"),
         ("validation_worker", "wanted"), ("validation_worker", "wanted"),
     ]  # fmt: skip
-    assert routes.read(server.host) == routes.steady(VIEW.services, server.there)
+    assert routes.read(server.host) == routes.steady(VIEW.routed, server.there)
 
 
 def test_new_ones_first_then_the_switch_then_the_end_of_the_old(tmp_path: Path) -> None:
@@ -172,7 +171,6 @@ def test_a_bad_one_is_taken_back_and_the_old_ones_stay(
 ) -> None:
     """Even if the taking back is killed: then the next run does the same again."""
     monkeypatch.setattr(candidates, "ask", lambda one: "answers 500 at /ready" if one.number == 2 else "")
-    monkeypatch.setitem(candidates.ENDPOINTS, "api_gateway", Endpoint(8000, "/ready"))  # type: ignore[arg-type]
     server = live(tmp_path)
     if kill_at is not None:
         server.kill_at = kill_at

@@ -15,10 +15,10 @@ VIEW = view_of("api_gateway", "frontend", "validation_worker", "nginx", "postgre
 
 def test_a_service_is_its_containers_name() -> None:
     found = [container("api_gateway", 7), container("frontend", 2), container("postgres")]
-    wanted = routes.steady(VIEW.services, found)
+    wanted = routes.steady(VIEW.routed, found)
     assert wanted == {
-        "api_gateway": Route(("vru-platform-api_gateway-7",)),
-        "frontend": Route(("vru-platform-frontend-2",)),
+        "api_gateway": Route(8000, ("vru-platform-api_gateway-7",)),
+        "frontend": Route(3000, ("vru-platform-frontend-2",)),
     }
     text = routes.render(wanted, {})
     assert 'map "" $api_gateway { default "vru-platform-api_gateway-7:8000"; }' in text
@@ -27,20 +27,20 @@ def test_a_service_is_its_containers_name() -> None:
 
 
 def test_before_there_is_a_container_and_where_there_are_several_it_is_the_common_name() -> None:
-    assert 'default "frontend:3000"' in routes.render(routes.steady(VIEW.services, []), {})
+    assert 'default "frontend:3000"' in routes.render(routes.steady(VIEW.routed, []), {})
     two = [container("frontend", 1), container("frontend", 2)]
-    assert 'default "frontend:3000"' in routes.render(routes.steady(VIEW.services, two), {})
+    assert 'default "frontend:3000"' in routes.render(routes.steady(VIEW.routed, two), {})
 
 
 def test_only_those_that_run_serve() -> None:
     found = [container("frontend", 1), container("frontend", 2, state="exited")]
-    assert routes.steady(VIEW.services, found)["frontend"] == Route(("vru-platform-frontend-1",))
+    assert routes.steady(VIEW.routed, found)["frontend"] == Route(3000, ("vru-platform-frontend-1",))
     away = [container("frontend", 2, state="exited")]
-    assert routes.steady(VIEW.services, away)["frontend"] == Route(("vru-platform-frontend-2",))
+    assert routes.steady(VIEW.routed, away)["frontend"] == Route(3000, ("vru-platform-frontend-2",))
 
 
 def test_while_it_is_watched_a_service_is_a_group_with_the_old_container_behind_the_new() -> None:
-    watched = {"api_gateway": Route(("new",), ("old",)), "frontend": Route(("page",))}
+    watched = {"api_gateway": Route(8000, ("new",), ("old",)), "frontend": Route(3000, ("page",))}
     text = routes.render(watched, {"new": "172.20.0.9", "old": "172.20.0.5"})
     group = text[text.index("upstream api_gateway_watched {") :]
     assert "    server 172.20.0.9:8000 max_fails=3 fail_timeout=10s;\n    server 172.20.0.5:8000 backup;\n}" in group
@@ -52,7 +52,7 @@ def test_while_it_is_watched_a_service_is_a_group_with_the_old_container_behind_
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     host = Host(tmp_path)
     assert routes.read(host) == {}
-    watched = {"api_gateway": Route(("new",), ("old",)), "frontend": Route(("page",))}
+    watched = {"api_gateway": Route(8000, ("new",), ("old",)), "frontend": Route(3000, ("page",))}
     text = routes.render(watched, {"new": "172.20.0.9", "old": "172.20.0.5"})
     assert routes.write(host, text)
     assert not routes.write(host, text)
@@ -67,14 +67,14 @@ def test_a_file_is_made_before_nginx_starts_and_then_left_alone(tmp_path: Path) 
     host = Host(tmp_path)
     routes.ensure(host, VIEW, [])
     assert set(routes.read(host)) == {"api_gateway", "frontend"}
-    routes.write(host, routes.render({"api_gateway": Route(("a",)), "frontend": Route(("b",))}, {}))
+    routes.write(host, routes.render({"api_gateway": Route(8000, ("a",)), "frontend": Route(3000, ("b",))}, {}))
     routes.ensure(host, VIEW, [container("api_gateway", 3)])
-    assert routes.read(host)["api_gateway"] == Route(("a",))
+    assert routes.read(host)["api_gateway"] == Route(8000, ("a",))
 
 
 def test_what_somebody_changed_is_noticed() -> None:
     found = [container("api_gateway", 7), container("frontend", 2), container("postgres")]
-    text = routes.render(routes.steady(VIEW.services, found), {})
+    text = routes.render(routes.steady(VIEW.routed, found), {})
     assert routes.up_to_date(text, found)
     assert not routes.up_to_date(text.replace("api_gateway-7", "api_gateway-6"), found)
     assert not routes.up_to_date(text + "# a word\n", found)
@@ -83,8 +83,8 @@ def test_what_somebody_changed_is_noticed() -> None:
 
 def test_of_a_change_that_was_broken_off_the_old_ones_are_trusted_more() -> None:
     old, new = container("api_gateway", 1), container("api_gateway", 2)
-    known = {"api_gateway": Route((new.name,), (old.name,))}
-    assert routes.repaired(known, [old, new])["api_gateway"] == Route((old.name,))
-    assert routes.repaired(known, [new])["api_gateway"] == Route((new.name,))
-    gone = {"api_gateway": Route(("vru-platform-api_gateway-9",))}
-    assert routes.repaired(gone, [new])["api_gateway"] == Route((new.name,))
+    known = {"api_gateway": Route(8000, (new.name,), (old.name,))}
+    assert routes.repaired(known, [old, new])["api_gateway"] == Route(8000, (old.name,))
+    assert routes.repaired(known, [new])["api_gateway"] == Route(8000, (new.name,))
+    gone = {"api_gateway": Route(8000, ("vru-platform-api_gateway-9",))}
+    assert routes.repaired(gone, [new])["api_gateway"] == Route(8000, (new.name,))

@@ -10,13 +10,16 @@ from typing import Any, NoReturn
 
 import click
 
-from vru.deploy import environment, hooks, pipeline, remote_setup
-from vru.deploy.connection import Address, ConnectionFailedError, Server, connect
-from vru.deploy.console import Reporter, reporter
-from vru.deploy.credentials import PASSWORD_VARIABLE, Credentials
-from vru.deploy.host_keys import HostKeyError
-from vru.deploy.orchestration import DeploymentFailedError
+from vru.deploy.console.errors import DeploymentFailedError
+from vru.deploy.console.reporter import Reporter, reporter
+from vru.deploy.pipeline import hooks, phases
+from vru.deploy.server import host_program
+from vru.deploy.settings import environment
+from vru.deploy.ssh.connection import Address, ConnectionFailedError, Server, connect
+from vru.deploy.ssh.credentials import PASSWORD_VARIABLE, Credentials
+from vru.deploy.ssh.host_keys import HostKeyError
 from vru.domain import VruError
+from vru.host.strict_json import write
 
 _PASSWORD_FILE = "vru.sudo-password-file"  # noqa: S105 - the name of an option
 EXIT_FAILED, EXIT_UNREACHABLE, EXIT_DIFFERENT, EXIT_INTERRUPTED = 1, 3, 4, 130
@@ -50,7 +53,7 @@ def _credentials() -> Credentials:
     return Credentials.of_process(_ask_hidden if sys.stdin.isatty() else None, file)
 
 
-def open_target(root: Path, host: str | None, accept_host_key: str | None) -> pipeline.Target:
+def open_target(root: Path, host: str | None, accept_host_key: str | None) -> phases.Target:
     """What is deployed where. No connection is made yet."""
     settings = environment.load(root / environment.FILE_NAME, host=host)
     ask = _ask if sys.stdin.isatty() else None
@@ -61,7 +64,7 @@ def open_target(root: Path, host: str | None, accept_host_key: str | None) -> pi
         address = Address(settings.require_host(), settings.ssh_port, settings.ssh_user, settings.ssh_key)
         return connect(address, accept_host_key=accept_host_key, ask=ask, credentials=credentials)
 
-    return pipeline.Target(root, settings, open_connection)
+    return phases.Target(root, settings, open_connection)
 
 
 @contextmanager
@@ -71,8 +74,8 @@ def _errors(report: Reporter) -> Iterator[None]:
         yield
     except VruError as error:
         logs = error.logs if isinstance(error, DeploymentFailedError) else ()
-        found = error.checks if isinstance(error, pipeline.ValidationFailedError) else []
-        report.failed(error, logs, {"checks": [check.as_json() for check in found]} if found else None)
+        found = error.checks if isinstance(error, phases.ValidationFailedError) else []
+        report.failed(error, logs, {"checks": [write(check) for check in found]} if found else None)
         unreachable = isinstance(error, ConnectionFailedError | HostKeyError)
         sys.exit(EXIT_UNREACHABLE if unreachable else EXIT_FAILED)
     except KeyboardInterrupt:
@@ -138,14 +141,14 @@ def hooks_option(function: Callable[..., None]) -> Callable[..., None]:
     return click.option("--skip-hooks", is_flag=True, help="Call none of the programs in hooks/.")(function)
 
 
-def hooks_of(target: pipeline.Target, report: Reporter, command: str, skip: bool) -> hooks.Hooks:
+def hooks_of(target: phases.Target, report: Reporter, command: str, skip: bool) -> hooks.Hooks:
     """The project's hooks for a command."""
     return hooks.Hooks(target.root, report, command, target.environment.require_host(), skip=skip)
 
 
-def pass_through(target: pipeline.Target, arguments: list[str]) -> NoReturn:
+def pass_through(target: phases.Target, arguments: list[str]) -> NoReturn:
     """Run the host program, hand its output on unchanged, and exit with 0 or 1 as it did well or not."""
     with target.connect() as server:
-        exit_code, stderr = remote_setup.stream(server, arguments, lambda line: print(line, end="", flush=True))
+        exit_code, stderr = host_program.stream(server, arguments, lambda line: print(line, end="", flush=True))
     sys.stderr.write(stderr)
     sys.exit(EXIT_FAILED if exit_code else 0)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
-from vru.deploy import environment
-from vru.deploy.checks import Check, problems
+from vru.deploy.checks.check import problems
 from vru.deploy.commands.common import EXIT_FAILED, common, open_target, server_options
-from vru.deploy.console import Reporter, timed
+from vru.deploy.console.reporter import Reporter, timed
 from vru.deploy.doctor import report as doctors_report
 from vru.deploy.doctor.examination import LAPTOP, SERVER, examine_laptop, examine_server
+from vru.deploy.settings import environment
+from vru.host.wire import Check
 
 _COLOURS = {"problem": "red", "warning": "yellow", "unknown": "magenta", "ok": "green"}
 

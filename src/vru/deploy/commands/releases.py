@@ -2,15 +2,15 @@
 
 import click
 
-from vru.deploy import hooks, pipeline
-from vru.deploy import rollback as going_back
 from vru.deploy.commands.common import hooks_of, hooks_option, pass_through, with_server
-from vru.deploy.console import Reporter
+from vru.deploy.console.reporter import Reporter
+from vru.deploy.pipeline import hooks, phases
+from vru.deploy.pipeline import rollback as going_back
 
 
 @click.command()
 @with_server
-def releases(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
+def releases(target: phases.Target, report: Reporter, as_json: bool) -> None:
     """Show the releases that the server keeps: when, by whom, what each changed, and whether it can come back."""
     pass_through(target, ["releases", *(["--json"] if as_json else [])])
 
@@ -26,7 +26,7 @@ def releases(target: pipeline.Target, report: Reporter, as_json: bool) -> None:
 @hooks_option
 @with_server
 def rollback(
-    target: pipeline.Target,
+    target: phases.Target,
     report: Reporter,
     as_json: bool,
     release: str | None,

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from vru.deploy.checks import Check, ok
-from vru.deploy.connection import Server
-from vru.deploy.doctor import engine, installation, laptop, machine, network
-from vru.deploy.doctor.evidence import Evidence
-from vru.deploy.doctor.fault import Fault, examine
-from vru.deploy.environment import Environment, EnvironmentFileError
-from vru.deploy.facts import ROOT
+from vru.deploy.checks import engine, installation, machine, network
+from vru.deploy.checks.check import ok
+from vru.deploy.checks.evidence import Evidence
+from vru.deploy.checks.fault import Fault, examine
+from vru.deploy.doctor import laptop
+from vru.deploy.server.facts import ROOT
+from vru.deploy.settings.environment import Environment, EnvironmentFileError
+from vru.deploy.ssh.connection import Server
 from vru.domain import VruError
+from vru.host.wire import Check
 
 LAPTOP: tuple[Fault, ...] = tuple(laptop.fault.all)
 SERVER: tuple[Fault, ...] = (*machine.fault.all, *engine.fault.all, *network.fault.all, *installation.fault.all)

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from vru.deploy.checks import Check, problem, problems
-from vru.deploy.compose_file import COMPOSE_FILE
-from vru.deploy.doctor.evidence import Evidence
-from vru.deploy.doctor.fault import Fault, Faults
-from vru.deploy.environment import FILE_NAME, PRODUCTION_FILE_MODE, Environment, EnvironmentFileError
-from vru.deploy.ssh_config import Hop, resolve
-from vru.deploy.validation import check_compose_file, check_configuration, missing_files
+from vru.deploy.checks.check import problem, problems
+from vru.deploy.checks.evidence import Evidence
+from vru.deploy.checks.fault import Fault, Faults
+from vru.deploy.checks.validation import check_compose_file, check_configuration, missing_files
+from vru.deploy.settings.environment import FILE_NAME, PRODUCTION_FILE_MODE, Environment, EnvironmentFileError
+from vru.deploy.ssh.config import Hop, resolve
 from vru.domain import VruError
+from vru.host.wire import COMPOSE_FILE, Check
 
 _OLDEST_PYTHON = (3, 11)
 _NEEDED_DISK_MIB = 500

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from vru.deploy.checks import Check
-from vru.deploy.doctor.fault import Fault
+from vru.deploy.checks.fault import Fault
+from vru.host.strict_json import write
+from vru.host.wire import Check
 
 _ORDER = ("problem", "warning", "unknown")
 
@@ -40,7 +41,7 @@ def as_json(checks: Sequence[Check]) -> dict[str, Any]:
     return {
         "ok": not count["problem"],
         "counts": {state: count[state] for state in rank},
-        "checks": [check.as_json() for check in sorted(checks, key=lambda check: rank[check.state])],
+        "checks": [write(check) for check in sorted(checks, key=lambda check: rank[check.state])],
     }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from .. import wire
 from .journal import Step
 
 Apply = Callable[[Step], None]
@@ -22,12 +22,9 @@ class Change:
     apply: Apply | None = field(default=None, compare=False, repr=False)
     lines: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """As it goes over the wire in a plan; ``lines`` only where there are some."""
-        told: dict[str, Any] = {
-            "resource": self.resource, "name": self.name, "action": self.action, "detail": self.detail,
-        }  # fmt: skip
-        return {**told, "lines": list(self.lines)} if self.lines else told
+    def to_wire(self) -> wire.Change:
+        """As it goes over the wire in a plan: what is done, without the function that does it."""
+        return wire.Change(self.resource, self.name, self.action, self.detail, self.lines)
 
     def __str__(self) -> str:
         return f"{self.action} {self.name}" + (f" ({self.detail})" if self.detail else "")

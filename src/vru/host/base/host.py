@@ -6,13 +6,12 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..wire import COMPOSE_FILE, ENV_FILE
 from .errors import HostError
 from .run import Runner
 
 PROJECT = "vru-platform"
 DEFAULT_ROOT = Path("/opt/vru-platform")
-COMPOSE_FILE = "docker-compose.production.yml"
-ENV_FILE = ".env"
 PROGRAM = "/usr/local/bin/vru-platform"
 
 

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
-from .. import PROTOCOL
+from ..strict_json import write
+from ..wire import AuditHead, Begin, End, Event, LogEvent, StepEvent, StepState, read_event
 from .errors import UserError
 
 _LOG_INTERVAL_S = 0.2
@@ -39,21 +40,22 @@ class Journal:
         self._started = time.monotonic()
         self.changed = 0
         # What the last event of a success says besides.
-        self.notes: dict[str, Any] = {}
+        self.state: str | None = None
+        self.audit: AuditHead | None = None
         self.ended = False
 
-    def emit(self, event: str, **fields: Any) -> None:
+    def emit(self, event: Event) -> None:
         """Write one event and wait until the disk has it."""
-        line = json.dumps({"event": event, **fields, "time": now()}, ensure_ascii=False) + "\n"
+        line = json.dumps(write(replace(event, time=now())), ensure_ascii=False) + "\n"
         with self._guard:
             os.write(self._descriptor, line.encode())
             # A log line may be lost in a crash; a step must not.
-            if event != "log":
+            if not isinstance(event, LogEvent):
                 os.fsync(self._descriptor)
 
     def begin(self, release: str, unit: str, token: int) -> None:
         """The first event; ``token`` is the lock's."""
-        self.emit("begin", release=release, protocol=PROTOCOL, unit=unit, token=token)
+        self.emit(Begin(release, unit, token))
 
     def check(self) -> None:
         """Make sure that this change still has the lock.
@@ -67,15 +69,18 @@ class Journal:
     def end(self, release: str) -> None:
         """The last event of a success."""
         self.ended = True
-        self.emit("end", ok=True, changed=self.changed, release=release, seconds=self._seconds(), **self.notes)
+        self.emit(
+            End(
+                True, changed=self.changed, release=release, seconds=self._seconds(), state=self.state, audit=self.audit
+            )
+        )
 
     def fail(self, error: UserError) -> None:
         """The last event of a failure."""
         self.ended = True
         self.emit(
-            "end", ok=False, message=error.message, fix=error.fix, service=error.service, logs=list(error.logs),
-            seconds=self._seconds(),
-        )  # fmt: skip
+            End(False, error.message, error.fix, seconds=self._seconds(), service=error.service, logs=tuple(error.logs))
+        )
 
     @contextmanager
     def step(self, phase: str, name: str, detail: str = "") -> Iterator[Step]:
@@ -91,7 +96,7 @@ class Journal:
     def start(self, phase: str, name: str, detail: str = "") -> Step:
         """Report that a step begins; the caller reports its end with `Step.finish`."""
         self.check()
-        self.emit("step", phase=phase, name=name, state="started", detail=detail)
+        self.emit(StepEvent(phase, name, "started", detail))
         return Step(self, phase, name)
 
     def _seconds(self) -> float:
@@ -105,15 +110,16 @@ class Step:
         self.journal = journal
         self.phase = phase
         self.name = name
-        self.state = "done"
+        self.state: StepState = "done"
         self.detail = ""
-        self.extra: dict[str, Any] = {}
+        self.ended = False
+        self.confirm_within: float | None = None
         self._started = time.monotonic()
         self._last_log = 0.0
 
     def log(self, line: str) -> None:
         """Report a progress line."""
-        self.journal.emit("log", name=self.name, line=line[:500])
+        self.journal.emit(LogEvent(self.name, line[:500]))
 
     def progress(self, line: str) -> None:
         """Report a progress line unless one was reported a moment ago."""
@@ -130,19 +136,18 @@ class Step:
         """Add to the number of changes made."""
         self.journal.changed += changes
 
-    def finish(self, state: str, detail: str) -> None:
+    def finish(self, state: StepState, detail: str) -> None:
         """Write the step's last event."""
+        self.ended = True
         seconds = round(time.monotonic() - self._started, 2)
-        self.journal.emit(
-            "step", phase=self.phase, name=self.name, state=state, detail=detail, seconds=seconds, **self.extra
-        )
+        self.journal.emit(StepEvent(self.phase, self.name, state, detail, seconds, self.confirm_within))
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
+def read_events(path: Path) -> list[Event]:
     """All whole events of a journal; a last line cut by a crash is left out."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     whole, _, _ = text.rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines()]
+    return [read_event(json.loads(line)) for line in whole.splitlines()]
 
 
 def newest(directory: Path) -> Path | None:

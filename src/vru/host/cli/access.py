@@ -38,14 +38,14 @@ def _maintenance(host: Host, options: argparse.Namespace) -> int:
     return closing.show(host, as_json=options.json)
 
 
-def enter(parser: argparse.ArgumentParser) -> Run:
+def find_container(parser: argparse.ArgumentParser) -> Run:
     """Name a container of a service, and record who asked."""
     _add_service(parser)
     parser.add_argument("--program", required=True, help="what will be run there")
-    return _enter
+    return _find_container
 
 
-def _enter(host: Host, options: argparse.Namespace) -> int:
+def _find_container(host: Host, options: argparse.Namespace) -> int:
     terminal.say_json(exec_target.target(host, options.service, options.index, options.program))
     return OK
 

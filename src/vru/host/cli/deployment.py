@@ -17,8 +17,10 @@ from ..firewall import confirmation
 from ..lock import audit
 from ..operations import server_facts
 from ..release import store
+from ..release.manifest import parse
+from ..strict_json import write
+from ..wire import End, Note
 from . import Run
-from .plan import read_manifest
 
 
 def facts_json(parser: argparse.ArgumentParser) -> Run:
@@ -52,11 +54,11 @@ def watch_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _apply(host: Host, options: argparse.Namespace) -> int:
-    manifest = store.load(host, options.release) if options.release else read_manifest(sys.stdin.buffer.read())
+    manifest = store.load(host, options.release) if options.release else parse(sys.stdin.buffer.read())
     try:
         journal = detach.attach(host, manifest.release)
     except HostError as error:
-        print(json.dumps({"event": "end", "ok": False, "message": error.message, "fix": error.fix}), flush=True)
+        print(json.dumps(write(End(False, error.message, error.fix))), flush=True)
         return error.code
     _greet(host, journal)
     if journal is None:
@@ -69,7 +71,7 @@ def _apply(host: Host, options: argparse.Namespace) -> int:
 def _greet(host: Host, journal: Path | None) -> None:
     text = detach.greeting(host, journal)
     if text:
-        terminal.say(json.dumps({"event": "note", "text": text}))
+        terminal.say(json.dumps(write(Note(text))))
 
 
 def follow(parser: argparse.ArgumentParser) -> Run:

@@ -6,17 +6,15 @@ import argparse
 import json
 import os
 import sys
-import zlib
 
-from ..base.errors import OK, USAGE, HostError
-from ..base.host import COMPOSE_FILE, ENV_FILE, Host
+from ..base.errors import OK
+from ..base.host import Host
 from ..deployment import plan as planner
 from ..release import store
-from ..release.manifest import Manifest
+from ..release.manifest import parse
+from ..strict_json import write
+from ..wire import COMPOSE_FILE, ENV_FILE, Answer, Manifest
 from . import Run
-
-_GZIP = b"\x1f\x8b"
-_LARGEST = 64 * 1024 * 1024
 
 
 def plan(parser: argparse.ArgumentParser) -> Run:
@@ -34,7 +32,8 @@ def _plan(host: Host, options: argparse.Namespace) -> int:
     if options.facts is not None:
         with os.fdopen(options.facts, encoding="utf-8", errors="replace") as pipe:
             facts = pipe.read()
-    print(json.dumps({"facts": facts, "plan": answer} if facts is not None else answer), flush=True)
+    document = answer if facts is None else Answer(facts, answer)
+    print(json.dumps(write(document)), flush=True)
     return OK
 
 
@@ -46,25 +45,7 @@ def _manifest(host: Host, release: str | None) -> Manifest | None:
         manifest = store.load(host, release)
         whole = all(store.content(host, manifest, path) is not None for path in (COMPOSE_FILE, ENV_FILE))
         return manifest if whole or not manifest.has_compose else None
-    return read_manifest(sys.stdin.buffer.read())
-
-
-def read_manifest(raw: bytes) -> Manifest:
-    """Parse a manifest, packed by gzip or not.
-
-    Raises:
-        HostError: it is damaged or too large.
-    """
-    if not raw.startswith(_GZIP):
-        return Manifest.parse(raw)
-    unpacking = zlib.decompressobj(wbits=31)
-    try:
-        text = unpacking.decompress(raw, _LARGEST)
-    except zlib.error as error:
-        raise HostError("The manifest cannot be unpacked: it is damaged.", code=USAGE) from error
-    if not unpacking.eof:
-        raise HostError("The manifest is cut or too large.", code=USAGE)
-    return Manifest.parse(text)
+    return parse(sys.stdin.buffer.read())
 
 
 def unpack(parser: argparse.ArgumentParser) -> Run:

@@ -12,6 +12,8 @@ from ..deployment import detach
 from ..deployment import execute as executor
 from ..release import releases as releasing
 from ..release import store
+from ..strict_json import write
+from ..wire import End, Note, StepEvent, read_event
 from . import Run, json_option
 from .deployment import watch_option
 
@@ -41,15 +43,14 @@ def _rollback(host: Host, options: argparse.Namespace) -> int:
     except HostError as error:
         if not options.json:
             raise
-        say(json.dumps({"event": "end", "ok": False, "message": error.message, "fix": error.fix}))
+        say(json.dumps(write(End(False, error.message, error.fix))))
         return error.code
     if journal is None and live:
-        end = {"event": "end", "ok": True, "changed": 0, "release": release, "message": f"Release {release} is live."}
-        say(json.dumps(end))
+        say(json.dumps(write(End(True, f"Release {release} is live.", release=release))))
         return OK
     text = detach.greeting(host, journal)
     if text:
-        say(json.dumps({"event": "note", "text": text}))
+        say(json.dumps(write(Note(text))))
     if journal is None:
         _, journal = detach.start(host, release, executor.ROLLBACK, watch_s=options.watch)
     return detach.follow(host, journal, say)
@@ -57,17 +58,16 @@ def _rollback(host: Host, options: argparse.Namespace) -> int:
 
 def _say_event(line: str) -> None:
     """A journal's event for people."""
-    event = json.loads(line)
-    kind = event.get("event")
-    if kind == "step" and event["state"] != "started":
-        terminal.say(f"{event['state']:8} {event['name']}: {event.get('detail') or ''}".rstrip(": "))
-        if event.get("confirm_within"):
+    event = read_event(json.loads(line))
+    if isinstance(event, StepEvent) and event.state != "started":
+        terminal.say(f"{event.state:8} {event.name}: {event.detail}".rstrip(": "))
+        if event.confirm_within:
             terminal.say("         confirm over a new connection: vru-platform firewall-confirm")
-    elif kind == "note":
-        terminal.say(event["text"])
-    elif kind == "end" and event["ok"]:
-        terminal.say(event.get("message") or f"Release {event['release']} is live again.")
-    elif kind == "end":
-        for said in event.get("logs", ()):
+    elif isinstance(event, Note):
+        terminal.say(event.text)
+    elif isinstance(event, End) and event.ok:
+        terminal.say(event.message or f"Release {event.release} is live again.")
+    elif isinstance(event, End):
+        for said in event.logs:
             terminal.say(f"  | {said}")
-        terminal.say_error(f"{event['message']} {event['fix']}".strip())
+        terminal.say_error(f"{event.message} {event.fix}".strip())

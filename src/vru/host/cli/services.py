@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 
-from .. import PROTOCOL
 from ..base import terminal
 from ..base.errors import ATTENTION, OK
 from ..base.host import Host
@@ -15,6 +14,8 @@ from ..operations import services, watchdog
 from ..operations import status as status_of
 from ..operations import verify as verification
 from ..release import store
+from ..strict_json import write
+from ..wire import PROTOCOL, Verification
 from . import Run, json_option
 
 
@@ -74,7 +75,7 @@ def _verify(host: Host, options: argparse.Namespace) -> int:
     checks = verification.checks(host, verification.live_manifest(host))
     problems = [check for check in checks if check.state == "problem"]
     if options.json:
-        terminal.say_json({"ok": not problems, "checks": [check.as_json() for check in checks]})
+        terminal.say_json(write(Verification(not problems, tuple(checks))))
     else:
         for check in checks:
             fix = f"  {check.fix}" if check.state != "ok" and check.fix else ""

@@ -24,9 +24,10 @@ from typing import IO, Any, BinaryIO, cast
 from ..base import terminal
 from ..base.disk import CHUNK, human_size, read_json, sha256_of, sync_directory, write_atomic, write_json
 from ..base.errors import OK, HostError
-from ..base.host import COMPOSE_FILE, ENV_FILE, Host
+from ..base.host import Host
 from ..docker.compose import Compose
 from ..release import store
+from ..wire import COMPOSE_FILE, ENV_FILE
 from .postgres import COUNT_ROWS, Database, parse_counts, show_counts
 
 DUMP = "database.dump"

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from ..base.errors import FAILED, OK, HostError
 from ..base.host import DEFAULT_ROOT, Host
@@ -18,6 +17,8 @@ from ..base.systemd import has_systemd
 from ..lock import audit
 from ..lock.lock import busy, holder, require_unlocked
 from ..release.program import own_command
+from ..strict_json import write as to_json
+from ..wire import End, StepEvent, read_event
 
 _POLL_S = 0.1
 _START_S = 60.0
@@ -88,9 +89,9 @@ def greeting(host: Host, journal: Path | None) -> str:
         )
     last = newest(host.journals)
     events = read_events(last) if last is not None else []
-    if not events or events[-1]["event"] == "end":
+    if not events or isinstance(events[-1], End):
         return ""
-    begun = [event["name"] for event in events if event["event"] == "step"]
+    begun = [event.name for event in events if isinstance(event, StepEvent)]
     where = f' at the step "{begun[-1]}"' if begun else ""
     return f"The last change was cut off{where}; this one finishes what is left."
 
@@ -99,7 +100,8 @@ def ended_well(host: Host) -> bool:
     """Whether the last change came to a good end: what it made live is whole."""
     last = newest(host.journals)
     events = read_events(last) if last is not None else []
-    return not events or bool(events[-1].get("ok"))
+    last_event = events[-1] if events else None
+    return last_event is None or (isinstance(last_event, End) and last_event.ok)
 
 
 def last_journal(host: Host) -> Path:
@@ -135,27 +137,20 @@ def follow(host: Host, journal: Path, write: Callable[[str], None]) -> int:
         pending = lines.pop()
         for line in lines:
             write(line)
-            event: dict[str, Any] = json.loads(line)
-            if event.get("event") == "end":
-                return OK if event.get("ok") else FAILED
+            event = read_event(json.loads(line))
+            if isinstance(event, End):
+                return OK if event.ok else FAILED
         moment = time.monotonic()
         if alive or lines:
             silent_since = moment
         # Until its first line the executor is being started: on a busy server that takes a while.
         elif moment - silent_since > (_GONE_S if position else _START_S):
-            write(json.dumps(_died(journal)))
+            write(json.dumps(to_json(_died(journal))))
             return FAILED
         time.sleep(_POLL_S)
 
 
-def _died(journal: Path) -> dict[str, Any]:
+def _died(journal: Path) -> End:
     stamp = journal.name.split("-")[0]
-    return {
-        "event": "end",
-        "ok": False,
-        "message": "The change was stopped before its end.",
-        "fix": f"Run the same command again: it goes on where this one stopped. (journalctl -u vru-apply-{stamp})",
-        "service": "",
-        "logs": [],
-        "time": now(),
-    }
+    fix = f"Run the same command again: it goes on where this one stopped. (journalctl -u vru-apply-{stamp})"
+    return End(False, "The change was stopped before its end.", fix, time=now())

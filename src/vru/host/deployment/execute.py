@@ -14,7 +14,7 @@ from ..base.journal import Journal
 from ..lock import audit
 from ..lock.lock import lock
 from ..release import store
-from ..release.manifest import Manifest
+from ..wire import Manifest
 from .plan import state_of_release
 from .steps import DEPLOY, ROLLBACK, SETUP_ONLY, Executor
 
@@ -64,8 +64,8 @@ def execute(
             Executor(host, manifest, journal, watch_s).run(mode)
             lease.check()
             if expect is not None and mode == SETUP_ONLY:
-                journal.notes["state"] = state_of_release(host, manifest)
-            journal.notes["audit"] = audit.record(
+                journal.state = state_of_release(host, manifest)
+            journal.audit = audit.record(
                 host, mode, outcome="done", release=release, detail=f"{journal.changed} changes"
             )
             failure = None
@@ -74,7 +74,7 @@ def execute(
         failure = error
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         failure = HostError(
-            f"The server refused a step: {plain(error)}.", "Mend the cause, then run the same command again."
+            f"The server refused a step: {plain(error)}.", "Correct the cause, then run the same command again."
         )
     finally:
         if failure is not None:

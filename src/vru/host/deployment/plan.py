@@ -12,16 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from .. import PROTOCOL
 from ..base.change import Change
-from ..base.host import COMPOSE_FILE, ENV_FILE, Host, read_env_text
+from ..base.host import Host, read_env_text
 from ..docker import engine
 from ..docker.compose import Compose, View
 from ..lock import audit
 from ..lock.lock import holder, operator_lock
 from ..operations import maintenance
 from ..release import masking, store
-from ..release.manifest import Manifest
 from ..resources import (
     containers,
     directories,
@@ -35,14 +33,15 @@ from ..resources import (
     settings,
     units,
 )
+from ..wire import COMPOSE_FILE, ENV_FILE, Manifest, Plan
 
 _AT_ONCE = 8
 _ON_ITS_WAY = frozenset({("image", "build"), ("image", "pull")})
 _OWN = (("directory", "releases"), ("directory", "state"))
 
 
-def plan(host: Host, manifest: Manifest, *, contents: bool = False) -> dict[str, Any]:
-    """The difference between the server and a release, as the protocol's JSON object.
+def plan(host: Host, manifest: Manifest, *, contents: bool = False) -> Plan:
+    """The difference between the server and a release.
 
     Args:
         host: the server.
@@ -56,20 +55,21 @@ def plan(host: Host, manifest: Manifest, *, contents: bool = False) -> dict[str,
     planner = Planner(host, manifest)
     changes = list(planner.changes())
     live, missing = store.current(host), store.missing(host, manifest)
-    answer = {
-        "protocol": PROTOCOL,
-        "release": live,
-        "state": state_of(live, changes),
-        "changes": [change.as_json() for change in changes],
-        "missing": missing,
-        "partial": store.partial(host, missing),
-        "kept": (host.releases / manifest.release / "manifest.json").exists(),
-        "running": (owner.get("unit") or owner.get("purpose") or "another change") if owner else None,
-        "notes": [*planner.notes, *_maintenance(host), *_locked(host)],
-    }
-    if contents:
-        answer |= masking.contents(host, manifest, [change.name for change in changes if change.resource == "file"])
-    return answer
+    showing = contents and masking.contents(
+        host, manifest, [change.name for change in changes if change.resource == "file"]
+    )
+    return Plan(
+        release=live,
+        state=state_of(live, changes),
+        changes=tuple(change.to_wire() for change in changes),
+        missing=tuple(missing),
+        partial=store.partial(host, missing),
+        kept=(host.releases / manifest.release / "manifest.json").exists(),
+        running=(owner.get("unit") or owner.get("purpose") or "another change") if owner else None,
+        notes=(*planner.notes, *_maintenance(host), *_locked(host)),
+        contents=showing.contents if showing else None,
+        env=showing.variables if showing else (),
+    )
 
 
 def _locked(host: Host) -> list[str]:
@@ -123,7 +123,7 @@ class Planner:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             ask = _Asking(pool)
             found_units = ask(units.facts, host, units.watched(manifest))
-            found_packages = ask(packages.facts, host) if manifest.docker_source is not None else None
+            found_packages = ask(packages.facts, host) if manifest.packages is not None else None
             tables = ask(firewall.facts, host) if manifest.firewall is not None else None
             view = ask(self._live_view) if manifest.has_compose else None
             there = ask(containers.facts, host, self.compose) if manifest.has_compose else None
@@ -150,11 +150,11 @@ class Planner:
     def _setup(self, found: Future[packages.PackageFacts] | None) -> Iterator[Change]:
         host, manifest = self.host, self.manifest
         self._docker, self._stopped = True, False
-        if found is not None and manifest.docker_source is not None:
+        if found is not None and manifest.packages is not None:
             facts = found.result()
             self._stopped = {"docker", "compose"} <= facts.present and not facts.docker_running
             self._docker = "docker" in facts.present and "compose" in facts.present and facts.docker_running
-            yield from packages.changes(host, manifest.docker_source, facts)
+            yield from packages.changes(host, manifest.packages.docker_source, facts)
         entries = directories.expected(manifest)
         yield from directories.changes(host, entries, directories.facts(host, entries))
 
@@ -179,14 +179,14 @@ class Planner:
         view, environment = self._view(live_view) if self._docker else (None, {})
         if view is None:
             if not self._docker and manifest.migrate:
-                yield Change("migration", manifest.migrate, "run", "new schema")
+                yield Change("migration", manifest.migrate.service, "run", "new schema")
             action = "update" if self._docker else "create"
             yield Change("container", "all services", action, "where their settings changed")
             return
         found = there.result()
         yield from role.changes(owner.result(), environment)
         if manifest.migrate and schema is not None:
-            yield from migration.changes(self.compose, manifest.migrate, view, schema.result())
+            yield from migration.changes(self.compose, manifest.migrate.service, view, schema.result())
         yield from settings.impostor_changes(self.compose, found)
         replaced = set()
         for change in containers.changes(view, found, found_images.expected):

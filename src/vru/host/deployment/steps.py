@@ -19,7 +19,6 @@ from ..docker.compose import Compose, View
 from ..firewall import confirmation
 from ..operations import verify
 from ..release import history, program, pruning, releases, store
-from ..release.manifest import FileEntry, Manifest
 from ..resources import (
     containers,
     directories,
@@ -34,6 +33,7 @@ from ..resources import (
     units,
 )
 from ..rolling import nginx, rollout, routes
+from ..wire import FileEntry, Manifest
 
 SETUP, TRANSFER, ORCHESTRATION, INTEGRATION, VERIFICATION = (
     "setup", "transfer", "orchestration", "integration", "verification",
@@ -164,7 +164,7 @@ class Executor:
         units.reload_systemd(self.host, step)
         view = self.compose.view()
         routes.ensure(self.host, view, self.compose.existing())
-        stateful = [name for name in containers.STATEFUL if name in view.services]
+        stateful = view.stateful
         pending = list(containers.changes(view, containers.facts(self.host, self.compose)))
         containers.up(self.compose, [change for change in pending if change.name in stateful], step)
         health.wait(self.compose, stateful)
@@ -172,7 +172,7 @@ class Executor:
         for change in role.changes(role.facts(self.compose, found.containers), self.host.environment()):
             if change.apply is not None:
                 change.apply(step)
-        in_place = [change for change in pending if change.name not in (*stateful, *rollout.SERVICES)]
+        in_place = [change for change in pending if change.name not in (*stateful, *view.rolling)]
         containers.up(self.compose, in_place, step)
         names = [change.name for change in in_place if change.name in view.services]
         rollout.roll(self.host, self.compose, self.journal, view, besides=names)
@@ -184,8 +184,8 @@ class Executor:
     # -- the phases -------------------------------------------------------------------------------------------------
 
     def _setup(self) -> None:
-        source = self.manifest.docker_source
-        if source is not None:
+        if self.manifest.packages is not None:
+            source = self.manifest.packages.docker_source
             self._apply(SETUP, "docker", packages.changes(self.host, source, packages.facts(self.host)))
         entries = directories.expected(self.manifest)
         self._apply(
@@ -264,11 +264,16 @@ class Executor:
 
     def _containers(self) -> None:
         view = self.compose.view()
+        if not view.rolling:
+            raise HostError(
+                "The Compose file of this release says of no service how its containers are replaced (vru.rollout).",
+                "It was made by an older version of the platform: deploy it from that version's own checkout.",
+            )
         here = self.compose.existing()
         routes.ensure(self.host, view, here)
         if containers.NGINX in view.services:
             nginx.check(self.compose, here, view.services[containers.NGINX].digest)
-        stateful = [name for name in containers.STATEFUL if name in view.services]
+        stateful = view.stateful
         found = containers.facts(self.host, self.compose)
         repairs = [
             *settings.impostor_changes(self.compose, found),
@@ -287,9 +292,11 @@ class Executor:
         # An earlier release finds a schema that only grew since: it runs no migrations, and none is undone.
         if self.manifest.migrate and not self.rollback:
             facts = migration.facts(self.host, self.compose)
-            self._apply(ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate, view, facts))
+            self._apply(
+                ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate.service, view, facts)
+            )
         pending = list(containers.changes(view, containers.facts(self.host, self.compose), self._expected))
-        in_place = [change for change in pending if change.name not in rollout.SERVICES]
+        in_place = [change for change in pending if change.name not in view.rolling]
         if in_place:
             self._up(in_place, "start services in place")
         rollout.roll(

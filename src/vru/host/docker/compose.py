@@ -17,11 +17,13 @@ from ..base.disk import read_json, write_json
 from ..base.errors import HostError
 from ..base.host import PROJECT, Host
 from ..base.run import Done
+from . import topology
 from .engine import Engine, EngineError
+from .topology import Topology
 
 _LABEL = "com.docker.compose"
 # Grows with what a cached view holds.
-_VIEW_FORMAT = 1
+_VIEW_FORMAT = 2
 PLUGIN_DIRECTORIES = (
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -56,6 +58,7 @@ class Service:
     replicas: int = 1
     limits: Limits = Limits()
     networks: tuple[str, ...] = ()
+    topology: Topology = field(default_factory=Topology)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,22 @@ class View:
     def running(self) -> list[str]:
         """The services that should have containers."""
         return [name for name, service in self.services.items() if service.replicas > 0]
+
+    @property
+    def rolling(self) -> list[str]:
+        """The services that may run twice for a while; whatever else changes is recreated in place."""
+        return [name for name, service in self.services.items() if service.topology.rollout == "rolling"]
+
+    @property
+    def stateful(self) -> list[str]:
+        """The services that keep data, and that others need: they come first, and are replaced in place."""
+        return [name for name, service in self.services.items() if service.topology.rollout == "stateful"]
+
+    @property
+    def routed(self) -> dict[str, int]:
+        """The services that nginx leads to, and where each listens."""
+        found = {name: service.topology for name, service in self.services.items() if service.topology.routed}
+        return {name: topology.port for name, topology in found.items() if topology.port is not None}
 
     def before(self, name: str) -> set[str]:
         """Every service that one needs, directly or not."""
@@ -108,6 +127,7 @@ class Container:
     number: int = 0
     killed_for_memory: bool = False
     addresses: Mapping[str, str] = field(default_factory=dict)
+    topology: Topology = field(default_factory=Topology)
     # As Docker writes it (RFC 3339, UTC), to be compared with the times of its log.
     created: str = ""
 
@@ -302,6 +322,7 @@ def parse_container(raw: Mapping[str, Any]) -> Container | None:
             for name, network in ((raw.get("NetworkSettings") or {}).get("Networks") or {}).items()
             if network.get("IPAddress")
         },
+        topology=topology.of_labels(labels.get(f"{_LABEL}.service", ""), labels),
         created=str(raw.get("Created", "")),
     )
 
@@ -332,6 +353,7 @@ def _service(name: str, raw: Mapping[str, Any], digest: str, networks: Mapping[s
             round(float(limits.get("cpus") or 0) * 1e9), int(limits.get("memory") or 0), int(limits.get("pids") or 0)
         ),
         networks=tuple(sorted((networks.get(one) or {}).get("name") or one for one in raw.get("networks") or ())),
+        topology=topology.of_labels(name, raw.get("labels") or {}),
     )
 
 
@@ -370,7 +392,7 @@ def _view_as_json(view: View) -> dict[str, Any]:
 def _view_from_json(raw: Mapping[str, Any]) -> View:
     def service(one: Mapping[str, Any]) -> Service:
         tuples = {name: tuple(one[name]) for name in ("ports", "depends_on", "networks")}
-        return Service(**{**one, **tuples, "limits": Limits(**one["limits"])})
+        return Service(**{**one, **tuples, "limits": Limits(**one["limits"]), "topology": Topology(**one["topology"])})
 
     services, tools = ({name: service(one) for name, one in raw[kind].items()} for kind in ("services", "tools"))
     return View(services, tools)

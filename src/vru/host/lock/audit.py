@@ -26,6 +26,7 @@ from ..base.errors import BUSY, FAILED, OK, HostError, UserError, plain
 from ..base.host import Host
 from ..base.journal import now
 from ..base.processes import started
+from ..wire import AuditHead
 
 ACTOR_VARIABLE = "VRU_ACTOR"
 ZERO = "0" * 64
@@ -50,7 +51,7 @@ def actor() -> str:
     return f"{user or pwd.getpwuid(os.geteuid()).pw_name}@{socket.gethostname()}"
 
 
-def record(host: Host, action: str, *, outcome: str, release: str | None = None, detail: str = "") -> Entry:
+def record(host: Host, action: str, *, outcome: str, release: str | None = None, detail: str = "") -> AuditHead:
     """Append one line, and wait until the disk has it. Never give it a secret.
 
     A last line that a crash has cut is replaced by one that says so.
@@ -78,7 +79,7 @@ def record(host: Host, action: str, *, outcome: str, release: str | None = None,
         elif last is not None and head is None:
             last = _append(host, last, actor(), "audit", None, "repaired", "the record of the newest line was gone")
         made = _append(host, last, actor(), action, release, outcome, detail)
-    return {"seq": made["seq"], "hash": made["hash"]}
+    return AuditHead(made["seq"], made["hash"])
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ..base.errors import USAGE, HostError
@@ -11,28 +11,6 @@ from ..base.host import Host
 from ..docker.compose import Compose, Container
 from ..lock import audit
 from .services import check_names
-
-# Where each service listens inside its container.
-PORTS: Mapping[str, int] = {
-    "api_gateway": 8000,
-    "ml_engine": 8001,
-    "camera_service": 8002,
-    "validation_engine": 8003,
-    "validation_worker": 9100,
-    "signer": 8005,
-    "frontend": 3000,
-    "nginx": 8080,
-    "postgres": 5432,
-    "redis": 6379,
-    "prometheus": 9090,
-    "alertmanager": 9093,
-    "grafana": 3000,
-    "node_exporter": 9100,
-    "postgres_exporter": 9187,
-    "redis_exporter": 9121,
-    "nginx_exporter": 9113,
-    "blackbox_exporter": 9115,
-}
 
 
 def choose(service: str, found: Iterable[Container], index: int | None) -> Container:
@@ -76,10 +54,10 @@ def address(host: Host, service: str, index: int | None, port: int | None) -> di
     Raises:
         HostError: it does not run, is on no network of its own, or its port is not known.
     """
-    number = port or PORTS.get(service)
+    container = choose(service, Compose(host).containers(), index)
+    number = port or container.topology.port
     if number is None:
         raise HostError(f"It is not known where {service} listens.", "Give --to PORT.", code=USAGE)
-    container = choose(service, Compose(host).containers(), index)
     place = next(filter(None, container.addresses.values()), None)
     if place is None:
         raise HostError(f"{container.name} has no address of its own.", f"Read: vru logs {service}")

@@ -21,9 +21,9 @@ from ..database.postgres import Database, identifier, literal, show_counts
 from ..docker import health
 from ..docker.compose import Compose, View
 from ..lock.lock import lock
-from ..release.manifest import Manifest
 from ..resources import containers, migration
 from ..rolling import rollout
+from ..wire import Manifest
 from .verify import live_manifest
 
 _NEW = "vru_restore"
@@ -123,9 +123,9 @@ def _migrate(compose: Compose, manifest: Manifest, filled: Database, chosen: Bac
     view = compose.view()
     wanted = replace(facts, version=revision)
     try:
-        if not list(migration.changes(compose, manifest.migrate, view, wanted)):
+        if not list(migration.changes(compose, manifest.migrate.service, view, wanted)):
             return facts.record
-        record = migration.upgrade(compose, manifest.migrate, view, filled, lambda line: None)
+        record = migration.upgrade(compose, manifest.migrate.service, view, filled, lambda line: None)
     except HostError as error:
         _drop(filled, _NEW)
         source = chosen.about.get("release")
@@ -138,7 +138,7 @@ def _migrate(compose: Compose, manifest: Manifest, filled: Database, chosen: Bac
             service=error.service,
             logs=error.logs,
         ) from error
-    say(f"migration {manifest.migrate}: schema {record.version}")
+    say(f"migration {manifest.migrate.service}: schema {record.version}")
     return record
 
 

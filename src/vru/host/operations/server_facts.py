@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .. import PROTOCOL
 from ..base.host import Host, read_env
 from ..lock.lock import holder
 from ..release import store
 from ..resources import firewall
+from ..wire import PROTOCOL
 
 
 def facts(host: Host) -> dict[str, Any]:

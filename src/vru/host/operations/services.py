@@ -43,7 +43,7 @@ def restart(host: Host, names: Sequence[str]) -> int:
         chosen = list(names) or sorted(view.running, key=lambda name: len(view.before(name)))
         for name in chosen:
             started = time.monotonic()
-            if name in rollout.SERVICES:
+            if name in view.rolling:
                 journal = Journal(host.state / "restart.jsonl")
                 journal.guard = lease.check
                 rollout.roll(host, compose, journal, view, again=[name])

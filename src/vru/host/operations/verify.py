@@ -8,7 +8,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 
 from ..base.disk import human_size
 from ..base.errors import HostError, plain
@@ -16,8 +15,8 @@ from ..base.host import Host
 from ..docker.compose import Compose, View
 from ..firewall import confirmation
 from ..release import store
-from ..release.manifest import Manifest
 from ..resources import containers, files, migration, units
+from ..wire import Check, Manifest
 from . import maintenance
 
 _TIMEOUT_S = 10.0
@@ -29,20 +28,6 @@ _ADDRESSES = (
     ("API documentation", "VRU_API_PUBLIC_PORT", 8000, "/docs"),
     ("Grafana", "VRU_MONITORING_PUBLIC_PORT", 3001, "/api/health"),
 )
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: ``ok``, ``warning`` or ``problem``."""
-
-    name: str
-    state: str
-    detail: str = ""
-    fix: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """As the laptop reads it."""
-        return asdict(self)
 
 
 def live_manifest(host: Host) -> Manifest:
@@ -139,7 +124,7 @@ def _migrations(host: Host, compose: Compose, view: View, manifest: Manifest) ->
     found = migration.facts(host, compose)
     if found.version is None:
         yield Check("migrations", "problem", "the database cannot be asked", "Read: vru-platform logs postgres")
-    elif list(migration.changes(compose, manifest.migrate, view, found)):
+    elif list(migration.changes(compose, manifest.migrate.service, view, found)):
         shown = found.version or "none"
         yield Check("migrations", "problem", f"the schema is {shown}, not this release's", "Run: vru deploy")
     else:

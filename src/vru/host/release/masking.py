@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ..base.host import ENV_FILE, Host, read_env_text
+from ..base.host import Host, read_env_text
+from ..wire import ENV_FILE, Manifest, Variable
 from . import store
-from .manifest import Manifest
 
 MASK = "********"
 _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|PRIVATE|CREDENTIAL|API_?KEY|WEBHOOK", re.IGNORECASE)
@@ -57,18 +57,25 @@ class Mask:
         return _IN_URL.sub(MASK, masked)
 
 
-def contents(host: Host, manifest: Manifest, paths: Iterable[str]) -> dict[str, Any]:
-    """What stands in those of the files that may be shown (``contents``), and ``.env`` by variable (``env``)."""
+@dataclass(frozen=True)
+class Contents:
+    """What stands in files that would change, by path, and the variables that differ; secrets masked."""
+
+    contents: Mapping[str, str | None]
+    variables: tuple[Variable, ...]
+
+
+def contents(host: Host, manifest: Manifest, paths: Iterable[str]) -> Contents:
+    """What stands in those of the files that may be shown, and which variables of ``.env`` differ."""
     wanted = list(paths)
     new = store.content(host, manifest, ENV_FILE)
     after = read_env_text(new.decode(errors="replace")) if new is not None else {}
     before = host.environment()
     mask = Mask(before, after)
-    answer: dict[str, Any] = {
-        "contents": {path: _text(host.place(path), mask) for path in wanted if is_shown(path)},
-        "env": compare(before, after, mask) if ENV_FILE in wanted and new is not None else [],
-    }
-    return answer
+    return Contents(
+        {path: _text(host.place(path), mask) for path in wanted if is_shown(path)},
+        tuple(compare(before, after, mask)) if ENV_FILE in wanted and new is not None else (),
+    )
 
 
 def _text(path: Path, mask: Mask) -> str | None:
@@ -79,18 +86,18 @@ def _text(path: Path, mask: Mask) -> str | None:
     return None if b"\0" in raw else mask(raw.decode(errors="replace"))
 
 
-def compare(before: Mapping[str, str], after: Mapping[str, str], mask: Mask) -> list[dict[str, str | None]]:
-    """The variables that differ: ``name``, ``before`` and ``after``, None where there is none, masked for secrets."""
+def compare(before: Mapping[str, str], after: Mapping[str, str], mask: Mask) -> list[Variable]:
+    """The variables that differ, masked for secrets."""
     found = []
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
         if old != new:
             hide = is_secret(name)
             found.append(
-                {
-                    "name": name,
-                    "before": None if old is None else MASK if hide else mask(old),
-                    "after": None if new is None else MASK if hide else mask(new),
-                }
+                Variable(
+                    name,
+                    None if old is None else MASK if hide else mask(old),
+                    None if new is None else MASK if hide else mask(new),
+                )
             )
     return found

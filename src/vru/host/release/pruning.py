@@ -15,7 +15,7 @@ from typing import Any
 from ..base.disk import read_json, write_json
 from ..base.host import PROJECT, Host
 from ..docker.engine import Engine, EngineError
-from .manifest import Manifest
+from ..wire import Manifest
 
 # What may stay of the build cache beside what the images hold anyway: enough for all downloaded packages and the page's
 # tools, so that a build after a changed line stays fast.

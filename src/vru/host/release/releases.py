@@ -8,11 +8,11 @@ from typing import Any
 from ..base import terminal
 from ..base.disk import read_json, write_json
 from ..base.errors import OK, USAGE, HostError
-from ..base.host import COMPOSE_FILE, ENV_FILE, PROJECT, Host
+from ..base.host import PROJECT, Host
 from ..docker.compose import present_images
 from ..lock import audit as auditing
+from ..wire import COMPOSE_FILE, ENV_FILE, Manifest
 from . import history, store
-from .manifest import Manifest
 
 _OWN_IMAGES = f"{PROJECT}/"
 _SHORTEST = 4

@@ -6,13 +6,16 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from ..base.disk import write_atomic, write_json
 from ..base.errors import HostError
 from ..base.host import Host
+from ..strict_json import write
+from ..wire import FileEntry, Manifest
 from . import history
-from .manifest import FileEntry, Manifest
+from .manifest import parse
 
 _KEEP = 5
 # What the name of content begins with while its transfer is not over.
@@ -80,7 +83,7 @@ def save(host: Host, manifest: Manifest) -> None:
     make_private(host.releases)
     directory = host.releases / manifest.release
     make_private(directory)
-    write_json(directory / "manifest.json", dict(manifest.raw))
+    write_json(directory / "manifest.json", write(replace(manifest, inline={})))
 
 
 def load(host: Host, release: str) -> Manifest:
@@ -92,7 +95,7 @@ def load(host: Host, release: str) -> Manifest:
     path = host.releases / release / "manifest.json"
     if not path.exists():
         raise HostError(f"There is no release {release!r} on this server.")
-    return Manifest.parse(path.read_bytes())
+    return parse(path.read_bytes())
 
 
 def current(host: Host) -> str | None:

@@ -17,7 +17,6 @@ from ..docker import kept_logs
 from ..docker.compose import Compose, Container, Service, View
 from ..rolling import nginx, rollout, routes
 
-STATEFUL = ("postgres", "redis")
 NGINX = "nginx"
 _OURS = re.compile(rf"{PROJECT}-[a-z0-9_]+-\d+")
 
@@ -80,7 +79,7 @@ def changes(view: View, actual: ContainerFacts, images: Mapping[str, str] | None
             # Compose's digest leaves the number of containers out.
             yield Change("container", name, "update", f"{len(mine)} -> {service.replicas} containers")
         elif any(container.digest != service.digest for container in mine):
-            yield Change("container", name, "update", _what_changed(service, mine) + _how(name))
+            yield Change("container", name, "update", _what_changed(service, mine) + _how(service))
         elif images and any(images.get(service.image, one.image_id) != one.image_id for one in mine):
             yield Change("container", name, "update", f"runs another image than {service.image}")
         elif any(_stopped(container) for container in mine):
@@ -94,9 +93,9 @@ def _stopped(container: Container) -> bool:
     return container.state not in ("running", "restarting", "paused") and not container.settled
 
 
-def _how(name: str) -> str:
+def _how(service: Service) -> str:
     """Where it is not done beside what serves: that people will notice."""
-    return "" if name in rollout.SERVICES else "; in place, away for a moment"
+    return "" if service.topology.rollout == "rolling" else "; in place, away for a moment"
 
 
 def _what_changed(service: Service, containers: Sequence[Container]) -> str:
@@ -116,7 +115,7 @@ def nginx_changes(compose: Compose, actual: ContainerFacts) -> Iterator[Change]:
 
 def _switch_traffic(compose: Compose, step: Step) -> None:
     found = compose.existing()
-    rollout.switch_traffic(compose, found, routes.steady({one.service for one in found}, found))
+    rollout.switch_traffic(compose, found, routes.steady(routes.ports_of(found), found))
 
 
 def _reload_nginx(compose: Compose, step: Step) -> None:

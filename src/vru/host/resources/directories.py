@@ -12,7 +12,7 @@ from ..base.change import Change
 from ..base.errors import HostError
 from ..base.host import Host
 from ..base.journal import Step
-from ..release.manifest import DirectoryEntry, Manifest
+from ..wire import DirectoryEntry, Manifest
 
 _OWN = (
     DirectoryEntry("backups", None, None, 0o700),

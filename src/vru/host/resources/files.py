@@ -17,8 +17,8 @@ from ..base.change import Change
 from ..base.disk import read_json, sha256_of, sync_directory, temporary_name, write_json
 from ..base.host import Host
 from ..base.journal import Step
-from ..release.manifest import FileEntry, Manifest
 from ..release.store import place
+from ..wire import FileEntry, Manifest
 
 # Whole directories of it are read by Prometheus, Grafana and PostgreSQL.
 _CONFIGURATION = "config/production"

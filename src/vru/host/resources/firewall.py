@@ -20,7 +20,7 @@ from ..firewall import ufw
 from ..firewall.confirmation import CONFIRM_S, VERSIONS, apply_policy, arm, load, pending
 from ..firewall.rules import PROXY, Listener, Policy, Table, differences, script
 from ..firewall.sockets import sockets, ssh_ports, sshd_settings, tcp_ports
-from ..release.manifest import FirewallEntry
+from ..wire import FirewallEntry
 
 UNIT = "vru-firewall.service"
 UNIT_PATH = Path("/etc/systemd/system") / UNIT
@@ -178,7 +178,7 @@ def notes(entry: FirewallEntry, actual: FirewallFacts) -> list[str]:
 def _apply(host: Host, wanted: Policy, step: Step) -> None:
     arm(host, wanted)
     apply_policy(host, wanted)
-    step.extra["confirm_within"] = CONFIRM_S
+    step.confirm_within = CONFIRM_S
     step.log(f"the rules stand; they are taken back in {CONFIRM_S} s unless they are confirmed over a new connection")
 
 

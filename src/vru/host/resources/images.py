@@ -17,7 +17,7 @@ from ..base.host import Host
 from ..base.journal import Step
 from ..docker.compose import BUILD_ENVIRONMENT, Compose, present_images
 from ..release import pruning
-from ..release.manifest import ImageEntry, Manifest
+from ..wire import ImageEntry, Manifest
 
 _PULLS_AT_ONCE = 3
 _ATTEMPTS = 4

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..base.change import Change
 from ..base.host import Host
 from ..base.journal import Step
-from ..release.manifest import Manifest
+from ..wire import Manifest
 from .files import sha256_at
 
 DIRECTORY = "/etc/sysctl.d/"

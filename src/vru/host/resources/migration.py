@@ -87,7 +87,7 @@ def run(compose: Compose, service: str, view: View, step: Step) -> None:
     try:
         record = upgrade(compose, service, view, Database.find(compose), step.log)
     except HostError as error:
-        error.fix = "The services were not changed. Mend the migration, then deploy again."
+        error.fix = "The services were not changed. Correct the migration, then deploy again."
         raise
     remember(compose.host, record)
     step.detail = f"schema {record.version}" if record.version else ""

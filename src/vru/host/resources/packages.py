@@ -103,9 +103,9 @@ def merged_daemon_json(text: str | None, *, swarm: bool = False) -> str | None:
     try:
         settings = json.loads(text) if text and text.strip() else {}
     except ValueError as error:
-        raise HostError(f"{DAEMON_JSON} cannot be read: {plain(error)}.", "Mend it by hand; it is yours.") from error
+        raise HostError(f"{DAEMON_JSON} cannot be read: {plain(error)}.", "Correct it by hand; it is yours.") from error
     if not isinstance(settings, dict):
-        raise HostError(f"{DAEMON_JSON} is no JSON object.", "Mend it by hand; it is yours.")
+        raise HostError(f"{DAEMON_JSON} is no JSON object.", "Correct it by hand; it is yours.")
     added = dict(settings)
     if "log-driver" not in settings and "log-opts" not in settings:
         added.update({name: _DAEMON_DEFAULTS[name] for name in ("log-driver", "log-opts")})

@@ -11,7 +11,7 @@ from ..base.change import Change
 from ..base.errors import HostError
 from ..base.host import Host
 from ..base.journal import Step
-from ..release.manifest import Manifest, UnitEntry
+from ..wire import Manifest, UnitEntry
 
 _PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload,DropInPaths"
 _DIRECTORY = "/etc/systemd/system/"

@@ -31,35 +31,16 @@ _TAKEN_OVER = 3
 _KILLED = 137
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a container says whether it can work."""
-
-    port: int
-    path: str
-
-
-ENDPOINTS: Mapping[str, Endpoint] = {
-    "api_gateway": Endpoint(8000, "/ready"),
-    "ml_engine": Endpoint(8001, "/ready"),
-    "camera_service": Endpoint(8002, "/ready"),
-    "validation_engine": Endpoint(8003, "/ready"),
-    "frontend": Endpoint(3000, "/health"),
-    "validation_worker": Endpoint(9100, "/ready"),
-    "signer": Endpoint(8005, "/ready"),
-}
-
-
 def ask(container: Container, timeout_s: float = PROBE_TIMEOUT_S) -> str:
     """Ask a container whether it can work: "" if it says so, else what it says instead."""
-    endpoint = ENDPOINTS.get(container.service)
-    if endpoint is None:
+    port, path = container.topology.port, container.topology.ready
+    if port is None or not path:
         return ""
     if not container.addresses:
         return "has no address"
-    connection = http.client.HTTPConnection(min(container.addresses.values()), endpoint.port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(min(container.addresses.values()), port, timeout=timeout_s)
     try:
-        connection.request("GET", endpoint.path, headers={"Connection": "close"})
+        connection.request("GET", path, headers={"Connection": "close"})
         answer = connection.getresponse()
         body = answer.read(2000).decode(errors="replace")
     except TimeoutError:
@@ -68,7 +49,7 @@ def ask(container: Container, timeout_s: float = PROBE_TIMEOUT_S) -> str:
         return f"does not answer ({getattr(error, 'strerror', None) or type(error).__name__})"
     finally:
         connection.close()
-    return "" if answer.status < 400 else f"answers {answer.status} at {endpoint.path}{_reason(body)}"
+    return "" if answer.status < 400 else f"answers {answer.status} at {path}{_reason(body)}"
 
 
 def _reason(body: str) -> str:
@@ -94,15 +75,14 @@ class _Seen:
 def _finish(steps: Mapping[str, Step], waiting: Collection[str]) -> None:
     """End the steps of services that are waited for no more."""
     for name, step in steps.items():
-        if name not in waiting and step.state != "finished":
+        if name not in waiting and not step.ended:
             step.finish("done", "healthy")
-            step.state = "finished"
 
 
 def _break_off(steps: Mapping[str, Step], error: HostError) -> None:
     """End the other steps: the one of the service that failed, and those that are not waited for any more."""
     for name, step in steps.items():
-        if step.state != "finished":
+        if not step.ended:
             failed = name == error.service
             step.finish("failed" if failed else "skipped", error.message if failed else "not waited for")
 
@@ -264,7 +244,7 @@ class Candidates:
         """
         raise HostError(
             f"{what}.",
-            f"Mend {container.service}, then deploy again. Its last lines are shown.",
+            f"Correct {container.service}, then deploy again. Its last lines are shown.",
             service=container.service,
             logs=self.compose.last_lines(container),
         )

@@ -41,7 +41,7 @@ def check(compose: Compose, containers: Iterable[Container], digest: str) -> Non
     if not done.ok:
         raise HostError(
             f"nginx refuses its new configuration: {done.last_words(2)}",
-            "Mend the template, then deploy again.",
+            "Correct the template, then deploy again.",
             service=SERVICE,
             logs=tuple((done.out + done.err).splitlines()[-20:]),
         )

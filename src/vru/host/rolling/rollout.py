@@ -19,12 +19,10 @@ from ..base.journal import Journal
 from ..docker import kept_logs
 from ..docker.compose import Compose, Container, Service, View
 from . import nginx, routes
-from .candidates import ENDPOINTS, FIRST_LIMIT_S, LIMIT_S, Candidates
+from .candidates import FIRST_LIMIT_S, LIMIT_S, Candidates
 from .routes import Route
 
 PHASE = "orchestration"
-# Those that may run twice for a while. Whatever else changes is recreated in place.
-SERVICES = tuple(ENDPOINTS)
 # What open requests get: the services' own limit is 5 s shorter, so that they end by themselves (see vru.service.app).
 DRAIN_S = 130
 # What a container gets that is broken anyway.
@@ -65,21 +63,20 @@ def shifts(view: View, found: Iterable[Container], again: Collection[str] = ()) 
     """
     containers = list(found)
     result = []
-    for name in SERVICES:
-        if name in view.services:
-            service = view.services[name]
-            mine = [container for container in containers if container.service == name]
-            right = [
-                container
-                for container in mine
-                if container.digest == service.digest
-                and container.id not in again
-                and container.state not in ("paused", "dead", "removing")
-            ]
-            # The latest: in a change that was broken off, it is the one that was wanted.
-            right.sort(key=lambda container: container.number, reverse=True)
-            new = tuple(right[: service.replicas])
-            result.append(Shift(service, new, tuple(one for one in mine if one not in new)))
+    for name in view.rolling:
+        service = view.services[name]
+        mine = [container for container in containers if container.service == name]
+        right = [
+            container
+            for container in mine
+            if container.digest == service.digest
+            and container.id not in again
+            and container.state not in ("paused", "dead", "removing")
+        ]
+        # The latest: in a change that was broken off, it is the one that was wanted.
+        right.sort(key=lambda container: container.number, reverse=True)
+        new = tuple(right[: service.replicas])
+        result.append(Shift(service, new, tuple(one for one in mine if one not in new)))
     return result
 
 
@@ -93,7 +90,7 @@ def alike_but_changed(view: View, found: Iterable[Container], pending: Iterable[
         change.name
         for change in pending
         if change.action == "update"
-        and change.name in SERVICES
+        and change.name in view.rolling
         and kinds.get(change.name) == [view.services[change.name].digest] * view.services[change.name].replicas
     ]
 
@@ -171,7 +168,7 @@ class _Roll:
     def _steady(self, found: Sequence[Container]) -> dict[str, Route]:
         """Each service led to the containers that are to stay."""
         going = {one.id for shift in shifts(self.view, found, self.replaced) if shift.new for one in shift.old}
-        return routes.steady(self.view.services, [one for one in found if one.id not in going])
+        return routes.steady(self.view.routed, [one for one in found if one.id not in going])
 
     def _standby(self, wanted: Iterable[Shift], found: Sequence[Container]) -> dict[str, Route]:
         """The services whose old containers can stand by: those that serve now."""
@@ -180,9 +177,11 @@ class _Roll:
         for shift in wanted:
             name = shift.service.name
             able = [one for one in shift.old if one.state == "running" and one.health in ("healthy", "none")]
-            serving = [one for one in able if one.name in known.get(name, Route()).names] or able
-            if name in routes.PORTS and serving and shift.new:
-                standby[name] = Route(tuple(one.name for one in shift.new), tuple(one.name for one in serving))
+            serving = [one for one in able if name in known and one.name in known[name].names] or able
+            if name in self.view.routed and serving and shift.new:
+                standby[name] = Route(
+                    self.view.routed[name], tuple(one.name for one in shift.new), tuple(one.name for one in serving)
+                )
         return standby
 
     # -- the steps --------------------------------------------------------------------------------------------------
@@ -235,7 +234,7 @@ class _Roll:
             return
         with self.journal.step(PHASE, "end the old containers", ", ".join(one.name for one in old)) as step:
             deadline = time.monotonic() + _QUIET_S
-            ports = set(routes.PORTS.values())
+            ports = set(self.view.routed.values())
             while not all(nginx.quiet(one.pid, ports) for one in nginx.running(found)) and time.monotonic() < deadline:
                 time.sleep(0.1)
             began = time.monotonic()
@@ -262,7 +261,7 @@ class _Roll:
                 going = [one for shift in failed for one in shift.new]
                 staying = [one for one in found if one not in going]
                 if going:
-                    wanted = routes.steady(self.view.services, staying)
+                    wanted = routes.steady(self.view.routed, staying)
                     # A reload costs idle clients their connections: not where nothing was switched.
                     if self.switched_at or routes.read(self.host) != wanted:
                         switch_traffic(self.compose, staying, wanted)
@@ -332,10 +331,9 @@ def start(compose: Compose, view: View) -> None:
     found = compose.existing()
     routes.ensure(compose.host, view, found)
     command = ["up", "--detach", "--no-build", "--quiet-pull", "--no-recreate"]
-    for name in SERVICES:
-        if name in view.services:
-            there = sum(one.service == name for one in found)
-            command += ["--scale", f"{name}={max(there, view.services[name].replicas)}"]
+    for name in view.rolling:
+        there = sum(one.service == name for one in found)
+        command += ["--scale", f"{name}={max(there, view.services[name].replicas)}"]
     compose.host.run(compose.command("--progress", "plain", *command), timeout=900)
 
 

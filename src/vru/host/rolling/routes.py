@@ -8,7 +8,7 @@ for what the new one cannot do.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +18,6 @@ from ..base.host import Host
 from ..docker.compose import Container, View
 
 FILE = "data/routes/upstreams.conf"
-# The services that nginx leads to, and where each listens.
-PORTS: Mapping[str, int] = {
-    "api_gateway": 8000,
-    "ml_engine": 8001,
-    "camera_service": 8002,
-    "validation_engine": 8003,
-    "frontend": 3000,
-}
 _HEAD = """\
 # Written by vru-platform: which container serves which service. Do not edit it; `vru-platform heal` mends it.
 """
@@ -34,11 +26,12 @@ _FACTS = "# routes: "
 
 @dataclass(frozen=True)
 class Route:
-    """The names of the containers that serve a service, and of those that stand by while they are watched.
+    """The names of the containers that serve a service at a port, and of those that stand by while they are watched.
 
     Without any, the service's own name is used: Docker knows it as the name of all its containers.
     """
 
+    port: int
     serving: tuple[str, ...] = ()
     standby: tuple[str, ...] = ()
 
@@ -65,29 +58,35 @@ def read(host: Host) -> dict[str, Route]:
     facts = next((line.removeprefix(_FACTS) for line in lines if line.startswith(_FACTS)), "{}")
     try:
         return {
-            name: Route(tuple(route["serving"]), tuple(route["standby"])) for name, route in json.loads(facts).items()
+            name: Route(int(route["port"]), tuple(route["serving"]), tuple(route["standby"]))
+            for name, route in json.loads(facts).items()
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def steady(services: Collection[str], containers: Iterable[Container]) -> dict[str, Route]:
-    """Each of some services led to its own containers: those that run, as far as any does."""
+def steady(ports: Mapping[str, int], containers: Iterable[Container]) -> dict[str, Route]:
+    """Each service, which listens at a port, led to its own containers: those that run, as far as any does."""
     found = list(containers)
     routes = {}
-    for name in PORTS:
-        if name in services:
-            mine = [container for container in found if container.service == name]
-            running = [container for container in mine if container.state == "running"]
-            routes[name] = Route(tuple(sorted(container.name for container in running or mine)))
+    for name, port in ports.items():
+        mine = [container for container in found if container.service == name]
+        running = [container for container in mine if container.state == "running"]
+        routes[name] = Route(port, tuple(sorted(container.name for container in running or mine)))
     return routes
+
+
+def ports_of(containers: Iterable[Container]) -> dict[str, int]:
+    """Where the services that nginx leads to listen, as their containers' labels say."""
+    found = {one.service: one.topology for one in containers if one.topology.routed}
+    return {name: topology.port for name, topology in found.items() if topology.port is not None}
 
 
 def up_to_date(text: str, containers: Iterable[Container]) -> bool:
     """Whether a file's text leads every service that has containers to them, and says nothing else."""
     found = list(containers)
-    wanted = steady({container.service for container in found}, found)
-    return text == render(wanted, {})
+    ports = ports_of(found)
+    return not ports or text == render(steady(ports, found), {})
 
 
 def repaired(known: Routes, containers: Iterable[Container]) -> dict[str, Route]:
@@ -97,11 +96,11 @@ def repaired(known: Routes, containers: Iterable[Container]) -> dict[str, Route]
     """
     found = list(containers)
     running = {container.name for container in found if container.state == "running"}
-    wanted = steady({container.service for container in found}, found)
+    wanted = steady(ports_of(found), found)
     for name, route in known.items():
         for trusted in (route.standby, route.serving):
             if trusted and name in wanted and running.issuperset(trusted):
-                wanted[name] = Route(trusted)
+                wanted[name] = Route(wanted[name].port, trusted)
                 break
     return wanted
 
@@ -122,17 +121,19 @@ def render(routes: Routes, addresses: Mapping[str, str]) -> str:
     Raises:
         HostError: an address is missing.
     """
-    facts = {name: {"serving": route.serving, "standby": route.standby} for name, route in routes.items()}
+    facts = {
+        name: {"port": route.port, "serving": route.serving, "standby": route.standby} for name, route in routes.items()
+    }
     lines = [_HEAD, f"{_FACTS}{json.dumps(facts, sort_keys=True)}\n"]
     for name, route in sorted(routes.items()):
         if not route.standby:
             # Several at once can be told to nginx by their common name only; one must be told by its own.
-            target = f"{route.serving[0] if len(route.serving) == 1 else name}:{PORTS[name]}"
+            target = f"{route.serving[0] if len(route.serving) == 1 else name}:{route.port}"
         else:
             target = f"{name}_watched"
             lines.append(f"upstream {target} {{\n")
             lines += [
-                f"    server {_address(one, name, addresses)} {role};\n"
+                f"    server {_address(one, addresses)}:{route.port} {role};\n"
                 for names, role in ((route.serving, "max_fails=3 fail_timeout=10s"), (route.standby, "backup"))
                 for one in names
             ]
@@ -141,10 +142,10 @@ def render(routes: Routes, addresses: Mapping[str, str]) -> str:
     return "".join(lines)
 
 
-def _address(container: str, service: str, addresses: Mapping[str, str]) -> str:
+def _address(container: str, addresses: Mapping[str, str]) -> str:
     if container not in addresses:
         raise HostError(f"{container} has no address where nginx could reach it.", "Run the same command again.")
-    return f"{addresses[container]}:{PORTS[service]}"
+    return addresses[container]
 
 
 def write(host: Host, text: str) -> bool:
@@ -158,5 +159,5 @@ def write(host: Host, text: str) -> bool:
 
 def ensure(host: Host, view: View, containers: Iterable[Container]) -> None:
     """Make sure that there is a file with a route for every service: without one, nginx does not start."""
-    if set(read(host)) != {name for name in PORTS if name in view.services}:
-        write(host, render(steady(view.services, containers), {}))
+    if view.routed and set(read(host)) != set(view.routed):
+        write(host, render(steady(view.routed, containers), {}))

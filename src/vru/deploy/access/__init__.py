@@ -1,0 +1,1 @@
+"""Getting into the running platform: a command in a container, a tunnel to a port."""

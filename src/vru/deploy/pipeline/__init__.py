@@ -1,0 +1,1 @@
+"""A deployment from its first phase to its last; plan, rollback and hooks."""

@@ -1,0 +1,1 @@
+"""What is done on the server through its host program: setup, orchestration, integration, verification."""
