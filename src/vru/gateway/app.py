@@ -20,6 +20,7 @@ from vru.gateway.auth import endpoints as auth
 from vru.gateway.auth.current import is_logged_in, nobody_is_logged_in, session_store
 from vru.gateway.auth.sessions import SessionStore
 from vru.gateway.auth.users import ensure_admin
+from vru.gateway.data_sets import endpoints as data_sets
 from vru.gateway.docs import add_docs
 from vru.gateway.ground_truths import endpoints as ground_truths
 from vru.gateway.openapi import describe
@@ -136,6 +137,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
             {"name": "videos", "description": "Recordings with exact frame times"},
             {"name": "ground truth", "description": "Who is really visible in a video, where and when"},
             {"name": "signals", "description": "What a device under test said while a video was shown to it"},
+            {"name": "data sets", "description": "Lists of recordings, in versions that runs freeze"},
             {"name": "models", "description": "What can be validated"},
             {"name": "runs", "description": "Validation runs, their metrics and verdicts"},
             {"name": "cameras", "description": "Devices under test and picture sources"},
@@ -144,7 +146,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
     )
     app.state.latest_health = health.LatestHealth()
     api = APIRouter(prefix=PREFIX)
-    for module in (auth, projects, videos, ground_truths, signals, models, runs, cameras):
+    for module in (auth, projects, videos, ground_truths, signals, data_sets, models, runs, cameras):
         api.include_router(module.router)
     api.include_router(runs.keys)
     app.include_router(api)

@@ -10,6 +10,7 @@ READERS = (
     "vru.gateway.videos.probe",
     "vru.gateway.ground_truths.reader",
     "vru.gateway.signals.reader",
+    "vru.gateway.data_sets.reader",
     "numpy.ma",  # of numpy.median
 )
 # For routes whose own limit comes from the settings and is checked while the body arrives.

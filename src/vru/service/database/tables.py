@@ -1,7 +1,7 @@
 """Every table of the platform. Procrastinate keeps its own beside these; a migration creates both.
 
-Who writes what: the gateway writes users, projects, videos, ground truth, signals, data sets and imported predictions; the
-validation engine and its workers write runs, shards, detections and results. Everyone may read everything.
+Who writes what: the gateway writes users, projects, videos, ground truth, signals, data sets and imported predictions;
+the validation engine and its workers write runs, shards, detections and results. Everyone may read everything.
 """
 
 import uuid
