@@ -3,7 +3,7 @@
 import re
 import uuid
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -98,6 +98,16 @@ def _decidable(body: CriterionBody) -> CriterionBody:
     return body
 
 
+def _decidable_metric(body: CriterionBody) -> CriterionBody:
+    try:
+        check_decidable(Criterion(**body.model_dump()))
+    except VruError as error:
+        raise ValueError(f"{error.message} {error.fix}".rstrip(". ")) from error
+    return body
+
+
+# Of a run over a data set, whose conditions are slices, too: the validation engine knows which there are.
+DataSetCriterion = Annotated[CriterionBody, AfterValidator(_decidable_metric)]
 # What is stored may be older than what is asked of new criteria.
 NewCriterion = Annotated[CriterionBody, AfterValidator(_decidable)]
 # JSON's true is no number.
@@ -171,11 +181,23 @@ class _RunRequest(Schema):
     priority: Priority = 0
 
 
-class RunCreate(_RunRequest):
-    """A request for a validation run of a model. Without ``criteria`` the project's apply."""
+class _Detector(Schema):
+    """What is under test: a model of the ML engine, or predictions that were imported."""
 
-    model: str
+    model: str | None = Field(None, description="a model of the ML engine")
     model_version: str | None = Field(None, description="the newest, if not given")
+    predictions_id: uuid.UUID | None = Field(None, description="imported predictions, instead of a model")
+
+    @model_validator(mode="after")
+    def _one_detector(self) -> Self:
+        if (self.model is None) == (self.predictions_id is None):
+            raise ValueError("a run is of a model or of imported predictions: name one of the two")
+        return self
+
+
+class RunCreate(_RunRequest, _Detector):
+    """A request for a validation run over one video. Without ``criteria`` the project's apply."""
+
     settings: NewRunSettings = Field(default_factory=lambda: NewRunSettings())
     kind: Literal[RunKind.MODEL] = RunKind.MODEL
 
@@ -191,14 +213,38 @@ class CameraRunCreate(_RunRequest):
     settings: CameraRunSettings = Field(default_factory=lambda: CameraRunSettings())
 
 
+class DataSetRunCreate(_Detector):
+    """A request for a validation run over all recordings of a data set. Its version is frozen from then on.
+
+    Without ``criteria`` the project's apply. They may name slices of the version's attributes and tags, such as
+    ``light:night`` or ``tag:rain``.
+    """
+
+    project_id: uuid.UUID
+    data_set_id: uuid.UUID
+    data_set_version: int | None = Field(None, ge=1, le=2**31 - 1, description="the newest, if not given")
+    settings: NewRunSettings = Field(default_factory=lambda: NewRunSettings())
+    criteria: list[DataSetCriterion] | None = Field(None, max_length=200)
+    priority: Priority = 0
+    kind: Literal[RunKind.MODEL] = RunKind.MODEL
+
+
+_DATA_SET = "data_set"
+
+
 def _kind(body: object) -> str:
     # What is neither is a model run: its schema says what is wrong.
+    if isinstance(body, DataSetRunCreate) or (isinstance(body, dict) and "data_set_id" in body):
+        return _DATA_SET
     kind = body.get("kind") if isinstance(body, dict) else getattr(body, "kind", None)
     return RunKind.CAMERA if kind == RunKind.CAMERA else RunKind.MODEL
 
 
 AnyRunCreate = Annotated[
-    Annotated[RunCreate, Tag(RunKind.MODEL)] | Annotated[CameraRunCreate, Tag(RunKind.CAMERA)], Discriminator(_kind)
+    Annotated[RunCreate, Tag(RunKind.MODEL)]
+    | Annotated[CameraRunCreate, Tag(RunKind.CAMERA)]
+    | Annotated[DataSetRunCreate, Tag(_DATA_SET)],
+    Discriminator(_kind),
 ]
 
 
@@ -237,6 +283,38 @@ class RunMetrics(Schema):
     false_negatives: int
     ground_truth_approved: bool
     curves: list[CurveBody] = Field(default_factory=list, description="none in runs of platform versions before them")
+
+
+class DataSetTrackResult(TrackResult):
+    """What became of one track of a data set. Its id and times are those of its recording."""
+
+    recording: str
+
+
+class RecordingResult(Schema):
+    """What was measured in one recording of a data set; figures are null where nothing determines them."""
+
+    number: int
+    name: str
+    failed: str | None = Field(description="why it counts nowhere; null if it does count")
+    frames: int = Field(description="evaluated ones")
+    minutes: float
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    tracks: int
+    tracks_missed: int
+    false_alarms: int
+    recall: float | None
+    precision: float | None
+    f1: float | None
+
+
+class DataSetRunMetrics(RunMetrics):
+    """What a completed run over a data set measured: all recordings together, and each of them."""
+
+    tracks: list[DataSetTrackResult]  # type: ignore[assignment] # of each recording
+    recordings: list[RecordingResult] = Field(description="those that failed first, then by rising F1")
 
 
 class CameraTrackResult(TrackResult):
@@ -298,6 +376,7 @@ class SetAsideClip(Schema):
     """A clip that could not be processed: its frames count nowhere. Both ends are included; seconds of media time."""
 
     number: int
+    recording: int | None = Field(None, description="of a run over a data set: the number of its recording")
     first_frame: int
     last_frame: int
     first_s: float | None
@@ -311,14 +390,26 @@ class SetAsideClip(Schema):
         return f"Clip {self.number} (frames {self.first_frame} to {self.last_frame}{times})"
 
 
+class DataSetVersionRef(Schema):
+    """The version of a data set that a run is about."""
+
+    id: uuid.UUID
+    data_set_id: uuid.UUID
+    name: str
+    number: int
+    recording_count: int
+
+
 class RunBody(Schema):
     """A validation run as clients see it."""
 
     id: uuid.UUID
     project_id: uuid.UUID
     kind: RunKind
-    video_id: uuid.UUID
-    ground_truth_id: uuid.UUID
+    video_id: uuid.UUID | None = Field(description="null for a run over a data set")
+    ground_truth_id: uuid.UUID | None = Field(description="null for a run over a data set")
+    data_set_version: DataSetVersionRef | None = Field(None, description="of a run over a data set")
+    predictions_id: uuid.UUID | None = Field(None, description="of a run of imported predictions")
     signals_id: uuid.UUID | None = Field(description="of a camera run, which has no model: the recording")
     model: str | None
     model_version: str | None
@@ -332,7 +423,7 @@ class RunBody(Schema):
     priority: int
     paused_at: datetime | None
     set_aside: list[SetAsideClip] = Field(description="clips that could not be processed")
-    metrics: RunMetrics | CameraRunMetrics | None
+    metrics: RunMetrics | CameraRunMetrics | DataSetRunMetrics | None
     verdict: Verdict | None
     verdict_reasons: list[CriterionResultBody] | None
     notes: list[str] | None = Field(description="what limits the figures")

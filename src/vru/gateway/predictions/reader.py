@@ -118,7 +118,10 @@ def read_predictions(
 def _members(file: Path, name: str, stack: ExitStack) -> list[Member]:
     stream: BinaryIO = stack.enter_context(file.open("rb"))
     if stream.read(4) != b"PK\x03\x04":
-        return [Member(name, lambda: file.open("rb"))]
+        # The sandbox has one place in the file for all who open it; in memory each has its own.
+        stream.seek(0)
+        content = stream.read()
+        return [Member(name, lambda: io.BytesIO(content))]
     try:
         archive = stack.enter_context(zipfile.ZipFile(file.open("rb")))
     except (zipfile.BadZipFile, ValueError, OSError) as error:
@@ -128,16 +131,12 @@ def _members(file: Path, name: str, stack: ExitStack) -> list[Member]:
         pure = PurePosixPath(info.filename)
         if info.is_dir() or pure.name.startswith(".") or "__MACOSX" in pure.parts or pure.name.lower() in _BESIDE:
             continue
-        found.append(Member(info.filename, _opening(archive, info)))
+        found.append(Member(info.filename, _Opening(archive, info)))
     if len(found) > _MOST_MEMBERS:
         raise FormatError(f"{name} has {len(found)} files, more than {_MOST_MEMBERS}.", "Upload it in parts.")
     if sum(info.file_size for info in archive.infolist()) > _LARGEST_UNPACKED:
         raise FormatError(f"{name} would be larger than {_LARGEST_UNPACKED >> 30} GiB.", "Upload it in parts.")
     return sorted(found, key=lambda member: member.path)
-
-
-def _opening(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> "_Opening":
-    return _Opening(archive, info)
 
 
 @dataclass(frozen=True)

@@ -205,6 +205,11 @@ class DataSetVersion(Table):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     data_set: Mapped[DataSet] = relationship(lazy="joined", viewonly=True)
 
+    @property
+    def name(self) -> str:
+        """That of its data set."""
+        return self.data_set.name
+
 
 class DataSetRecording(Table):
     """One recording of a version: a video and its ground truth by reference and digest, and its conditions."""
