@@ -13,7 +13,7 @@ UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),.tools/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo test e2e soak lint format page install clean
+.PHONY: help demo test e2e soak lint format client page install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: page ## ruff, mypy, import-linter, biome, tsc
 
 format: page ## format the code
 	@$(BIN)/python tests/run.py format
+
+client: install ## make the page's client and metrics from what the services say
+	@$(BIN)/python tests/run.py client
 
 page: install ## build the page
 	@$(BIN)/python -m vru.frontend.build

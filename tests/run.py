@@ -1,5 +1,5 @@
-"""``make test``, ``make e2e``, ``make soak``, ``make lint`` and ``make format``: run the stages of one, then say
-how each ended.
+"""``make test``, ``make e2e``, ``make soak``, ``make lint``, ``make format`` and ``make client``: run the stages of
+one, then say how each ended.
 
 Knows the standard library only, so that it can say what is missing. Exit code 1 if a stage failed.
 """
@@ -111,6 +111,8 @@ def no_engine() -> str | None:
     """Why the end-to-end tests are not run; None if they are."""
     if os.environ.get("VRU_E2E") == "1":
         return None  # then a missing engine is a failure, which the tests report themselves
+    if os.environ.get("VRU_E2E") == "0":
+        return "VRU_E2E is 0"
     if shutil.which("docker") is None:
         return "no Docker engine here (there is no `docker` on the PATH)"
     answer = subprocess.run(["docker", "info"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -127,6 +129,12 @@ def stages(command: str) -> list[Stage]:
     soak = Stage("long tests", pytest("-m", "soak"))
     workers = "2" if (os.cpu_count() or 1) <= 4 else "4"
     return {
+        "client": [
+            Stage("the page's packages", [sys.executable, "-m", "vru.frontend.build", "--packages"]),
+            Stage("the API's description", [sys.executable, "-m", "vru.gateway.openapi", WEB / "openapi.json"]),
+            Stage("metrics", [sys.executable, "-m", "vru.frontend.metrics", WEB / "src/lib/metrics.gen.ts"]),
+            npm("the client", "client"),
+        ],
         "test": [
             Stage("tests", pytest("-m", "not e2e and not soak", "-n", workers, "--dist", "loadfile")),
             npm("the page's tests", "test"),

@@ -3,17 +3,32 @@
 import json
 import re
 
-from vru.domain import DEFAULT_CRITERIA
+from vru.domain import DEFAULT_CRITERIA, Criterion
+from vru.domain.metrics import CAMERA_METRICS, MODEL_METRICS
 from vru.frontend.build import WEB
+from vru.frontend.metrics import typescript
 from vru.gateway.app import create_gateway
 from vru.gateway.settings import GatewaySettings
 
 
-def test_the_editors_default_criteria_are_the_platforms() -> None:
-    shown = json.loads((WEB / "src/lib/default-criteria.json").read_text())
-    assert shown == [
-        {"metric": item.metric, "comparator": item.comparator, "threshold": item.threshold} for item in DEFAULT_CRITERIA
-    ]
+def test_the_metrics_and_default_criteria_are_the_domains() -> None:
+    assert (WEB / "src/lib/metrics.gen.ts").read_text() == typescript(), "A metric changed: run `make client`."
+
+
+def test_the_generated_metrics_are_those_of_the_domain() -> None:
+    text = typescript()
+    metrics = json.loads(text.split("export const METRICS = ")[1].split(" satisfies ")[0])
+    assert list(metrics) == [*MODEL_METRICS, *CAMERA_METRICS]
+    assert metrics["recall"]["better"] == ">=" and metrics["recall"]["most"] == 1
+    assert metrics["latency_p95_ms"]["unit"] == "ms" and metrics["latency_p95_ms"]["better"] == "<="
+    assert metrics["offset_ms"]["least"] is None and metrics["early_signals"]["exact"]
+    criteria = json.loads(text.split("export const DEFAULT_CRITERIA = ")[1].split(" as const")[0])
+    assert [Criterion(**row) for row in criteria] == list(DEFAULT_CRITERIA)
+
+
+def test_the_page_tells_the_kinds_of_runs_apart_by_kind_alone() -> None:
+    pages = [path for path in (WEB / "src").rglob("*.ts*") if "generated" not in path.parts]
+    assert not [path for path in pages if re.search(r'"(clocks|tolerance_ms)" in ', path.read_text())]
 
 
 def test_the_client_was_generated_from_the_gateways_present_description() -> None:
@@ -22,9 +37,7 @@ def test_the_client_was_generated_from_the_gateways_present_description() -> Non
     present = json.loads(json.dumps(app.openapi()))
     stored["info"].pop("version", None)
     present["info"].pop("version", None)
-    assert stored == present, (
-        "The API changed. In src/vru/frontend/web: python -m vru.gateway.openapi > openapi.json && npm run client"
-    )
+    assert stored == present, "The API changed: run `make client`."
 
 
 def test_the_generated_client_has_every_operation() -> None:

@@ -138,13 +138,14 @@ def test_documentation_needs_no_other_server(start_gateway):
 
 
 @pytest.fixture(scope="module")
-def schema():
+def schema(tmp_path_factory):
+    file = tmp_path_factory.mktemp("openapi") / "openapi.json"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VRU_")}
     done = subprocess.run(
-        [sys.executable, "-m", "vru.gateway.openapi"], env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "vru.gateway.openapi", file], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(file.read_text())
 
 
 class TestOpenApi:

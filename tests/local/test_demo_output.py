@@ -9,12 +9,12 @@ import pytest
 from vru.domain import RunKind, RunState, Verdict
 from vru.local.demo import print_verdict
 from vru.local.output import Output
-from vru.service.schemas import MeasurementBody, RunBody, RunMetrics, RunSettings
+from vru.service.schemas import MeasurementBody, ModelRunBody, RunMetrics, RunSettings
 
 LONG = "latency_reasonable_median_ms"
 
 
-def run_of(*measurements: MeasurementBody) -> RunBody:
+def run_of(*measurements: MeasurementBody) -> ModelRunBody:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     metrics = RunMetrics(
         measurements=list(measurements),
@@ -31,7 +31,7 @@ def run_of(*measurements: MeasurementBody) -> RunBody:
         "metrics": metrics, "verdict": Verdict.PASS, "verdict_reasons": [], "notes": [], "created_by": "a@b.example",
         "created_at": now,
     }  # fmt: skip
-    return RunBody.model_construct(**known)
+    return ModelRunBody.model_construct(**known)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.conftest import free_port, stop
 from tests.validation_engine.conftest import FRAMES, REPOSITORY, Rows, Signer, Stored, Worker, answers, store
 
 from vru.service.database.sessions import Database
-from vru.service.schemas import RunBody
+from vru.service.schemas import RunBody, run_body
 from vru.service.settings import ServiceSettings
 from vru.validation_engine.app import create_validation_engine
 
@@ -91,7 +91,7 @@ async def create(client: httpx2.AsyncClient, stored: Stored, **more: object) -> 
 
 
 async def get(client: httpx2.AsyncClient, run_id: str) -> RunBody:
-    return RunBody.model_validate((await client.get(f"/runs/{run_id}")).json())
+    return run_body((await client.get(f"/runs/{run_id}")).json())
 
 
 async def until(rows: Rows, query: str, expected: object, *arguments: object) -> None:

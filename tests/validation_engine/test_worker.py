@@ -17,7 +17,7 @@ from tests.validation_engine.conftest import FRAMES, MlEngine, Rows, StartWorker
 from vru.domain import RunState
 from vru.service import cache
 from vru.service.database.sessions import Database
-from vru.service.schemas import RunBody
+from vru.service.schemas import RunBody, run_body
 from vru.service.settings import ServiceSettings
 from vru.validation_engine import repository
 from vru.validation_engine.events import channel
@@ -40,7 +40,7 @@ async def until(rows: Rows, run_id: str, state: str, seconds: float = 90) -> Non
 
 
 async def done(client: httpx2.AsyncClient, run_id: str) -> RunBody:
-    return RunBody.model_validate((await client.get(f"/runs/{run_id}")).json())
+    return run_body((await client.get(f"/runs/{run_id}")).json())
 
 
 async def wait_for_shards(rows: Rows, run_id: str, number: int, *, state: str = "done", seconds: float = 60) -> None:

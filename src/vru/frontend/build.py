@@ -105,6 +105,19 @@ def _run(argv: Sequence[str], web: Path, node: Path, purpose: str) -> None:
     _say(f"{purpose}: done in {time.monotonic() - started:.1f} s")
 
 
+def install_packages(node: Path, npm: Sequence[str], web: Path = WEB) -> None:
+    """Install what the lock file names, if it is not there yet.
+
+    Raises:
+        VruError: npm failed.
+    """
+    lock_digest = hashlib.sha256((web / "package-lock.json").read_bytes()).hexdigest()
+    installed = web / "node_modules" / ".lock.sha256"
+    if not installed.is_file() or installed.read_text() != lock_digest:
+        _run([*npm, "ci"], web, node, "installing packages")
+        installed.write_text(lock_digest)
+
+
 def build(web: Path = WEB, static: Path = STATIC, *, force: bool = False) -> bool:
     """Build the page. Returns False if there was nothing to do.
 
@@ -119,11 +132,7 @@ def build(web: Path = WEB, static: Path = STATIC, *, force: bool = False) -> boo
     digest = sources_digest(web)
     node, npm = find_node()
     _say(f"Node {'.'.join(map(str, _node_version(node)))} at {node}")
-    lock_digest = hashlib.sha256((web / "package-lock.json").read_bytes()).hexdigest()
-    installed = web / "node_modules" / ".lock.sha256"
-    if not installed.is_file() or installed.read_text() != lock_digest:
-        _run([*npm, "ci"], web, node, "installing packages")
-        installed.write_text(lock_digest)
+    install_packages(node, npm, web)
     _run([*npm, "run", "build"], web, node, "building")
     if not (static / "index.html").is_file():
         raise VruError(f"The build left no {static / 'index.html'}.", "See vite.config.ts: build.outDir.")
@@ -137,8 +146,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m vru.frontend.build", description="Build the page.")
     parser.add_argument("--force", action="store_true", help="build even if nothing changed")
+    parser.add_argument("--packages", action="store_true", help="install its packages only")
+    arguments = parser.parse_args(argv)
     try:
-        build(force=parser.parse_args(argv).force)
+        if arguments.packages:
+            install_packages(*find_node())
+        else:
+            build(force=arguments.force)
     except VruError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,8 @@
-"""The API's description: ``python -m vru.gateway.openapi`` prints it, without any database."""
+"""The API's description: ``python -m vru.gateway.openapi FILE`` writes it, without any database."""
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -56,14 +57,14 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the description as JSON."""
+    """Write the description as JSON."""
     from vru.gateway.app import create_gateway
 
     settings = GatewaySettings(
         secret_key=SecretStr("x" * 32), admin_email="nobody@localhost", admin_password=SecretStr("not used")
     )
-    json.dump(create_gateway(settings).openapi(), sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    text = json.dumps(create_gateway(settings).openapi(), indent=2, ensure_ascii=False)
+    Path(sys.argv[1]).write_text(f"{text}\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx2
 
 from vru.domain import VruError
-from vru.service.schemas import RunBody, RunCreate, RunEvent
+from vru.service.schemas import RunBody, RunCreate, RunEvent, run_body
 
 Json = dict[str, Any]
 
@@ -78,11 +78,11 @@ class Client:
 
     def start_run(self, request: RunCreate) -> RunBody:
         """Ask for a validation run."""
-        return RunBody.model_validate(self._send("POST", "/runs", json=request.model_dump(mode="json")))
+        return run_body(self._send("POST", "/runs", json=request.model_dump(mode="json")))
 
     def run(self, run_id: str) -> RunBody:
         """A run as it stands."""
-        return RunBody.model_validate(self._send("GET", f"/runs/{run_id}"))
+        return run_body(self._send("GET", f"/runs/{run_id}"))
 
     def follow(self, run_id: str, on_event: Callable[[RunEvent], None], patience_s: float = 120.0) -> RunBody:
         """Call ``on_event`` for each change of a run until it is final, then give the run.

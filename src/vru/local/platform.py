@@ -1,5 +1,6 @@
 """The platform as processes: which there are, with which environment, and how they come up together."""
 
+import http.client
 import json
 import os
 import sys
@@ -237,7 +238,8 @@ def _http_check(url: str) -> Callable[[], str | None]:
                 return None
         except urllib.error.HTTPError as error:
             return f"{url} answers {error.code}: {error.read(500).decode(errors='replace')}"
-        except (OSError, ValueError) as error:
+        # No HTTP: before the service listens, a connection to its port may meet itself and read its own request.
+        except (OSError, ValueError, http.client.HTTPException) as error:
             return f"{url} does not answer ({error})"
 
     return missing

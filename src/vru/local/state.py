@@ -1,5 +1,6 @@
 """Look at, and stop, a platform that another process runs."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -75,7 +76,7 @@ def _process_status(name: str, pid: int, port: int) -> ProcessStatus:
             return ProcessStatus(name, pid, port, ok=True, detail="ready")
     except urllib.error.HTTPError as error:
         return ProcessStatus(name, pid, port, ok=False, detail=f"not ready: {error.read(300).decode(errors='replace')}")
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return ProcessStatus(name, pid, port, ok=False, detail=f"does not answer: {error}")
 
 

@@ -15,7 +15,7 @@ from vru.reports.html import content_policy
 from vru.service.database.sessions import Reading
 from vru.service.database.tables import Run, Seal
 from vru.service.errors import ConflictError, NotFoundError, UnavailableError
-from vru.service.schemas import Problem, RunBody
+from vru.service.schemas import Problem, run_body
 from vru.validation_engine import data_set_completion, recordings, repository, service
 from vru.validation_engine.detectors import predictions_facts
 from vru.validation_engine.packing import Inputs, named_inputs, report_of, sealed_report
@@ -54,7 +54,7 @@ async def _report(request: Request, run: Run, session: Reading) -> Report:
     sealed = sealed_path(settings.evidence_dir, run.id)
     if run.state == RunState.COMPLETED and sealed.exists():
         return await asyncio.to_thread(sealed_report, sealed)
-    body = RunBody.model_validate(run).model_dump(mode="json")
+    body = run_body(run).model_dump(mode="json")
     project, video, truth = await repository.inputs(session, run.project_id, run.video_id, run.ground_truth_id)
     if run.data_set_version_id is not None and project is not None:
         found = await recordings.of_version(session, run.data_set_version_id)

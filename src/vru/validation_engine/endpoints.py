@@ -25,6 +25,7 @@ from vru.service.schemas import (
     RunChange,
     RunEvent,
     Schema,
+    run_body,
 )
 from vru.validation_engine import events, repository, service
 from vru.validation_engine.data_set_runs import create_data_set_run
@@ -102,7 +103,7 @@ async def create_run(
             model = await find_model(http, settings.ml_engine_url, body.model, body.model_version)
         create = create_data_set_run if isinstance(body, DataSetRunCreate) else service.create_run
         run = await create(session, queue, body, model, user)  # type: ignore[arg-type] # each its own body
-    return RunBody.model_validate(run)
+    return run_body(run)
 
 
 @router.get("", summary="List runs")
@@ -114,13 +115,13 @@ async def list_runs(
 ) -> RunList:
     """Newest first."""
     runs, total = await repository.list_runs(session, project_id, limit, offset)
-    return RunList(items=[RunBody.model_validate(run) for run in runs], total=total)
+    return RunList(items=[run_body(run) for run in runs], total=total)
 
 
 @router.get("/{run_id}", summary="Get a run")
 async def get_run(run_id: uuid.UUID, session: Reading) -> RunBody:
     """One run with its figures and verdict, once it has them."""
-    return RunBody.model_validate(await service.get_run(session, run_id))
+    return run_body(await service.get_run(session, run_id))
 
 
 async def _told(
@@ -129,7 +130,7 @@ async def _told(
     """Change a run, and tell who follows it: after the commit, for whoever hears of it may ask at once."""
     database: Database = request.app.state.database
     async with database.write() as session:
-        run = RunBody.model_validate(await change(session))
+        run = run_body(await change(session))
     await events.announce(redis, database, run_id)
     return run
 

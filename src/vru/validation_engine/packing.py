@@ -39,7 +39,7 @@ from vru.reports.evidence import (
 )
 from vru.reports.model import Fact, Section
 from vru.service.database.tables import GroundTruthSet, Project, Run, SignalRecording, Video
-from vru.service.schemas import RunBody
+from vru.service.schemas import RUN_FIELDS, run_body
 from vru.validation_engine.analysis import Analysis
 from vru.validation_engine.camera_runs import RecordingFacts, files_of
 
@@ -242,8 +242,8 @@ def finish_files(
         "finished_at": datetime.now(UTC),
         "error": None,
     }
-    stored = {name: getattr(run, name) for name in RunBody.model_fields}
-    body = RunBody.model_validate(stored | outcome).model_dump(mode="json")
+    stored = {name: getattr(run, name) for name in RUN_FIELDS}
+    body = run_body(stored | outcome).model_dump(mode="json")
     report = FORMATS["html"].render(report_of(body, named, project))
     metrics, verdict = body.pop("metrics"), {"verdict": body.pop("verdict"), "criteria": body.pop("verdict_reasons")}
     documents = {

@@ -5,6 +5,7 @@
 import type {
   CameraBody,
   CameraCreate,
+  CameraRunBody,
   CameraRunCreate,
   CameraRunMetrics as CameraRunMetricsBody,
   CameraRunSettings as CameraRunSettingsBody,
@@ -15,9 +16,9 @@ import type {
   GroundTruthBody,
   MeasurementBody,
   ModelBody,
+  ModelRunBody,
   ProjectBody,
   ProjectCreate,
-  RunBody,
   RunCreate,
   RunMetrics as RunMetricsBody,
   RunSettings as RunSettingsBody,
@@ -53,12 +54,16 @@ export type Recording = SignalsBody;
 export type FalseSignal = SignalBody & { kind: "False alarm" | "Early" | "Duplicate" };
 /** Of either kind of run; only those of camera runs have an uncertainty. */
 export type Track = TrackResult & Partial<Pick<CameraTrackResult, "latency_uncertainty_ms">>;
-export type Run = Omit<RunBody, "settings" | "criteria" | "metrics" | "verdict_reasons"> & {
-  settings: RunSettings | CameraRunSettings;
+type RunOf<Body, Settings, Metrics> = Omit<Body, "settings" | "criteria" | "metrics" | "verdict_reasons"> & {
+  settings: Settings;
   criteria: Criterion[];
-  metrics: RunMetrics | CameraRunMetrics | null;
+  metrics: Metrics | null;
   verdict_reasons: CriterionResult[] | null;
 };
+export type ModelRun = RunOf<ModelRunBody, RunSettings, RunMetrics>;
+export type CameraRun = RunOf<CameraRunBody, CameraRunSettings, CameraRunMetrics>;
+/** Its `kind` says which settings and metrics it has. */
+export type Run = ModelRun | CameraRun;
 export type Model = ModelBody;
 export type Camera = CameraBody;
 export type Project = Omit<ProjectBody, "criteria"> & { criteria: Criterion[] };

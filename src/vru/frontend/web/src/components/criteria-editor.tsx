@@ -1,6 +1,6 @@
 import { Plus, RotateCcw, Trash2 } from "lucide-react";
 import type { Criterion } from "@/api/types";
-import { defaultCriteria, defaultCriterion, METRIC_NAMES, metricInfo } from "@/lib/metrics";
+import { defaultCriteria, defaultCriterion, METRIC_NAMES, metricInfo, unitAfter } from "@/lib/metrics";
 import { Button } from "./ui/button";
 import { Input, Select } from "./ui/field";
 
@@ -86,14 +86,16 @@ export function CriteriaEditor({ value, onChange }: CriteriaEditorProps) {
                         className={COMPACT}
                         type="number"
                         step="any"
-                        min={0}
-                        max={info.ratio ? 1 : undefined}
+                        min={info.least ?? undefined}
+                        max={info.most ?? undefined}
                         required
                         aria-label={`Threshold ${about}`}
                         value={Number.isNaN(criterion.threshold) ? "" : criterion.threshold}
                         onChange={(event) => change(index, { threshold: event.target.valueAsNumber })}
                       />
-                      <span className="w-7 shrink-0 text-[12.5px] text-ink-faint">{info.unit}</span>
+                      <span className="w-7 shrink-0 text-[12.5px] text-ink-faint">
+                        {unitAfter(criterion.metric).trim()}
+                      </span>
                     </span>
                   </td>
                   <td className="w-24">

@@ -20,7 +20,7 @@ import {
 } from "react";
 import { videoFileUrl } from "@/api/calls";
 import { frameTimesQuery } from "@/api/queries";
-import type { Run, RunSettings, Video } from "@/api/types";
+import type { ModelRun, Video } from "@/api/types";
 import { ProblemNotice } from "@/components/problem-notice";
 import { UnapprovedBadge } from "@/components/status";
 import { Button } from "@/components/ui/button";
@@ -43,7 +43,7 @@ interface ViewerProps {
   truthId: string;
   truthApproved: boolean;
   /** Without a run only the ground truth is shown. */
-  run?: Run & { settings: RunSettings };
+  run?: ModelRun;
   ref?: Ref<ViewerHandle>;
 }
 

@@ -83,6 +83,114 @@ export type CameraList = {
 };
 
 /**
+ * CameraRunBody
+ *
+ * A validation run of a camera as clients see it.
+ */
+export type CameraRunBody = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Project Id
+     */
+    project_id: string;
+    /**
+     * Kind
+     */
+    kind: 'camera';
+    /**
+     * Video Id
+     */
+    video_id: string;
+    /**
+     * Ground Truth Id
+     */
+    ground_truth_id: string;
+    /**
+     * Signals Id
+     *
+     * of a camera run, which has no model: the recording
+     */
+    signals_id: string | null;
+    /**
+     * Model
+     */
+    model: string | null;
+    /**
+     * Model Version
+     */
+    model_version: string | null;
+    /**
+     * Model Sha256
+     *
+     * digest of the model version's files when the run was started
+     */
+    model_sha256: string | null;
+    settings: CameraRunSettings;
+    /**
+     * Criteria
+     */
+    criteria: Array<CriterionBody>;
+    state: RunState;
+    /**
+     * Error
+     */
+    error: string | null;
+    /**
+     * Frames Total
+     */
+    frames_total: number;
+    /**
+     * Frames Done
+     */
+    frames_done: number;
+    /**
+     * Priority
+     */
+    priority: number;
+    /**
+     * Paused At
+     */
+    paused_at: string | null;
+    /**
+     * Set Aside
+     *
+     * clips that could not be processed
+     */
+    set_aside: Array<SetAsideClip>;
+    metrics: CameraRunMetrics | null;
+    verdict: Verdict | null;
+    /**
+     * Verdict Reasons
+     */
+    verdict_reasons: Array<CriterionResultBody> | null;
+    /**
+     * Notes
+     *
+     * what limits the figures
+     */
+    notes: Array<string> | null;
+    /**
+     * Created By
+     */
+    created_by: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Started At
+     */
+    started_at: string | null;
+    /**
+     * Finished At
+     */
+    finished_at: string | null;
+};
+
+/**
  * CameraRunMetrics
  *
  * What a completed camera run measured. See docs/measuring.md, "Camera runs".
@@ -611,6 +719,114 @@ export type ModelList = {
 };
 
 /**
+ * ModelRunBody
+ *
+ * A validation run of a model as clients see it.
+ */
+export type ModelRunBody = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Project Id
+     */
+    project_id: string;
+    /**
+     * Kind
+     */
+    kind: 'model';
+    /**
+     * Video Id
+     */
+    video_id: string;
+    /**
+     * Ground Truth Id
+     */
+    ground_truth_id: string;
+    /**
+     * Signals Id
+     *
+     * of a camera run, which has no model: the recording
+     */
+    signals_id: string | null;
+    /**
+     * Model
+     */
+    model: string | null;
+    /**
+     * Model Version
+     */
+    model_version: string | null;
+    /**
+     * Model Sha256
+     *
+     * digest of the model version's files when the run was started
+     */
+    model_sha256: string | null;
+    settings: RunSettings;
+    /**
+     * Criteria
+     */
+    criteria: Array<CriterionBody>;
+    state: RunState;
+    /**
+     * Error
+     */
+    error: string | null;
+    /**
+     * Frames Total
+     */
+    frames_total: number;
+    /**
+     * Frames Done
+     */
+    frames_done: number;
+    /**
+     * Priority
+     */
+    priority: number;
+    /**
+     * Paused At
+     */
+    paused_at: string | null;
+    /**
+     * Set Aside
+     *
+     * clips that could not be processed
+     */
+    set_aside: Array<SetAsideClip>;
+    metrics: RunMetrics | null;
+    verdict: Verdict | null;
+    /**
+     * Verdict Reasons
+     */
+    verdict_reasons: Array<CriterionResultBody> | null;
+    /**
+     * Notes
+     *
+     * what limits the figures
+     */
+    notes: Array<string> | null;
+    /**
+     * Created By
+     */
+    created_by: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Started At
+     */
+    started_at: string | null;
+    /**
+     * Finished At
+     */
+    finished_at: string | null;
+};
+
+/**
  * PartHealth
  *
  * One part's health. ``detail`` says what is wrong.
@@ -823,124 +1039,6 @@ export type Readiness = {
 };
 
 /**
- * RunBody
- *
- * A validation run as clients see it.
- */
-export type RunBody = {
-    /**
-     * Id
-     */
-    id: string;
-    /**
-     * Project Id
-     */
-    project_id: string;
-    kind: RunKind;
-    /**
-     * Video Id
-     */
-    video_id: string;
-    /**
-     * Ground Truth Id
-     */
-    ground_truth_id: string;
-    /**
-     * Signals Id
-     *
-     * of a camera run, which has no model: the recording
-     */
-    signals_id: string | null;
-    /**
-     * Model
-     */
-    model: string | null;
-    /**
-     * Model Version
-     */
-    model_version: string | null;
-    /**
-     * Model Sha256
-     *
-     * digest of the model version's files when the run was started
-     */
-    model_sha256: string | null;
-    /**
-     * Settings
-     */
-    settings: RunSettings | CameraRunSettings;
-    /**
-     * Criteria
-     */
-    criteria: Array<CriterionBody>;
-    state: RunState;
-    /**
-     * Error
-     */
-    error: string | null;
-    /**
-     * Frames Total
-     */
-    frames_total: number;
-    /**
-     * Frames Done
-     */
-    frames_done: number;
-    /**
-     * Priority
-     */
-    priority: number;
-    /**
-     * Paused At
-     */
-    paused_at: string | null;
-    /**
-     * Set Aside
-     *
-     * clips that could not be processed
-     */
-    set_aside: Array<SetAsideClip>;
-    /**
-     * Metrics
-     */
-    metrics: RunMetrics | CameraRunMetrics | null;
-    verdict: Verdict | null;
-    /**
-     * Verdict Reasons
-     */
-    verdict_reasons: Array<CriterionResultBody> | null;
-    /**
-     * Notes
-     *
-     * what limits the figures
-     */
-    notes: Array<string> | null;
-    /**
-     * Created By
-     */
-    created_by: string;
-    /**
-     * Created At
-     */
-    created_at: string;
-    /**
-     * Started At
-     */
-    started_at: string | null;
-    /**
-     * Finished At
-     */
-    finished_at: string | null;
-};
-
-/**
- * RunKind
- *
- * What is evaluated: a model's boxes, or a camera's signals in time.
- */
-export type RunKind = 'model' | 'camera';
-
-/**
  * RunList
  *
  * One page of runs, newest first, and how many there are in all.
@@ -949,7 +1047,7 @@ export type RunList = {
     /**
      * Items
      */
-    items: Array<RunBody>;
+    items: Array<ModelRunBody | CameraRunBody>;
     /**
      * Total
      */
@@ -2850,9 +2948,15 @@ export type CreateRunError = CreateRunErrors[keyof CreateRunErrors];
 
 export type CreateRunResponses = {
     /**
+     * Response Create Run
+     *
      * Successful Response
      */
-    201: RunBody;
+    201: ({
+        kind: 'model';
+    } & ModelRunBody) | ({
+        kind: 'camera';
+    } & CameraRunBody);
 };
 
 export type CreateRunResponse = CreateRunResponses[keyof CreateRunResponses];
@@ -2892,9 +2996,15 @@ export type GetRunError = GetRunErrors[keyof GetRunErrors];
 
 export type GetRunResponses = {
     /**
+     * Response Get Run
+     *
      * Successful Response
      */
-    200: RunBody;
+    200: ({
+        kind: 'model';
+    } & ModelRunBody) | ({
+        kind: 'camera';
+    } & CameraRunBody);
 };
 
 export type GetRunResponse = GetRunResponses[keyof GetRunResponses];
@@ -2938,9 +3048,15 @@ export type ChangeRunError = ChangeRunErrors[keyof ChangeRunErrors];
 
 export type ChangeRunResponses = {
     /**
+     * Response Change Run
+     *
      * Successful Response
      */
-    200: RunBody;
+    200: ({
+        kind: 'model';
+    } & ModelRunBody) | ({
+        kind: 'camera';
+    } & CameraRunBody);
 };
 
 export type ChangeRunResponse = ChangeRunResponses[keyof ChangeRunResponses];
@@ -2984,9 +3100,15 @@ export type CancelRunError = CancelRunErrors[keyof CancelRunErrors];
 
 export type CancelRunResponses = {
     /**
+     * Response Cancel Run
+     *
      * Successful Response
      */
-    200: RunBody;
+    200: ({
+        kind: 'model';
+    } & ModelRunBody) | ({
+        kind: 'camera';
+    } & CameraRunBody);
 };
 
 export type CancelRunResponse = CancelRunResponses[keyof CancelRunResponses];
@@ -3030,9 +3152,15 @@ export type PauseRunError = PauseRunErrors[keyof PauseRunErrors];
 
 export type PauseRunResponses = {
     /**
+     * Response Pause Run
+     *
      * Successful Response
      */
-    200: RunBody;
+    200: ({
+        kind: 'model';
+    } & ModelRunBody) | ({
+        kind: 'camera';
+    } & CameraRunBody);
 };
 
 export type PauseRunResponse = PauseRunResponses[keyof PauseRunResponses];
@@ -3076,9 +3204,15 @@ export type ResumeRunError = ResumeRunErrors[keyof ResumeRunErrors];
 
 export type ResumeRunResponses = {
     /**
+     * Response Resume Run
+     *
      * Successful Response
      */
-    200: RunBody;
+    200: ({
+        kind: 'model';
+    } & ModelRunBody) | ({
+        kind: 'camera';
+    } & CameraRunBody);
 };
 
 export type ResumeRunResponse = ResumeRunResponses[keyof ResumeRunResponses];
@@ -3122,9 +3256,15 @@ export type RetryRunError = RetryRunErrors[keyof RetryRunErrors];
 
 export type RetryRunResponses = {
     /**
+     * Response Retry Run
+     *
      * Successful Response
      */
-    200: RunBody;
+    200: ({
+        kind: 'model';
+    } & ModelRunBody) | ({
+        kind: 'camera';
+    } & CameraRunBody);
 };
 
 export type RetryRunResponse = RetryRunResponses[keyof RetryRunResponses];

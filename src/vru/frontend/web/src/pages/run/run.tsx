@@ -84,15 +84,13 @@ export function RunPage() {
                   video={video.data}
                   truthId={run.ground_truth_id}
                   truthApproved={truth.data.approved_by !== null}
-                  {...(live || "tolerance_ms" in run.settings
-                    ? {}
-                    : { run: { ...run, settings: run.settings } })}
+                  {...(run.kind === "model" && !live && { run })}
                 />
               ) : (
                 !video.error && !truth.error && <Loading />
               )}
             </Panel>
-            {run.metrics && "clocks" in run.metrics && (
+            {run.kind === "camera" && run.metrics && (
               <div className="grid items-start gap-4 lg:grid-cols-2">
                 <SignalsPanel metrics={run.metrics} onShow={showTime} />
                 <ClocksPanel metrics={run.metrics} />
@@ -104,7 +102,7 @@ export function RunPage() {
               <Panel
                 title="Tracks"
                 note={
-                  "clocks" in run.metrics
+                  run.kind === "camera"
                     ? "first visible to first signal, ± standard uncertainty"
                     : "first visible to first detected"
                 }
@@ -190,14 +188,16 @@ function SetAside({ clips }: { clips: Run["set_aside"] }) {
   );
 }
 
-function settingFacts(settings: Run["settings"]): [string, ReactNode][] {
-  if ("tolerance_ms" in settings) {
+function settingFacts(run: Run): [string, ReactNode][] {
+  if (run.kind === "camera") {
+    const { settings } = run;
     return [
       ["Tolerance", `${settings.tolerance_ms} ms`],
       ["Early within", `${settings.early_ms} ms`],
       ["Begins", settings.start === "visible" ? "when visible" : `from ${settings.reasonable_height} pixels`],
     ];
   }
+  const { settings } = run;
   return [
     ["Score threshold", settings.score_threshold],
     ["Overlap (IoU)", settings.iou_threshold],
@@ -233,7 +233,7 @@ function Provenance({
     <Panel title="How it was made">
       <Facts
         facts={[
-          ...settingFacts(run.settings),
+          ...settingFacts(run),
           ["Seed", run.settings.seed],
           ...(run.kind === "camera"
             ? ([

@@ -32,21 +32,7 @@ export function VerdictPanel({ run }: { run: Run }) {
         </p>
         <div className="min-w-60 flex-1">
           <p className="font-medium text-ink">{verdictSummary(run)}</p>
-          {metrics && "clocks" in metrics && (
-            <p className="figures text-ink-soft">
-              {plural(metrics.tracks.length, "track")}, {plural(metrics.signals, "signal")}:{" "}
-              {plural(metrics.detections, "detection")}, {plural(metrics.false_alarms.count, "false alarm")},{" "}
-              {formatCount(metrics.early.count)} early, {plural(metrics.duplicates.count, "duplicate")},
-              clocks joined to within {metrics.clocks.expanded_ms.toFixed(2)} ms
-            </p>
-          )}
-          {metrics && !("clocks" in metrics) && (
-            <p className="figures text-ink-soft">
-              {plural(metrics.tracks.length, "track")}, {formatCount(metrics.true_positives)} true positives,{" "}
-              {formatCount(metrics.false_positives)} false positives, {formatCount(metrics.false_negatives)}{" "}
-              false negatives
-            </p>
-          )}
+          <p className="figures text-ink-soft">{counted(run)}</p>
         </div>
         {metrics && !metrics.ground_truth_approved && <UnapprovedBadge />}
       </div>
@@ -91,9 +77,28 @@ export function VerdictPanel({ run }: { run: Run }) {
   );
 }
 
+/** What the figures rest on, in one line. */
+function counted(run: Run): string {
+  if (!run.metrics) return "";
+  const tracks = plural(run.metrics.tracks.length, "track");
+  if (run.kind === "camera") {
+    const { signals, detections, false_alarms, early, duplicates, clocks } = run.metrics;
+    return (
+      `${tracks}, ${plural(signals, "signal")}: ${plural(detections, "detection")}, ` +
+      `${plural(false_alarms.count, "false alarm")}, ${formatCount(early.count)} early, ` +
+      `${plural(duplicates.count, "duplicate")}, clocks joined to within ${clocks.expanded_ms.toFixed(2)} ms`
+    );
+  }
+  const { true_positives, false_positives, false_negatives } = run.metrics;
+  return (
+    `${tracks}, ${formatCount(true_positives)} true positives, ${formatCount(false_positives)} false positives, ` +
+    `${formatCount(false_negatives)} false negatives`
+  );
+}
+
 function ResultRow({ result }: { result: CriterionResult }) {
   const { criterion, measurement, verdict, reason, more_needed } = result;
-  const info = metricInfo(criterion.metric, measurement.unit);
+  const info = metricInfo(criterion.metric);
   return (
     <tr className="border-line border-b last:border-b-0 max-lg:flex max-lg:flex-wrap max-lg:items-center max-lg:gap-x-4 max-lg:gap-y-1 max-lg:px-4 max-lg:py-2.5 lg:[&_td:first-child]:pl-4 lg:[&_td:last-child]:pr-4 lg:[&_td]:px-3 lg:[&_td]:py-2 lg:[&_td]:align-middle">
       <td>
