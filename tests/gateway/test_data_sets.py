@@ -1,5 +1,6 @@
 """Data sets over HTTP, in a real database."""
 
+import json
 import uuid
 
 import psycopg
@@ -314,3 +315,49 @@ def test_it_goes_with_its_project(api, settings, project, data_set):
     freeze(settings, data_set[0])
     assert api.client.delete(f"/projects/{project}").status_code == 204
     assert api.client.get(f"/data-sets/{data_set[0]['id']}").status_code == 404
+
+
+def run_row(settings, project, data_set, model, f1, *, state="completed", failed=()):
+    """A run as the validation engine leaves it; its id."""
+    measured = [
+        {"metric": "f1", "slice": name, "value": f1, "low": None, "high": None, "n": 2, "unit": ""}
+        for name in ("all", "light:day")
+    ]
+    metrics = {
+        "measurements": measured,
+        "recordings": [{"name": name, "failed": "gone"} for name in failed] + [{"name": "x", "failed": None}],
+    }
+    with psycopg.connect(settings.database_conninfo) as connection:
+        row = connection.execute(
+            "INSERT INTO runs (id, project_id, kind, data_set_version_id, model, model_version, settings, criteria, "
+            "state, frames_total, frames_done, priority, revision, deaths, metrics, verdict, created_by, finished_at) "
+            "VALUES (gen_random_uuid(), %s, 'model', %s, %s, '1', %s, '[]', %s, 1, 1, 0, 0, 0, %s, 'FAIL', 'a', now()) "
+            "RETURNING id",
+            (
+                project,
+                data_set["newest"]["id"],
+                model,
+                json.dumps({"score_threshold": 0.5, "iou_threshold": 0.5, "frame_stride": 1, "seed": 0}),
+                state,
+                json.dumps(metrics),
+            ),
+        ).fetchone()
+    return str(row[0])
+
+
+def test_runs_over_a_version_are_ranked(api, settings, project, data_set):
+    made, _, _ = data_set
+    weak = run_row(settings, project, made, "weak", 0.5, failed=["day.mp4"])
+    strong = run_row(settings, project, made, "strong", 0.9)
+    run_row(settings, project, made, "late", None, state="failed")
+    unknown = run_row(settings, project, made, "unknown", None)
+    answer = api.client.get(f"/data-sets/{made['id']}/versions/1/leaderboard")
+    assert answer.status_code == 200, answer.text
+    entries = answer.json()["items"]
+    assert [entry["run_id"] for entry in entries] == [strong, weak, unknown]
+    assert [entry["failed_recordings"] for entry in entries] == [0, 1, 0]
+    assert entries[0]["figures"] == [{"metric": "f1", "value": 0.9, "low": None, "high": None, "n": 2}]
+    assert (entries[0]["detector"], entries[0]["verdict"], entries[0]["imported"]) == ("strong", "FAIL", False)
+    # Runs were made with it: it stays.
+    assert api.client.delete(f"/data-sets/{made['id']}").status_code == 409
+    assert api.client.delete(f"/projects/{project}").status_code == 204

@@ -152,6 +152,7 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
     for module in (auth, projects, *recorded, models, runs, cameras):
         api.include_router(module.router)
     api.include_router(runs.keys)
+    api.include_router(runs.comparisons)
     app.include_router(api)
     app.include_router(health.router)
     _authenticate_first(app)

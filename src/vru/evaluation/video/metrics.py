@@ -144,18 +144,11 @@ class Sample:
         return self._per_clip(self._clip_of, np.array([value(track) for track in self._tracks], dtype=np.float64))
 
     def _counted_figures(self, counts: "ClipCounts", *, known: bool) -> dict[str, Resampled]:
-        """What follows from sums over clips."""
-        unseen = counts.unseen(self._settings.unseen, self._clips.frames)
-        shown, said = (int(np.count_nonzero(of)) for of in (counts.tracks, counts.hits + counts.wrong))
-        resting = {"precision": said, "f1": shown or said, "false_alarms_per_minute": self._clips.count}
+        figures = counted_figures(counts, self._clips.frames, self._draws, self._settings.unseen)
         needs_false_positives = ("precision", "f1", "false_alarms_per_minute")
         return {
-            name: Resampled(
-                figure.value if known or name not in needs_false_positives else None,
-                resting.get(name, shown),
-                figure.replicates,
-            )
-            for name, figure in resampled(self._draws, counts.table(), clip_rates, unseen).items()
+            name: figure if known or name not in needs_false_positives else replace(figure, value=None)
+            for name, figure in figures.items()
         }
 
     def _latencies(self) -> dict[str, Estimate]:
@@ -262,4 +255,14 @@ def clip_rates(sums: Floats) -> dict[str, Floats]:
         "f1": ratio(2 * hits, hits + wrong + boxes),
         "track_recall": ratio(detected, tracks),
         "false_alarms_per_minute": ratio(alarms, minutes),
+    }
+
+
+def counted_figures(counts: ClipCounts, frames: Floats, draws: Draws, assumed: UnseenUnit) -> dict[str, Resampled]:
+    """What follows from sums over units that have so many ``frames`` each."""
+    shown, said = (int(np.count_nonzero(of)) for of in (counts.tracks, counts.hits + counts.wrong))
+    resting = {"precision": said, "f1": shown or said, "false_alarms_per_minute": len(frames)}
+    found = resampled(draws, counts.table(), clip_rates, counts.unseen(assumed, frames))
+    return {
+        name: Resampled(figure.value, resting.get(name, shown), figure.replicates) for name, figure in found.items()
     }

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from vru.gateway.auth.current import CurrentUser
 from vru.gateway.data_sets import items, service
+from vru.gateway.data_sets.leaderboard import leaderboard
 from vru.gateway.data_sets.reader import LARGEST, LIMITS, TAGS, Said
 from vru.gateway.data_sets.schemas import (
     ChangedRecording,
@@ -15,6 +16,7 @@ from vru.gateway.data_sets.schemas import (
     DataSetCreate,
     DataSetList,
     DataSetUpdate,
+    Leaderboard,
     Note,
     RecordingBody,
     RecordingList,
@@ -155,6 +157,17 @@ async def list_slices(data_set_id: Identity, number: Number, _: CurrentUser, ses
     version = await service.find_version(session, data_set_id, number)
     found = items.slices(await service.items_of(session, version))
     return SliceList(items=found, total=len(found))
+
+
+@router.get(
+    "/data-sets/{data_set_id}/versions/{number}/leaderboard",
+    summary="Rank the runs over a version",
+    responses=problems(401, 404),
+)
+async def rank_runs(data_set_id: Identity, number: Number, _: CurrentUser, session: Reading) -> Leaderboard:
+    """The completed ones, the highest F1 first, each with its settings and verdict; the newest 500 of them."""
+    entries = await leaderboard(session, await service.find_version(session, data_set_id, number))
+    return Leaderboard(items=entries, total=len(entries))
 
 
 @router.post(

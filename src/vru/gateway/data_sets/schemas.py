@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from vru.domain import VruError
+from vru.domain import Verdict, VruError
 from vru.domain.texts import check_name
 from vru.evaluation.dataset.conditions import RESERVED
 from vru.gateway.parameters import CleanText
@@ -233,3 +233,36 @@ class ChangedVersion(Schema):
 
     version: VersionBody
     changes: VersionDiff
+
+
+class EntryFigure(Schema):
+    """A figure of a run over all recordings, with its interval."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Entry(Schema):
+    """One completed run over a version. Runs with different settings do not measure the same."""
+
+    run_id: uuid.UUID
+    detector: str
+    version: str
+    imported: bool = Field(description="whether its boxes were made elsewhere")
+    score_threshold: float
+    iou_threshold: float
+    frame_stride: int
+    verdict: Verdict
+    failed_recordings: int
+    figures: list[EntryFigure]
+    finished_at: datetime
+
+
+class Leaderboard(Schema):
+    """The completed runs over a version, the highest F1 first."""
+
+    items: list[Entry]
+    total: int
