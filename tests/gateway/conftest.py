@@ -90,3 +90,37 @@ def connect(settings) -> Iterator[Callable[..., Api]]:
 def api(start_gateway, connect) -> Api:
     """A gateway of this test's own, and a client that is logged in."""
     return connect(start_gateway())
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A video in a project, with its ground truth."""
+
+    video: str
+    truth: str
+
+
+Record = Callable[..., Recorded]
+
+
+@pytest.fixture
+def record(api: Api, make_video, coco, tmp_path: Path) -> Record:
+    """``record(project, name, approved=True)`` uploads a video of its own (64x48, 20 frames) and its truth: two tracks
+    of four boxes.
+    """
+    made = 0
+
+    def make(project: str, name: str, *, approved: bool = True) -> Recorded:
+        nonlocal made
+        made += 1
+        path = make_video(tmp_path / f"{made}.mp4")
+        # The same pictures, another file: a box of MP4 that players skip.
+        path.write_bytes(path.read_bytes() + (12).to_bytes(4, "big") + b"free" + made.to_bytes(4, "big"))
+        video = api.upload(project, path, name).json()["id"]
+        answer = api.client.post(f"/videos/{video}/ground-truths", params={"name": f"{name}.json"}, content=coco())
+        truth = answer.json()["id"]
+        if approved:
+            assert api.client.post(f"/ground-truths/{truth}/approve").status_code == 200
+        return Recorded(video, truth)
+
+    return make

@@ -12,6 +12,9 @@ GUIDE = Path(__file__).parents[2] / "docs" / "api.md"
 VARIABLES = {"PROJECT": "project_id", "VIDEO": "video_id", "TRUTH": "ground_truth_id", "RUN": "run_id"} | {
     "FORM": "form",
     "SIGNALS": "signals_id",
+    "DATASET": "data_set_id",
+    "VERSION": "number",
+    "PREDICTIONS": "predictions_id",
 }
 
 

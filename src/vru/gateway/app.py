@@ -20,9 +20,11 @@ from vru.gateway.auth import endpoints as auth
 from vru.gateway.auth.current import is_logged_in, nobody_is_logged_in, session_store
 from vru.gateway.auth.sessions import SessionStore
 from vru.gateway.auth.users import ensure_admin
+from vru.gateway.data_sets import endpoints as data_sets
 from vru.gateway.docs import add_docs
 from vru.gateway.ground_truths import endpoints as ground_truths
 from vru.gateway.openapi import describe
+from vru.gateway.predictions import endpoints as predictions
 from vru.gateway.projects import endpoints as projects
 from vru.gateway.resources import Resources, open_resources
 from vru.gateway.settings import GatewaySettings
@@ -136,6 +138,8 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
             {"name": "videos", "description": "Recordings with exact frame times"},
             {"name": "ground truth", "description": "Who is really visible in a video, where and when"},
             {"name": "signals", "description": "What a device under test said while a video was shown to it"},
+            {"name": "data sets", "description": "Lists of recordings, in versions that runs freeze"},
+            {"name": "predictions", "description": "Boxes of detectors that ran elsewhere"},
             {"name": "models", "description": "What can be validated"},
             {"name": "runs", "description": "Validation runs, their metrics and verdicts"},
             {"name": "cameras", "description": "Devices under test and picture sources"},
@@ -144,9 +148,11 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
     )
     app.state.latest_health = health.LatestHealth()
     api = APIRouter(prefix=PREFIX)
-    for module in (auth, projects, videos, ground_truths, signals, models, runs, cameras):
+    recorded = (videos, ground_truths, signals, data_sets, predictions)
+    for module in (auth, projects, *recorded, models, runs, cameras):
         api.include_router(module.router)
     api.include_router(runs.keys)
+    api.include_router(runs.comparisons)
     app.include_router(api)
     app.include_router(health.router)
     _authenticate_first(app)

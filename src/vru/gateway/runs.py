@@ -10,14 +10,16 @@ from fastapi.responses import StreamingResponse
 
 from vru.gateway.auth.current import CurrentUser
 from vru.gateway.auth.schemas import UserBody
-from vru.gateway.parameters import FrameIndex, Identity, Limit, Offset, problems
+from vru.gateway.parameters import MAX_INTEGER, FrameIndex, Identity, Limit, Offset, problems
 from vru.gateway.resources import Gateway, Resources
 from vru.gateway.uploads import json_body
 from vru.service.proxy import forward
-from vru.service.schemas import CameraRunCreate, DetectionBody, RunBody, RunChange, RunCreate, Schema
+from vru.service.schemas import CameraRunCreate, DataSetRunCreate, DetectionBody, RunBody, RunChange, RunCreate, Schema
+from vru.service.schemas.comparisons import ComparisonBody, ComparisonRequest
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 keys = APIRouter(tags=["runs"])
+comparisons = APIRouter(prefix="/comparisons", tags=["runs"])
 
 
 class RunList(Schema):
@@ -50,12 +52,13 @@ async def _forward(request: Request, gateway: Resources, user: UserBody, path: s
     status_code=status.HTTP_201_CREATED,
     response_model=RunBody,
     responses=problems(401, 404, 409, 422, 503),
-    openapi_extra=json_body(RunCreate, CameraRunCreate),
+    openapi_extra=json_body(RunCreate, CameraRunCreate, DataSetRunCreate),
 )
 async def create_run(request: Request, user: CurrentUser, gateway: Gateway) -> Response:
     """The run is queued; follow it with ``/runs/{run_id}/events``. Without ``criteria`` the project's apply.
 
-    With ``kind`` "camera" it is one of recorded signals instead of a model.
+    With ``kind`` "camera" it is one of recorded signals instead of a model; with ``data_set_id`` it is over all
+    recordings of a data set; with ``predictions_id`` in the place of ``model`` it is one of imported predictions.
     """
     return await _forward(request, gateway, user, "/runs")
 
@@ -206,6 +209,9 @@ async def get_detections(
     gateway: Gateway,
     first_frame: FrameIndex = None,
     last_frame: FrameIndex = None,
+    recording: Annotated[
+        int | None, Query(ge=1, le=MAX_INTEGER, description="of a run over a data set: the recording's number")
+    ] = None,
 ) -> Response:
     """All of them, or those from ``first_frame`` to ``last_frame``, both included."""
     return await _forward(request, gateway, user, f"/runs/{run_id}/detections")
@@ -240,3 +246,18 @@ async def get_evidence_ledger(request: Request, user: CurrentUser, gateway: Gate
     `vru evidence verify --ledger FILE` looks evidence up in it.
     """
     return await _forward(request, gateway, user, "/evidence-ledger")
+
+
+@comparisons.post(
+    "",
+    summary="Compare two runs over a data set",
+    response_model=ComparisonBody,
+    responses=problems(401, 404, 409, 422, 503),
+    openapi_extra=json_body(ComparisonRequest),
+)
+async def compare_runs(request: Request, user: CurrentUser, gateway: Gateway) -> Response:
+    """The second against the first, paired recording by recording, on all and on each slice of attributes and tags.
+
+    Says who is newly missed and newly found by name; with ``margins`` also whether the second is not worse.
+    """
+    return await _forward(request, gateway, user, "/comparisons")

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -69,6 +70,9 @@ def _print_facts(file: Path, checked: Verified) -> None:
     click.echo(f"  run      {run.get('id')}, {run.get('state')}, verdict {run.get('verdict') or 'none'}")
     click.echo(f"  by       {run.get('created_by')}, finished {run.get('finished_at')}")
     for name, facts in manifest.get("inputs", {}).items():
+        if name == "recordings":
+            _show_recordings(facts)
+            continue
         label = " ".join(str(facts[part]) for part in ("name", "version") if facts.get(part))
         click.echo(f"  {name.replace('_', ' '):<12} {label}  SHA-256 {facts.get('sha256') or 'not known'}")
     opened = manifest.get("opened", {})
@@ -79,6 +83,12 @@ def _print_facts(file: Path, checked: Verified) -> None:
         click.secho("  The ground truth was not approved.", fg="yellow")
     click.echo(f"  sealed   {seal.sealed_at}, seal {seal.position} of its ledger")
     click.echo(f"  signed   {checked.key}")
+
+
+def _show_recordings(recordings: Sequence[Mapping[str, Any]]) -> None:
+    for row in recordings:
+        video, truth = (row[part].get("sha256") or "not known" for part in ("video", "ground_truth"))
+        click.echo(f"  recording    {row['name']}  SHA-256 {video}, of its ground truth {truth}")
 
 
 def _look_up(seal: Seal, ledger: Path) -> None:

@@ -25,6 +25,8 @@ FORMAT = "vru-evidence/2"
 MANIFEST, SEAL, SIGNATURE = "manifest.json", "seal.json", "seal.sig"
 RUN, METRICS, VERDICT = "run.json", "metrics.json", "verdict.json"
 DETECTIONS, TRUTH, FRAMES, REPORT = "detections.jsonl.gz", "ground-truth.jsonl.gz", "frames.jsonl.gz", "report.html"
+# Of runs over a data set: a line for each recording, which is what the first number in the lines of the others names.
+RECORDINGS = "recordings.jsonl.gz"
 # Of camera runs, which have no detections: the files as they were uploaded, and what was said about them.
 SIGNALS, MARKERS, RECORDING = "signals.gz", "markers.gz", "recording.json"
 _UNLISTED = {MANIFEST, SEAL, SIGNATURE, PUBLIC_FILE}

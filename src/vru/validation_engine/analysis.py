@@ -38,7 +38,8 @@ class Analysing:
 
     Besides "all" it measures the criteria's slices, and each class if there is more than one. The frames of
     clips that were ``set_aside`` count nowhere, and the verdict cannot be PASS: nobody knows what the model would have
-    found in them. Both methods take seconds of a long video: call them outside of the event loop.
+    found in them. ``notes`` are sentences on what else limits the figures. Both methods take seconds of a long video:
+    call them outside of the event loop.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Analysing:
         criteria: Sequence[CriterionBody],
         model: str,
         set_aside: Sequence[SetAsideClip] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         """Begin, with the tracks of the whole ground truth and the evaluated ``frames`` of the whole video.
 
@@ -58,6 +60,7 @@ class Analysing:
         classes = dict.fromkeys(f"class:{road_user}" for _, road_user in roster.tracks)
         slices = dict.fromkeys(criterion.slice for criterion in criteria) | (classes if len(classes) > 1 else {})
         self._criteria, self._set_aside = [to_criterion(criterion) for criterion in criteria], set_aside
+        self._notes = notes
         self._evaluator = Evaluator(
             roster,
             frames,
@@ -90,7 +93,7 @@ class Analysing:
         notes = [
             f"{clip.name} could not be processed: {clip.reason} Its frames count nowhere." for clip in self._set_aside
         ]
-        notes += evaluation.notes
+        notes += [*self._notes, *evaluation.notes]
         return Analysis(_metrics(evaluation).model_dump(mode="json"), verdict, reasons, notes)
 
 

@@ -11,6 +11,7 @@ from vru.service.assertions import Asserter
 from vru.service.database.sessions import Database
 from vru.service.http import create_session
 from vru.service.queue import create_queue
+from vru.validation_engine.comparing import router as comparisons
 from vru.validation_engine.documents import router as documents
 from vru.validation_engine.endpoints import router
 from vru.validation_engine.settings import EngineSettings
@@ -45,4 +46,5 @@ def create_validation_engine(settings: EngineSettings | None = None) -> FastAPI:
     )
     app.include_router(router)
     app.include_router(documents)
+    app.include_router(comparisons)
     return app

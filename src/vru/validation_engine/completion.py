@@ -16,8 +16,9 @@ from vru.service.database.sessions import Database
 from vru.service.database.tables import Run, Seal, Shard
 from vru.service.opened import opened
 from vru.service.schemas import CameraRunSettings, CriterionBody, RunSettings, SetAsideClip
-from vru.validation_engine import camera_runs, metrics, repository, sealing
+from vru.validation_engine import camera_runs, data_set_completion, metrics, repository, sealing
 from vru.validation_engine.analysis import Analysing, Analysis
+from vru.validation_engine.detectors import imported_note, predictions_facts
 from vru.validation_engine.packing import Clip, Inputs, Processed, pack
 from vru.validation_engine.settings import WorkerSettings
 
@@ -90,6 +91,8 @@ async def _store_prepared(run_id: uuid.UUID, manifest_sha256: str, lost: str | N
 
 
 async def _prepare(run: Run, settings: WorkerSettings, database: Database) -> str:
+    if run.data_set_version_id is not None:
+        return await data_set_completion.prepare(run, settings, database)
     inputs = await _inputs(run, database)
     if run.kind == RunKind.CAMERA:
         clips, analyse = await _of_signals(run, inputs, settings, database)
@@ -99,7 +102,7 @@ async def _prepare(run: Run, settings: WorkerSettings, database: Database) -> st
         processed = await _processed(run, inputs, settings, database)
     async with database.read() as session:
         roster = await repository.roster(session, inputs.truth)
-        times = await repository.frame_times(session, run.video_id)
+        times = await repository.frame_times(session, inputs.video.id)
     folder = await asyncio.to_thread(sealing.new_folder, settings.evidence_dir)
     try:
         digest = await pack(folder, run, inputs, processed, roster, times, clips, analyse, settings.media_dir)
@@ -114,11 +117,12 @@ async def _inputs(run: Run, database: Database) -> Inputs:
     async with database.read() as session:
         project, video, truth = await repository.inputs(session, run.project_id, run.video_id, run.ground_truth_id)
         recording = await repository.recording(session, run)
+        predictions = await predictions_facts(session, run.predictions_id) if run.predictions_id else None
     if project is None or video is None or truth is None:
         raise VruError("The run's video or ground truth is gone.")
     if run.kind == RunKind.CAMERA and recording is None:
         raise VruError("The run's recording of signals is gone.")
-    return Inputs(project, video, truth, recording)
+    return Inputs(project, video, truth, recording, predictions)
 
 
 async def _processed(run: Run, inputs: Inputs, settings: WorkerSettings, database: Database) -> Processed:
@@ -171,7 +175,8 @@ async def _of_detections(
     async with database.read() as session:
         roster = await repository.roster(session, inputs.truth)
         frames = Frames.every(asked.frame_stride, await repository.frame_times(session, inputs.video.id))
-    analysing = Analysing(roster, frames, asked, _criteria(run), run.model or "", set_aside)
+    notes = [imported_note(inputs.predictions["made_by"])] if inputs.predictions else []
+    analysing = Analysing(roster, frames, asked, _criteria(run), run.model or "", set_aside, notes)
 
     async def clips() -> Pieces:
         # A clip's truth and detections are in memory at a time. Nothing changes them any more: the clips need no

@@ -16,7 +16,8 @@ from vru.service.database.sessions import Reading
 from vru.service.database.tables import Run, Seal
 from vru.service.errors import ConflictError, NotFoundError, UnavailableError
 from vru.service.schemas import Problem, run_body
-from vru.validation_engine import repository, service
+from vru.validation_engine import data_set_completion, recordings, repository, service
+from vru.validation_engine.detectors import predictions_facts
 from vru.validation_engine.packing import Inputs, named_inputs, report_of, sealed_report
 from vru.validation_engine.sealing import sealed_path
 from vru.validation_engine.settings import EngineSettings
@@ -53,11 +54,15 @@ async def _report(request: Request, run: Run, session: Reading) -> Report:
     sealed = sealed_path(settings.evidence_dir, run.id)
     if run.state == RunState.COMPLETED and sealed.exists():
         return await asyncio.to_thread(sealed_report, sealed)
+    body = run_body(run).model_dump(mode="json")
     project, video, truth = await repository.inputs(session, run.project_id, run.video_id, run.ground_truth_id)
+    if run.data_set_version_id is not None and project is not None:
+        found = await recordings.of_version(session, run.data_set_version_id)
+        return report_of(body, await data_set_completion.named_inputs(session, run, found), project.name)
     if project is None or video is None or truth is None:
         raise NotFoundError("The run's project, video or ground truth is gone.")
-    inputs = Inputs(project, video, truth, await repository.recording(session, run))
-    body = run_body(run).model_dump(mode="json")
+    predictions = await predictions_facts(session, run.predictions_id) if run.predictions_id else None
+    inputs = Inputs(project, video, truth, await repository.recording(session, run), predictions)
     return report_of(body, named_inputs(run, inputs), project.name)
 
 

@@ -18,6 +18,7 @@ from vru.service.errors import NotFoundError, UnprocessableError
 from vru.service.schemas import (
     AnyRunCreate,
     CameraRunCreate,
+    DataSetRunCreate,
     DetectionBody,
     Problem,
     RunBody,
@@ -27,6 +28,7 @@ from vru.service.schemas import (
     run_body,
 )
 from vru.validation_engine import events, repository, service
+from vru.validation_engine.data_set_runs import create_data_set_run
 from vru.validation_engine.models import find_model
 from vru.validation_engine.settings import EngineSettings
 from vru.validation_engine.stream import Position, follow
@@ -96,8 +98,11 @@ async def create_run(
     if isinstance(body, CameraRunCreate):
         run = await service.create_camera_run(session, queue, body, settings.media_dir, user)
     else:
-        model = await find_model(http, settings.ml_engine_url, body.model, body.model_version)
-        run = await service.create_run(session, queue, body, model, user)
+        model = None
+        if body.model is not None:
+            model = await find_model(http, settings.ml_engine_url, body.model, body.model_version)
+        create = create_data_set_run if isinstance(body, DataSetRunCreate) else service.create_run
+        run = await create(session, queue, body, model, user)  # type: ignore[arg-type] # each its own body
     return run_body(run)
 
 
@@ -180,12 +185,23 @@ async def run_events(
 
 @router.get("/{run_id}/detections", summary="Get a run's detections")
 async def run_detections(
-    run_id: uuid.UUID, session: Reading, first_frame: Frame = None, last_frame: Frame = None
+    run_id: uuid.UUID,
+    session: Reading,
+    first_frame: Frame = None,
+    last_frame: Frame = None,
+    recording: Annotated[int | None, Query(ge=1, le=_LAST_FRAME)] = None,
 ) -> DetectionList:
-    """The detections in a range of frames, both ends included; all without a range."""
-    await service.get_run(session, run_id)
+    """The detections in a range of frames, both ends included; all without a range. Of a run over a data set those in
+    one recording, by its number.
+    """
+    run = await service.get_run(session, run_id)
+    if (run.data_set_version_id is None) != (recording is None):
+        kind = "one video" if recording else "a data set"
+        raise UnprocessableError(
+            f"The run is over {kind}.", "recording names one of a data set's recordings, and is for those runs alone."
+        )
     first, last = first_frame or 0, _LAST_FRAME if last_frame is None else last_frame
     if last < first:
         raise UnprocessableError(f"The range ends ({last}) before it begins ({first}).")
-    found = await repository.detections(session, run_id, min(first, _LAST_FRAME), min(last, _LAST_FRAME))
+    found = await repository.detections(session, run_id, min(first, _LAST_FRAME), min(last, _LAST_FRAME), recording)
     return DetectionList(items=found)

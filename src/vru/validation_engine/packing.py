@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from gzip import GzipFile
 from importlib.metadata import version
+from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from vru.reports.evidence import (
     manifest_of,
     read_json,
 )
-from vru.reports.model import Section
+from vru.reports.model import Fact, Section
 from vru.service.database.tables import GroundTruthSet, Project, Run, SignalRecording, Video
 from vru.service.schemas import RUN_FIELDS, run_body
 from vru.validation_engine.analysis import Analysis
@@ -50,12 +52,15 @@ Clip = tuple[Iterable[Track], Iterable[Detection]]
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run was made of, as it is stored. Camera runs have a ``recording``."""
+    """What a run was made of, as it is stored. Camera runs have a ``recording``, and those of imported predictions what
+    is known about these.
+    """
 
     project: Project
     video: Video
     truth: GroundTruthSet
     recording: SignalRecording | None = None
+    predictions: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +100,19 @@ def named_inputs(run: Run, inputs: Inputs) -> dict[str, dict[str, Any]]:
     }
     if inputs.recording:
         return named | {"signals": RecordingFacts.of(inputs.recording).model_dump()}
+    return named | detector_facts(run, inputs.predictions)
+
+
+def detector_facts(run: Run, predictions: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """The detector under test, with the digest that the run was started with; and where imported boxes are from."""
     model = {"name": run.model, "version": run.model_version, "sha256": run.model_sha256}
-    return named | {"model": (run.model_card or {}) | model}
+    named = {"model": (run.model_card or {}) | model}
+    return named | {"predictions": dict(predictions)} if predictions else named
 
 
 def report_of(body: Mapping[str, Any], named: Mapping[str, Any], project: str) -> Report:
     """The report on a run that is over: ``body`` is its ``RunBody`` as JSON, ``named`` are its inputs."""
-    truth = named["ground_truth"]
-    sections = [
-        Section("Video", facts(named["video"])),
-        Section("Ground truth", facts({**truth, "approved_by": truth["approved_by"] or "nobody"})),
-    ]
+    sections = _sections_of_data_set(body, named) if "data_set" in named else _sections_of_video(named)
     if "signals" in named:
         under_test = named["signals"]["name"]
         sections.append(Section("Signals", facts(named["signals"])))
@@ -116,8 +123,42 @@ def report_of(body: Mapping[str, Any], named: Mapping[str, Any], project: str) -
         under_test = f"{model['name']} {model['version']}"
         shown = {name: model.get(name) for name in ("name", "version", "sha256", "source", "licence")}
         sections.append(Section("Model", facts(shown | {"sha256": shown["sha256"] or "not recorded"})))
-    title = f"{under_test} on {named['video']['name']}, {project}"
-    return report_of_run(body, title, sections)
+    if "predictions" in named:
+        known = {name: value for name, value in named["predictions"].items() if name not in ("recordings", "notes")}
+        read = {"read": " ".join(named["predictions"]["notes"]) or None}
+        sections.append(Section("Imported predictions: made elsewhere", facts(known | read)))
+    on = f"{named['data_set']['name']}, version {named['data_set']['version']}" if "data_set" in named else None
+    return report_of_run(body, f"{under_test} on {on or named['video']['name']}, {project}", sections)
+
+
+def _sections_of_video(named: Mapping[str, Any]) -> list[Section]:
+    truth = named["ground_truth"]
+    return [
+        Section("Video", facts(named["video"])),
+        Section("Ground truth", facts({**truth, "approved_by": truth["approved_by"] or "nobody"})),
+    ]
+
+
+def _sections_of_data_set(body: Mapping[str, Any], named: Mapping[str, Any]) -> list[Section]:
+    sections = [Section("Data set", facts(named["data_set"]))]
+    rows = (body["metrics"] or {}).get("recordings", ())
+    if rows:
+        told = tuple(Fact(row["name"], _told(row)) for row in rows)
+        sections.append(Section("Recordings, the worst first", told))
+    return sections
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """One recording in words."""
+    if row["failed"]:
+        return f"failed, and counts nowhere: {row['failed']}"
+    boxes = row["true_positives"] + row["false_negatives"]
+    shown = {name: "-" if row[name] is None else f"{row[name]:.3f}" for name in ("recall", "precision", "f1")}
+    return (
+        f"F1 {shown['f1']}, recall {shown['recall']} ({row['true_positives']} of {boxes} boxes), precision "
+        f"{shown['precision']}; {row['tracks_missed']} of {row['tracks']} road users missed, "
+        f"{row['false_alarms']} false alarms in {row['minutes'] * 60:.1f} s"
+    )
 
 
 def sealed_report(path: Path) -> Report:
@@ -153,30 +194,45 @@ async def pack(
         OSError: the folder cannot be written.
     """
     with ExitStack() as stack:
-        truth = stack.enter_context(_compressed(folder / TRUTH))
-        found = None if inputs.recording else stack.enter_context(_compressed(folder / DETECTIONS))
-        _write(truth, [_head(inputs, roster)])
+        truth = stack.enter_context(compressed(folder / TRUTH))
+        found = None if inputs.recording else stack.enter_context(compressed(folder / DETECTIONS))
+        write_rows(truth, [_head(inputs, roster)])
         async for tracks, detections in clips:
-            await asyncio.to_thread(_write, truth, _of_boxes(tracks))
+            await asyncio.to_thread(write_rows, truth, box_rows(tracks))
             if found:
-                await asyncio.to_thread(_write, found, map(_of_detection, detections))
+                await asyncio.to_thread(write_rows, found, map(detection_row, detections))
 
     def finish() -> str:
-        with _compressed(folder / FRAMES) as times:
-            _write(times, frames)
+        with compressed(folder / FRAMES) as times:
+            write_rows(times, frames)
         if inputs.recording:
             facts_of = RecordingFacts.of(inputs.recording).model_dump()
             (folder / RECORDING).write_bytes(canonical_json(facts_of))
             for name, path in zip((SIGNALS, MARKERS), files_of(inputs.recording, media), strict=True):
                 if path:
-                    with path.open("rb") as uploaded, _compressed(folder / name) as packed:
+                    with path.open("rb") as uploaded, compressed(folder / name) as packed:
                         shutil.copyfileobj(uploaded, packed)
-        return _finish(folder, run, analyse(), inputs, processed)
+        return finish_files(
+            folder, run, analyse(), named_inputs(run, inputs), inputs.project.name, processed.facts(run)
+        )
 
     return await asyncio.to_thread(finish)
 
 
-def _finish(folder: Path, run: Run, analysis: Analysis, inputs: Inputs, processed: Processed) -> str:
+def finish_files(
+    folder: Path,
+    run: Run,
+    analysis: Analysis,
+    named: Mapping[str, Any],
+    project: str,
+    processed: Mapping[str, Any],
+) -> str:
+    """Write what follows from the ``analysis``, and the manifest: ``named`` are the run's inputs, ``processed`` says
+    what was opened. The SHA-256 of the manifest.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     outcome = {
         "state": RunState.COMPLETED,
         "metrics": analysis.metrics,
@@ -188,8 +244,7 @@ def _finish(folder: Path, run: Run, analysis: Analysis, inputs: Inputs, processe
     }
     stored = {name: getattr(run, name) for name in RUN_FIELDS}
     body = run_body(stored | outcome).model_dump(mode="json")
-    named = named_inputs(run, inputs)
-    report = FORMATS["html"].render(report_of(body, named, inputs.project.name))
+    report = FORMATS["html"].render(report_of(body, named, project))
     metrics, verdict = body.pop("metrics"), {"verdict": body.pop("verdict"), "criteria": body.pop("verdict_reasons")}
     documents = {
         RUN: canonical_json(body),
@@ -201,13 +256,13 @@ def _finish(folder: Path, run: Run, analysis: Analysis, inputs: Inputs, processe
         (folder / name).write_bytes(content)
     made = {
         "run": {name: body[name] for name in ("id", "kind", "state", "created_by", "created_at", "finished_at")}
-        | {"verdict": verdict["verdict"], "project": inputs.project.name},
+        | {"verdict": verdict["verdict"], "project": project},
         "inputs": named,
         "settings": body["settings"],
         "criteria": body["criteria"],
         "ground_truth_approved": metrics["ground_truth_approved"],
         "platform": {"version": version("vru-platform")},
-        **processed.facts(run),
+        **processed,
     }
     with open_contents(folder) as contents:
         manifest = manifest_of(made, contents)
@@ -223,18 +278,21 @@ def open_contents(folder: Path) -> Iterator[dict[str, Content]]:
 
 
 @contextmanager
-def _compressed(path: Path) -> Iterator[GzipFile]:
+def compressed(path: Path) -> Iterator[GzipFile]:
+    """A new file, whose content is compressed."""
     with path.open("wb") as file, compressor(file) as packed:
         yield packed
 
 
-def _write(file: GzipFile, rows: Iterable[object]) -> None:
+def write_rows(file: GzipFile, rows: Iterable[object]) -> None:
+    """Write rows as lines of JSON."""
     # One write a line, so that the compressed bytes do not depend on how many rows come at a time.
     for row in rows:
         file.write(json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n")
 
 
-def _of_detection(found: Detection) -> list[object]:
+def detection_row(found: Detection) -> list[object]:
+    """A detection as its line in evidence."""
     return [found.frame_index, found.time_s, str(found.road_user), found.score, *found.box.as_tuple()]
 
 
@@ -254,7 +312,7 @@ def _head(inputs: Inputs, roster: Roster) -> dict[str, object]:
     }
 
 
-def _of_boxes(tracks: Iterable[Track]) -> Iterator[object]:
+def box_rows(tracks: Iterable[Track]) -> Iterator[list[object]]:
     """By frame, whatever the clip, then as the tracks are ordered."""
     shown = [(track, box) for track in tracks for box in track.boxes]
     for track, box in sorted(shown, key=lambda row: row[1].frame_index):
@@ -277,3 +335,16 @@ def to_truth(head: Mapping[str, Any], rows: Iterable[Sequence[Any]]) -> GroundTr
         Track(track_id, VruClass(road_user), tuple(shown)) for (track_id, road_user), shown in sorted(boxes.items())
     )
     return GroundTruth(tracks=tracks, **{name: head[name] for name in _OF_SET})
+
+
+def cut(rows: Iterator[Any], frame_count: int, at_once: int) -> Iterator[list[Any]]:
+    """Rows, which begin with a frame and are in order of frames, in pieces of so many frames; the last holds all that
+    are left.
+    """
+    row = next(rows, None)
+    for end in chain(range(at_once, frame_count, at_once), [inf]):
+        piece = []
+        while row is not None and row[0] < end:
+            piece.append(row)
+            row = next(rows, None)
+        yield piece

@@ -1,9 +1,7 @@
 """``vru evidence recompute``: the figures again, from what is in the evidence, by the function that a worker calls."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
-from math import inf
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from vru.evaluation import Frames
 from vru.reports.evidence import (
     DETECTIONS,
     FRAMES,
+    MANIFEST,
     MARKERS,
     METRICS,
     RECORDING,
@@ -24,9 +23,11 @@ from vru.reports.evidence import (
     read_lines,
 )
 from vru.service.schemas import CameraRunSettings, CriterionBody, RunSettings, SetAsideClip
+from vru.validation_engine import data_set_completion
 from vru.validation_engine.analysis import Analysing, Analysis
 from vru.validation_engine.camera_runs import RecordingFacts, analyse_signals, read_recording
-from vru.validation_engine.packing import to_detection, to_roster, to_truth
+from vru.validation_engine.detectors import imported_note
+from vru.validation_engine.packing import cut, to_detection, to_roster, to_truth
 
 # Frames that are evaluated at a time; the figures do not depend on it.
 _AT_ONCE = 300
@@ -41,9 +42,7 @@ def differences(path: Path) -> list[str]:
     try:
         run, stated = read_json(path, RUN), read_json(path, METRICS)
         verdict = read_json(path, VERDICT)
-        times = [float(seconds) for seconds in read_lines(path, FRAMES)]
-        again_of = _camera if run["kind"] == RunKind.CAMERA else _model
-        analysis = again_of(path, run, times)
+        analysis = _again(path, run)
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise VruError(f"The evidence cannot be evaluated: {error}.", "Use the version that made it.") from error
     again = {"verdict": str(analysis.verdict), "criteria": analysis.reasons}
@@ -54,27 +53,27 @@ def differences(path: Path) -> list[str]:
     ]
 
 
+def _again(path: Path, run: Mapping[str, Any]) -> Analysis:
+    if run.get("data_set_version"):
+        return data_set_completion.again(path, run)
+    times = [float(seconds) for seconds in read_lines(path, FRAMES)]
+    return _camera(path, run, times) if run["kind"] == RunKind.CAMERA else _model(path, run, times)
+
+
 def _model(path: Path, run: Mapping[str, Any], times: Sequence[float]) -> Analysis:
     settings = RunSettings.model_validate(run["settings"])
     boxes = read_lines(path, TRUTH)
     head = next(boxes)
     frames = Frames.every(settings.frame_stride, times)
     set_aside = [SetAsideClip.model_validate(row) for row in run["set_aside"]]
-    analysing = Analysing(to_roster(head), frames, settings, _criteria(run), run["model"], set_aside)
-    for shown, found in zip(_cut(boxes, len(times)), _cut(read_lines(path, DETECTIONS), len(times)), strict=True):
+    predictions = read_json(path, MANIFEST)["inputs"].get("predictions")
+    notes = [imported_note(predictions["made_by"])] if predictions else []
+    analysing = Analysing(to_roster(head), frames, settings, _criteria(run), run["model"], set_aside, notes)
+    for shown, found in zip(
+        cut(boxes, len(times), _AT_ONCE), cut(read_lines(path, DETECTIONS), len(times), _AT_ONCE), strict=True
+    ):
         analysing.add(to_truth(head, shown), [to_detection(row) for row in found])
     return analysing.result()
-
-
-def _cut(rows: Iterator[Any], frame_count: int) -> Iterator[list[Any]]:
-    """Rows, which begin with a frame and are in order of frames, in pieces; the last holds all that are left."""
-    row = next(rows, None)
-    for end in chain(range(_AT_ONCE, frame_count, _AT_ONCE), [inf]):
-        piece = []
-        while row is not None and row[0] < end:
-            piece.append(row)
-            row = next(rows, None)
-        yield piece
 
 
 def _camera(path: Path, run: Mapping[str, Any], times: Sequence[float]) -> Analysis:

@@ -61,13 +61,13 @@ async def run_event(session: ReadSession, run_id: uuid.UUID) -> RunEvent | None:
 
 
 async def inputs(
-    session: ReadSession, project_id: uuid.UUID, video_id: uuid.UUID, truth_id: uuid.UUID
+    session: ReadSession, project_id: uuid.UUID, video_id: uuid.UUID | None, truth_id: uuid.UUID | None
 ) -> tuple[Project | None, Video | None, GroundTruthSet | None]:
     """What a run is about to refer to."""
     return (
         await session.get(Project, project_id),
-        await session.get(Video, video_id),
-        await session.get(GroundTruthSet, truth_id),
+        await session.get(Video, video_id) if video_id else None,
+        await session.get(GroundTruthSet, truth_id) if truth_id else None,
     )
 
 
@@ -77,15 +77,19 @@ async def recording(session: ReadSession, run: Run) -> SignalRecording | None:
 
 
 async def detections(
-    session: ReadSession, run_id: uuid.UUID, first_frame: int, last_frame: int
+    session: ReadSession, run_id: uuid.UUID, first_frame: int, last_frame: int, recording: int | None = None
 ) -> Sequence[DetectionRow]:
-    """A run's detections in a range of frames, both ends included, by frame and falling score."""
-    chosen = (
-        select(DetectionRow)
-        .where(DetectionRow.run_id == run_id, DetectionRow.frame_index.between(first_frame, last_frame))
-        .order_by(DetectionRow.frame_index, DetectionRow.score.desc(), DetectionRow.id)
-    )
-    return (await session.scalars(chosen)).all()
+    """A run's detections in a range of frames, both ends included, by frame and falling score; with ``recording``
+    those in that one of a data set.
+    """
+    chosen = select(DetectionRow).where(DetectionRow.frame_index.between(first_frame, last_frame))
+    if recording is None:
+        chosen = chosen.where(DetectionRow.run_id == run_id)
+    else:
+        within = select(Shard.id).where(Shard.run_id == run_id, Shard.recording == recording)
+        chosen = chosen.where(DetectionRow.shard_id.in_(within))
+    order = (DetectionRow.frame_index, DetectionRow.score.desc(), DetectionRow.id)
+    return (await session.scalars(chosen.order_by(*order))).all()
 
 
 async def detected(session: ReadSession, run_id: uuid.UUID, first_frame: int, last_frame: int) -> list[Detection]:
@@ -100,6 +104,25 @@ async def detected(session: ReadSession, run_id: uuid.UUID, first_frame: int, la
     )
     rows = await session.stream(columns.execution_options(yield_per=_AT_ONCE))
     return [Detection(frame, time, VruClass(kind), score, Box(*box)) async for frame, time, kind, score, *box in rows]
+
+
+async def detected_in(session: ReadSession, shard_id: uuid.UUID) -> list[Detection]:
+    """What was found in one shard, by frame. Ties of score keep the model's order."""
+    columns = (
+        select(
+            *(DetectionRow.frame_index, DetectionRow.time_s, DetectionRow.road_user, DetectionRow.score),
+            *(DetectionRow.x, DetectionRow.y, DetectionRow.width, DetectionRow.height),
+        )
+        .where(DetectionRow.shard_id == shard_id)
+        .order_by(DetectionRow.frame_index, DetectionRow.id)
+    )
+    rows = await session.stream(columns.execution_options(yield_per=_AT_ONCE))
+    return [Detection(frame, time, VruClass(kind), score, Box(*box)) async for frame, time, kind, score, *box in rows]
+
+
+async def shards(session: ReadSession, run_id: uuid.UUID) -> Sequence[Shard]:
+    """A run's shards, in their order."""
+    return (await session.scalars(select(Shard).where(Shard.run_id == run_id).order_by(Shard.number))).all()
 
 
 async def roster(session: ReadSession, truth: GroundTruthSet) -> Roster:
@@ -184,11 +207,16 @@ async def end_run(session: WriteSession, run_id: uuid.UUID, state: RunState, err
     return await enter(session, run_id, active, **changes)
 
 
-async def add_shards(session: WriteSession, run_id: uuid.UUID, parts: Sequence[tuple[int, int]]) -> list[uuid.UUID]:
+# A recording's number (None of a single video), and the first and the last frame of a shard of it.
+Part = tuple[int | None, int, int]
+
+
+async def add_shards(session: WriteSession, run_id: uuid.UUID, parts: Sequence[Part]) -> list[uuid.UUID]:
     """Store a run's shards, with the media time of their ends. Their ids, in order."""
     rows = [
-        {"id": uuid.uuid4(), "run_id": run_id, "number": number, "first_frame": first, "last_frame": last}
-        for number, (first, last) in enumerate(parts)
+        {"id": uuid.uuid4(), "run_id": run_id, "number": number}
+        | {"recording": recording, "first_frame": first, "last_frame": last}
+        for number, (recording, first, last) in enumerate(parts)
     ]
     fresh = {"state": ShardState.QUEUED, "token": 0, "attempts": 0, "deaths": 0, "waits": 0}
     await session.execute(insert(Shard).values(**fresh), rows)
@@ -196,16 +224,20 @@ async def add_shards(session: WriteSession, run_id: uuid.UUID, parts: Sequence[t
     return [row["id"] for row in rows]  # type: ignore[misc]
 
 
-# The array of a long video's times is unpacked once, and never leaves the database.
+# The array of a long video's times is unpacked once, and never leaves the database. 0 is the number of a single video.
 _SHARD_TIMES = text(
     """
     WITH times AS MATERIALIZED (
-        SELECT frame - 1 AS frame, seconds FROM runs JOIN videos ON videos.id = runs.video_id,
+        SELECT coalesce(recordings.number, 0) AS recording, frame - 1 AS frame, seconds
+        FROM runs
+        LEFT JOIN data_set_recordings AS recordings ON recordings.version_id = runs.data_set_version_id
+        JOIN videos ON videos.id = coalesce(runs.video_id, recordings.video_id),
             unnest(videos.frame_times) WITH ORDINALITY AS listed (seconds, frame)
         WHERE runs.id = :run_id
     )
     UPDATE shards SET first_s = first.seconds, last_s = last.seconds FROM times AS first, times AS last
     WHERE shards.run_id = :run_id AND first.frame = shards.first_frame AND last.frame = shards.last_frame
+        AND first.recording = coalesce(shards.recording, 0) AND last.recording = first.recording
     """
 )
 

@@ -16,8 +16,8 @@ from vru.service.database.sessions import ReadSession, WriteSession
 from vru.service.database.tables import GroundTruthSet, Project, Run, SignalRecording, Video
 from vru.service.errors import ConflictError, NotFoundError, UnprocessableError
 from vru.service.queue import defer
-from vru.service.schemas import CameraRunCreate, CriterionBody, ModelBody, RunChange, RunCreate
-from vru.validation_engine import camera_runs, jobs, repository, workflow
+from vru.service.schemas import CameraRunCreate, CriterionBody, DataSetRunCreate, ModelBody, RunChange, RunCreate
+from vru.validation_engine import camera_runs, detectors, jobs, repository, workflow
 from vru.validation_engine.analysis import to_criterion
 
 
@@ -33,11 +33,12 @@ async def get_run(session: ReadSession, run_id: uuid.UUID) -> Run:
     return run
 
 
-async def create_run(session: WriteSession, queue: App, body: RunCreate, model: ModelBody, user: str) -> Run:
-    """Store a run and defer its first job, in the session's transaction.
+async def create_run(session: WriteSession, queue: App, body: RunCreate, model: ModelBody | None, user: str) -> Run:
+    """Store a run and defer its first job, in the session's transaction. Without ``model`` its predictions are what
+    is under test.
 
     Raises:
-        NotFoundError: its project, video or ground truth does not exist.
+        NotFoundError: its project, video, ground truth or predictions do not exist.
         UnprocessableError: they do not belong together, the criteria name no known metric or slice, or the model
             under test made the ground truth.
         ConflictError: one of them was deleted meanwhile.
@@ -48,14 +49,15 @@ async def create_run(session: WriteSession, queue: App, body: RunCreate, model: 
         criteria = [CriterionBody.model_validate(criterion) for criterion in project.criteria]
     try:
         check_criteria([to_criterion(criterion) for criterion in criteria])
-        check_independent(truth.source, body.model)
+        detector = await detectors.detector_of(session, body, model, {video.id: video.name})
+        check_independent(truth.source, detector.name)
+    except (NotFoundError, UnprocessableError):
+        raise
     except VruError as error:
         raise UnprocessableError(error.message, error.fix) from error
     frames = len(range(0, video.frame_count, body.settings.frame_stride))
-    named = {"model": model.name, "model_version": model.version, "model_sha256": model.sha256}
-    card = model.model_dump(mode="json")
-    more = {"frames_total": frames, "video_sha256": video.sha256, "model_card": card}
-    return await _begin(session, queue, body, criteria, user, **named, **more)
+    about = {"video_id": video.id, "ground_truth_id": truth.id, "video_sha256": video.sha256}
+    return await begin(session, queue, body, criteria, user, frames_total=frames, **about, **detector.columns())
 
 
 async def create_camera_run(
@@ -84,8 +86,8 @@ async def create_camera_run(
         await asyncio.to_thread(camera_runs.clocks_of, recording, media_dir)
     except VruError as error:
         raise UnprocessableError(error.message, error.fix) from error
-    more = {"signals_id": recording.id, "frames_total": 0, "video_sha256": video.sha256}
-    return await _begin(session, queue, body, criteria, user, **more)
+    about = {"video_id": video.id, "ground_truth_id": truth.id, "video_sha256": video.sha256}
+    return await begin(session, queue, body, criteria, user, signals_id=recording.id, frames_total=0, **about)
 
 
 async def _inputs(session: ReadSession, body: RunCreate | CameraRunCreate) -> tuple[Project, Video, GroundTruthSet]:
@@ -103,20 +105,24 @@ async def _inputs(session: ReadSession, body: RunCreate | CameraRunCreate) -> tu
     return project, video, truth
 
 
-async def _begin(
+async def begin(
     session: WriteSession,
     queue: App,
-    body: RunCreate | CameraRunCreate,
+    body: RunCreate | CameraRunCreate | DataSetRunCreate,
     criteria: Sequence[CriterionBody],
     user: str,
     **more: Any,
 ) -> Run:
+    """Store a run and defer its first job. ``more`` are the columns that say what it is about, and of which detector.
+
+    Raises:
+        UnprocessableError: it has no criteria.
+        ConflictError: one of its inputs was deleted meanwhile.
+    """
     if not criteria:
         raise UnprocessableError("The run has no criteria.", "Give the project or the run at least one.")
     run = Run(
         project_id=body.project_id,
-        video_id=body.video_id,
-        ground_truth_id=body.ground_truth_id,
         kind=body.kind,
         settings=body.settings.model_dump(mode="json"),
         criteria=[criterion.model_dump(mode="json") for criterion in criteria],

@@ -51,12 +51,12 @@ class ShardSpec:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """The detections of all frames of a shard, and what the ML engine opened for them."""
+    """The detections of all frames of a shard, and what the ML engine opened for them, None for nothing."""
 
     detections: list[DetectionBody]
     frames: int
-    video_sha256: str
-    model_sha256: str
+    video_sha256: str | None
+    model_sha256: str | None
     engine_image: str | None
     engine_provider: str | None
 

@@ -5,6 +5,7 @@ from the one it found, stores the results and defers the next step. If that stat
 """
 
 import asyncio
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -14,16 +15,17 @@ import aiohttp
 import structlog
 from procrastinate import App
 from redis.asyncio import Redis
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from vru.domain import RunKind, RunState, ShardState, VruError
 from vru.service.database.sessions import Database, ReadSession
-from vru.service.database.tables import Run, Shard, Video
+from vru.service.database.tables import DataSetRecording, Run, Shard, Video
 from vru.service.queue import defer
 from vru.service.schemas import RunEvent, RunSettings, SetAsideClip
-from vru.validation_engine import events, jobs, metrics, repository, workflow
+from vru.validation_engine import events, jobs, metrics, recordings, repository, workflow
 from vru.validation_engine.completion import complete
+from vru.validation_engine.imported import ImportedSpec, take_imported
 from vru.validation_engine.settings import WorkerSettings
 from vru.validation_engine.shards import (
     EngineUnavailableError,
@@ -34,6 +36,9 @@ from vru.validation_engine.shards import (
     execute,
     plan,
 )
+
+# A shard of a model's, or of imported predictions.
+Spec = ShardSpec | ImportedSpec
 
 log = structlog.get_logger("vru.worker")
 
@@ -114,8 +119,7 @@ class Steps:
             if not await repository.enter(session, run_id, (RunState.PREPARING,), state=RunState.RUNNING):
                 raise _Outdated
             run = await repository.find_run(session, run_id)
-            video = await session.get(Video, run.video_id) if run else None
-            if run is None or video is None:
+            if run is None:
                 raise _Outdated
             if run.kind == RunKind.CAMERA:
                 # Its signals are recorded already: there is nothing to run before the analysis.
@@ -125,11 +129,17 @@ class Steps:
                 await workflow.defer_missing(self.queue, session, run_id)
                 return
             settings = RunSettings.model_validate(run.settings)
-            parts = plan(video.frame_count, settings.frame_stride, self.settings.shard_frames)
-            if not parts:
-                raise VruError(f"Video {video.name} has no frame.", "Upload it again.")
+            videos = await _videos(session, run)
+            # Boxes that are there already are taken recording by recording: their digest is over all of one.
+            at_once = sys.maxsize if run.predictions_id else self.settings.shard_frames
+            parts: list[repository.Part] = []
+            for number, video in videos:
+                mine = plan(video.frame_count, settings.frame_stride, at_once)
+                if not mine:
+                    raise VruError(f"Video {video.name} has no frame.", "Upload it again.")
+                parts += [(number, first, last) for first, last in mine]
             shards = await repository.add_shards(session, run_id, parts)
-            run.frames_total = len(range(0, video.frame_count, settings.frame_stride))
+            run.frames_total = sum(len(range(0, video.frame_count, settings.frame_stride)) for _, video in videos)
             arguments = [{"run_id": str(run_id), "shard_id": str(shard)} for shard in shards]
             if run.paused_at is None:
                 await defer(self.queue, session, jobs.RUN_SHARD, arguments, priority=run.priority)
@@ -139,11 +149,15 @@ class Steps:
             shard = await repository.start_shard(session, shard_id)
             if shard is None:
                 raise _Outdated
-            spec = await self._spec(session, run_id, shard)
+            spec = await _spec(session, run_id, shard)
         log.info("shard started", shard=shard.number, token=shard.token)
         began = time.monotonic()
         try:
-            result = await self._detect(run_id, shard, spec)
+            if isinstance(spec, ImportedSpec):
+                async with self.database.read() as session:
+                    result = await take_imported(session, spec)
+            else:
+                result = await self._detect(run_id, shard, spec)
         except _Cancelled:
             log.info("shard stopped: the run is over", shard=shard.number)
             return
@@ -157,6 +171,10 @@ class Steps:
             await self._give_back(run_id, shard, str(error), delay_s=jobs.UNAVAILABLE_DELAY_S)
             return
         except RefusedError as error:
+            if shard.recording is not None:
+                # The other recordings can still be measured.
+                await self._failed(run_id, shard, str(error), final=True)
+                return
             raise VruError(f"{SetAsideClip.model_validate(shard).name} cannot be run. {error}") from error
         except ShardError as error:
             await self._failed(run_id, shard, str(error))
@@ -165,26 +183,6 @@ class Steps:
         metrics.shards.labels("done").inc()
         metrics.frames.inc(result.frames)
         metrics.shard_seconds.observe(time.monotonic() - began)
-
-    async def _spec(self, session: ReadSession, run_id: uuid.UUID, shard: Shard) -> ShardSpec:
-        run = await repository.find_run(session, run_id)
-        video = await session.get(Video, run.video_id) if run else None
-        if run is None or video is None:
-            raise _Outdated
-        if run.model is None or run.model_version is None:
-            raise VruError("The run names no model, so nothing can detect in its clips.")
-        settings = RunSettings.model_validate(run.settings)
-        return ShardSpec(
-            model=run.model,
-            model_version=run.model_version,
-            model_sha256=run.model_sha256,
-            video_path=video.path,
-            video_sha256=run.video_sha256 or video.sha256,
-            first_frame=shard.first_frame,
-            last_frame=shard.last_frame,
-            frame_stride=settings.frame_stride,
-            score_threshold=min(jobs.SCORE_FLOOR, settings.score_threshold),
-        )
 
     async def _detect(self, run_id: uuid.UUID, shard: Shard, spec: ShardSpec) -> ShardResult:
         progress = events.Progress(self.redis, run_id, shard.number)
@@ -250,8 +248,8 @@ class Steps:
         metrics.shards.labels("given_back").inc()
         log.warning("shard given back", shard=shard.number, token=shard.token, reason=reason)
 
-    async def _failed(self, run_id: uuid.UUID, shard: Shard, reason: str) -> None:
-        """Count a failure; the last one sets the clip aside, and the run goes on without it."""
+    async def _failed(self, run_id: uuid.UUID, shard: Shard, reason: str, *, final: bool = False) -> None:
+        """Count a failure; the last one, or a ``final`` one, sets the clip aside, and the run goes on without it."""
         metrics.shards.labels("failed").inc()
         failures = shard.attempts + 1
         log.warning("shard failed", shard=shard.number, token=shard.token, failures=failures, reason=reason)
@@ -259,7 +257,7 @@ class Steps:
             changes = {"state": ShardState.QUEUED, "attempts": failures, "error": reason}
             if not await repository.fenced(session, shard.id, shard.token, **changes):
                 raise _Outdated
-            if failures >= self.settings.clip_tries:
+            if final or failures >= self.settings.clip_tries:
                 await workflow.set_aside(self.queue, session, shard, reason)
                 log.error("shard set aside", shard=shard.number, reason=reason)
             else:
@@ -271,3 +269,55 @@ class Steps:
         if verdict is None:
             raise _Outdated
         log.info("run completed", verdict=verdict)
+
+
+async def _videos(session: ReadSession, run: Run) -> list[tuple[int | None, Video]]:
+    """What a run is about: its video, or the numbered recordings of its data set."""
+    if run.data_set_version_id is not None:
+        return [(item.number, item.video) for item in await recordings.of_version(session, run.data_set_version_id)]
+    video = await session.get(Video, run.video_id)
+    if video is None:
+        raise _Outdated
+    return [(None, video)]
+
+
+async def _spec(session: ReadSession, run_id: uuid.UUID, shard: Shard) -> Spec:
+    run = await repository.find_run(session, run_id)
+    if run is None:
+        raise _Outdated
+    video, video_sha256 = await _video_of(session, run, shard)
+    settings = RunSettings.model_validate(run.settings)
+    if run.predictions_id is not None:
+        frames = range(shard.first_frame, shard.last_frame + 1, settings.frame_stride)
+        return ImportedSpec(run.predictions_id, video.id, frames)
+    if run.model is None or run.model_version is None:
+        raise VruError("The run names no model, so nothing can detect in its clips.")
+    return ShardSpec(
+        model=run.model,
+        model_version=run.model_version,
+        model_sha256=run.model_sha256,
+        video_path=video.path,
+        video_sha256=video_sha256,
+        first_frame=shard.first_frame,
+        last_frame=shard.last_frame,
+        frame_stride=settings.frame_stride,
+        score_threshold=min(jobs.SCORE_FLOOR, settings.score_threshold),
+    )
+
+
+async def _video_of(session: ReadSession, run: Run, shard: Shard) -> tuple[Video, str]:
+    """The video of a shard, and the digest that it must have."""
+    if shard.recording is None:
+        video = await session.get(Video, run.video_id)
+        if video is None:
+            raise _Outdated
+        return video, run.video_sha256 or video.sha256
+    query = (
+        select(Video, DataSetRecording.video_sha256)
+        .join(DataSetRecording, DataSetRecording.video_id == Video.id)
+        .where(DataSetRecording.version_id == run.data_set_version_id, DataSetRecording.number == shard.recording)
+    )
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise _Outdated
+    return row[0], row[1]

@@ -72,6 +72,12 @@ class Frames:
         """Positions of the evaluated frames that an excluded part parts from the next evaluated frame."""
         return np.flatnonzero(np.diff(self.stretch(self.indices)))
 
+    @property
+    def longest_step_s(self) -> float | None:
+        """The longest time between two evaluated frames that no excluded part lies between; None without two."""
+        steps = np.delete(np.diff(self.times), self.gaps)
+        return float(steps.max()) if len(steps) else None
+
     def outside(self, truth: GroundTruth) -> GroundTruth:
         """The truth outside of the excluded parts.
 

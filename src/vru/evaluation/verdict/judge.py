@@ -36,7 +36,11 @@ def judge(evaluation: Evaluation, criteria: Sequence[Criterion]) -> VerdictRepor
     Raises:
         VruError: a criterion names a metric or a slice that does not exist.
     """
-    check_criteria(criteria)
+    for criterion in criteria:
+        check_metric(criterion.metric)
+        if criterion.slice not in evaluation.slices:
+            # Slices of conditions exist where recordings have them.
+            check_slices([criterion.slice])
     parts = [evaluation.slices.get(criterion.slice) for criterion in criteria]
     estimates = [
         None if part is None else part.estimates[criterion.metric]

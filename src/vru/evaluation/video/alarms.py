@@ -45,6 +45,11 @@ class Alarms(Sequence[FalseAlarm]):
         """Positions of their first frames among the evaluated frames."""
         return np.array(self._first, dtype=np.int64)
 
+    @property
+    def road_users(self) -> Ints:
+        """Positions of their classes in ``CLASSES``."""
+        return np.array(self._road_user, dtype=np.int64)
+
     def begin(self, frame: int, road_user: int) -> int:
         """Add one that begins; its number."""
         self._first.append(frame)

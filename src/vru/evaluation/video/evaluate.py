@@ -216,6 +216,22 @@ class Evaluator:
         self._scores.add(matches[0])
         self._next = max(indices, default=self._next - 1) + 1
 
+    @property
+    def roster(self) -> Roster:
+        """The ground truth without its boxes."""
+        return self._roster
+
+    def collected(self) -> "Collected":
+        """What was kept of the video, to be pooled with others; nothing can be added after it."""
+        return Collected(
+            self._roster,
+            len(self._frames),
+            float(self._clips.minutes.sum()),
+            self._frames.longest_step_s,
+            *self._scores.columns(),
+            {name: log.collected() for name, log in self._logs.items()},
+        )
+
     def result(self) -> Evaluation:
         """Everything that was measured; nothing can be added after it."""
         order, classes = self._scores.ranked()
@@ -238,14 +254,17 @@ class Evaluator:
         )
 
     def _measured(self, name: str, logged: "_Logged") -> SliceEvaluation:
-        sample = Sample(logged.detections, logged.outcomes, self._frames, self._clips, self._settings)
+        tracks = tuple(logged.outcomes.values())
+        clip_of = self._clips.at([track.first_visible_s for track in tracks], self._frames)
+        sample = Sample(logged.detections, logged.outcomes, clip_of, self._clips, self._settings)
+        step = self._frames.longest_step_s
         estimates = sample.estimates(
-            logged.alarms,
+            sample.counts(self._clips.of_alarms(logged.alarms)),
             tuple(logged.timings.values()),
             not_evaluated=len(logged.not_evaluated),
+            resolution_ms=None if step is None else step * 1000,
             false_positives_known=logged.known,
         )
-        tracks = tuple(logged.outcomes.values())
         true_positives = sum(track.true_positives for track in tracks)
         return SliceEvaluation(
             name=name,
@@ -358,11 +377,52 @@ class _SliceLog:
             self._alarms.add(matches)
         return matches
 
+    def collected(self) -> "CollectedSlice":
+        """All of it, for the whole video as one unit. Nothing can be added after it."""
+        outcomes, unseen = self._tracks.outcomes()
+        alarms = np.bincount(self._alarms.alarms.road_users, minlength=len(CLASSES)).astype(np.float64)
+        false_positives, counted = self._detections.totals()
+        units, timings = self._detections.units(), self._timings.timings()
+        return CollectedSlice(units, false_positives, counted, outcomes, unseen, timings, alarms, self._known)
+
     def logged(self, order: Ints, classes: NDArray[np.int8]) -> _Logged:
         """All of it, with the order and classes of the detections. Nothing can be added after it."""
         outcomes, unseen = self._tracks.outcomes()
         detections, timings = self._detections.ranked(order, classes), self._timings.timings()
         return _Logged(detections, outcomes, unseen, timings, self._alarms.alarms, self._known, self._classes)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedSlice:
+    """What one slice has kept of a whole video. Tracks have the numbers of the roster.
+
+    ``unit`` says of each detection, as they came, the number of the track that was found, -1 less the number of a clip
+    where it is wrong, or ``IGNORED_UNIT``. ``false_positives``, ``counted`` and ``alarms`` are those of each class.
+    """
+
+    unit: NDArray[np.int32]
+    false_positives: NDArray[np.float64]
+    counted: NDArray[np.float64]
+    outcomes: Mapping[int, TrackOutcome]
+    not_evaluated: Mapping[int, int]
+    timings: Mapping[int, TrackTiming]
+    alarms: NDArray[np.float64]
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was kept of one video: its ``roster``, evaluated ``frames`` and how long they last, the longest step between
+    two of them in seconds, and of all detections, as they came, ``fall`` (the score, negated) and class.
+    """
+
+    roster: Roster
+    frames: int
+    minutes: float
+    longest_step_s: float | None
+    fall: NDArray[np.float64]
+    road_user: NDArray[np.int8]
+    slices: Mapping[str, CollectedSlice]
 
 
 def _excuse_outside(sliced: Sliced, outcome: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray[np.int64]:

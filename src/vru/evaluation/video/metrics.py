@@ -1,7 +1,7 @@
 """From matches to estimates: every metric of one slice, and the clips behind the bounds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +38,13 @@ def unit_of(metric: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Clips:
     """The clips that the evaluated frames were cut into: of each frame its clip, numbered from 0 without gaps; of each
-    clip its ``minutes`` and how many ``frames`` it has.
+    clip its ``minutes`` and how many ``frames`` it has. ``name`` is what these units are called.
     """
 
     of_frame: NDArray[np.int32]
     minutes: Floats
     frames: Floats
+    name: str = "clips"
 
     @classmethod
     def of(cls, frames: Frames, clip_seconds: float) -> "Clips":
@@ -68,6 +69,10 @@ class Clips:
         """How many there are."""
         return len(self.minutes)
 
+    def of_alarms(self, alarms: Alarms) -> Floats:
+        """How many false alarms begin in each clip."""
+        return np.bincount(self.of_frame[alarms.first_frames], minlength=self.count).astype(np.float64)
+
     def at(self, seconds: Sequence[float], frames: Frames) -> Ints:
         """The clip of each media time: that of the first frame from then on, or of the last one."""
         place = np.searchsorted(frames.times, np.asarray(seconds, dtype=np.float64) - 1e-6)
@@ -83,33 +88,51 @@ class Sample:
         self,
         detections: RankedDetections,
         outcomes: Mapping[int, TrackOutcome],
-        frames: Frames,
+        clip_of: Ints,
         clips: Clips,
         settings: EvaluationSettings,
     ) -> None:
-        """``outcomes`` are those of the tracks with these numbers; the numbers are those of ``detections``."""
+        """``outcomes`` are those of the tracks with these numbers; the numbers are those of ``detections``. ``clip_of``
+        is the clip of each.
+        """
         self._detections, self._tracks, self._settings = detections, tuple(outcomes.values()), settings
-        self._frames, self._clips = frames, clips
-        self._clip_of = clips.at([track.first_visible_s for track in self._tracks], frames)
+        self._clips, self._clip_of = clips, clip_of
         self._numbers = np.array(list(outcomes), dtype=np.int64)
         self._draws = Draws(clips.count, settings.resamples, settings.seed)
 
     def estimates(
         self,
-        alarms: Alarms,
+        counts: "ClipCounts",
         timings: Sequence[TrackTiming],
         *,
         not_evaluated: int,
+        resolution_ms: float | None,
         false_positives_known: bool,
     ) -> dict[str, Estimate]:
         """Every metric. Metrics that count false positives have no value if those cannot be told for the slice."""
-        result: dict[str, Estimate] = dict(self._counted_figures(alarms, known=false_positives_known))
+        result: dict[str, Estimate] = dict(self._count_metrics(counts, known=false_positives_known))
         result |= self._latencies()
+        result["latency_resolution_ms"] = Fixed(resolution_ms, int(self._clips.frames.sum()))
         clip_of = dict(zip((track.track_id for track in self._tracks), self._clip_of.tolist(), strict=True))
         result |= timing_metrics(timings, clip_of, self._draws, self._settings.unseen)
         result["ap50"] = self._average_precision(known=false_positives_known)
         result["tracks_not_evaluated"] = Fixed(float(not_evaluated), len(self._tracks) + not_evaluated, "tracks")
-        return {name: result[name] for name in METRICS}
+        return {name: self._named(result[name]) for name in METRICS}
+
+    def _named(self, estimate: Estimate) -> Estimate:
+        return replace(estimate, units=self._clips.name) if isinstance(estimate, Resampled | Quantile) else estimate
+
+    def counts(self, alarms: Floats) -> "ClipCounts":
+        """What can be added up, clip by clip; ``alarms`` is how many false alarms each has."""
+        return ClipCounts(
+            true_positives=self._of_tracks(lambda track: track.true_positives),
+            false_positives=self._detections.false_positives_in.sum(axis=0),
+            boxes=self._of_tracks(lambda track: track.boxes),
+            detected=self._of_tracks(lambda track: track.outcome == Outcome.DETECTED),
+            tracks=self._per_clip(self._clip_of),
+            alarms=alarms,
+            minutes=self._clips.minutes,
+        )
 
     def _per_clip(self, clips: Ints, values: Floats | None = None) -> Floats:
         return np.bincount(clips, weights=values, minlength=self._clips.count).astype(np.float64)
@@ -117,37 +140,18 @@ class Sample:
     def _of_tracks(self, value: Callable[[TrackOutcome], float]) -> Floats:
         return self._per_clip(self._clip_of, np.array([value(track) for track in self._tracks], dtype=np.float64))
 
-    def _counted_figures(self, alarms: Alarms, *, known: bool) -> dict[str, Resampled]:
-        """What follows from sums over clips."""
-        counts = ClipCounts(
-            true_positives=self._of_tracks(lambda track: track.true_positives),
-            false_positives=self._detections.false_positives_in.sum(axis=0),
-            boxes=self._of_tracks(lambda track: track.boxes),
-            detected=self._of_tracks(lambda track: track.outcome == Outcome.DETECTED),
-            tracks=self._per_clip(self._clip_of),
-            alarms=self._per_clip(self._clips.of_frame[alarms.first_frames].astype(np.int64)),
-            minutes=self._clips.minutes,
-        )
-        unseen = counts.unseen(self._settings.unseen, self._clips.frames)
-        shown, said = (
-            int(np.count_nonzero(of)) for of in (counts.tracks, counts.true_positives + counts.false_positives)
-        )
-        resting = {"precision": said, "f1": shown or said, "false_alarms_per_minute": self._clips.count}
+    def _count_metrics(self, counts: "ClipCounts", *, known: bool) -> dict[str, Resampled]:
+        metrics = count_metrics(counts, self._clips.frames, self._draws, self._settings.unseen)
         needs_false_positives = ("precision", "f1", "false_alarms_per_minute")
         return {
-            name: Resampled(
-                figure.value if known or name not in needs_false_positives else None,
-                resting.get(name, shown),
-                figure.replicates,
-            )
-            for name, figure in resampled(self._draws, counts.table(), clip_rates, unseen).items()
+            name: metric if known or name not in needs_false_positives else replace(metric, value=None)
+            for name, metric in metrics.items()
         }
 
     def _latencies(self) -> dict[str, Estimate]:
         # What is not known is set to its extremes: a track cut short might have been detected the moment after.
         earliest = np.array([np.inf if t.outcome == Outcome.MISSED else t.observed_ms for t in self._tracks])
         latest = np.array([t.observed_ms if t.outcome == Outcome.DETECTED else np.inf for t in self._tracks])
-        steps = np.delete(np.diff(self._frames.times), self._frames.gaps)
         unseen = self._settings.unseen.truths(self._per_clip(self._clip_of))
 
         def quantile(share: float) -> Quantile:
@@ -157,7 +161,6 @@ class Sample:
         return {
             "latency_median_ms": quantile(0.5),
             "latency_p95_ms": quantile(0.95),
-            "latency_resolution_ms": Fixed(float(steps.max()) * 1000 if len(steps) else None, len(self._frames)),
         }
 
     def _average_precision(self, *, known: bool) -> Estimate:
@@ -259,4 +262,14 @@ def clip_rates(sums: Floats) -> dict[str, Floats]:
         "f1": ratio(2 * true_positives, true_positives + false_positives + boxes),
         "track_recall": ratio(detected, tracks),
         "false_alarms_per_minute": ratio(alarms, minutes),
+    }
+
+
+def count_metrics(counts: ClipCounts, frames: Floats, draws: Draws, assumed: UnseenUnit) -> dict[str, Resampled]:
+    """What follows from sums over units that have so many ``frames`` each."""
+    shown, said = (int(np.count_nonzero(of)) for of in (counts.tracks, counts.true_positives + counts.false_positives))
+    resting = {"precision": said, "f1": shown or said, "false_alarms_per_minute": len(frames)}
+    found = resampled(draws, counts.table(), clip_rates, counts.unseen(assumed, frames))
+    return {
+        name: Resampled(figure.value, resting.get(name, shown), figure.replicates) for name, figure in found.items()
     }

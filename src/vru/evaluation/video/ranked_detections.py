@@ -10,7 +10,8 @@ from vru.evaluation.core.tables import CLASSES, Floats, Ints
 from vru.evaluation.detection.outcomes import FALSE_POSITIVE, TRUE_POSITIVE
 from vru.evaluation.video.matching import Matches
 
-_IGNORED = np.iinfo(np.int32).min
+# Of a detection that counts for nothing.
+IGNORED_UNIT = np.iinfo(np.int32).min
 
 
 class Scores:
@@ -27,6 +28,10 @@ class Scores:
         """The matches of a piece that follows those before."""
         self._fall.frombytes((-matches.score).tobytes())
         self._road_user.frombytes(matches.road_user.astype(np.int8).tobytes())
+
+    def columns(self) -> tuple[Floats, NDArray[np.int8]]:
+        """The scores, negated, and the classes, as the detections came. Nothing can be added after it."""
+        return np.frombuffer(self._fall, dtype=np.float64), np.frombuffer(self._road_user, dtype=np.int8)
 
     def ranked(self) -> tuple[Ints, NDArray[np.int8]]:
         """The detections' places by falling score (equal ones as they came), and their classes in that order.
@@ -62,7 +67,7 @@ class RankedDetections:
     @property
     def counted(self) -> NDArray[np.bool_]:
         """Which found a road user, or are wrong."""
-        return np.asarray(self.unit != _IGNORED)
+        return np.asarray(self.unit != IGNORED_UNIT)
 
     def only(self, road_user: int) -> "RankedDetections":
         """The detections of one class."""
@@ -83,7 +88,7 @@ class DetectionLog:
 
     def add(self, matches: Matches, tracks: Ints) -> None:
         """The matches of a piece that follows those before. ``tracks`` are the numbers of the piece's tracks."""
-        unit = np.full(len(matches.outcome), _IGNORED, dtype=np.int32)
+        unit = np.full(len(matches.outcome), IGNORED_UNIT, dtype=np.int32)
         hit, false_positives = matches.outcome == TRUE_POSITIVE, matches.outcome == FALSE_POSITIVE
         clip = self._clip_of_frame[matches.frame]
         unit[hit] = tracks[matches.track[hit]]
@@ -95,6 +100,14 @@ class DetectionLog:
             (self._counted_in, (hit | false_positives) & sure),
         ):
             np.add.at(table, (matches.road_user[chosen], clip[chosen]), 1)
+
+    def units(self) -> NDArray[np.int32]:
+        """The unit of each detection, as they came. Nothing can be added after it."""
+        return np.frombuffer(self._unit, dtype=np.int32)
+
+    def totals(self) -> tuple[Floats, Floats]:
+        """False positives, and all that counts, at or above the score threshold, of each class."""
+        return self._wrong_in.sum(axis=1), self._counted_in.sum(axis=1)
 
     def ranked(self, order: Ints, road_user: NDArray[np.int8]) -> RankedDetections:
         """All of it, with the detections' order and classes. Nothing can be added after it."""

@@ -9,10 +9,10 @@ from sqlalchemy.exc import IntegrityError
 
 from vru.formats.video import Timeline
 from vru.gateway.ground_truths.reader import Row, TruthColumns
-from vru.gateway.videos.service import find_video, frame_times
+from vru.gateway.videos.service import find_video, frame_times, used
 from vru.service.database.sessions import ReadSession, WriteSession
 from vru.service.database.tables import GroundTruthSet, TruthBoxRow
-from vru.service.errors import ConflictError, NotFoundError
+from vru.service.errors import NotFoundError
 
 _COLUMNS = (
     "ground_truth_id",
@@ -137,16 +137,13 @@ async def delete_ground_truth(session: WriteSession, ground_truth_id: uuid.UUID)
 
     Raises:
         NotFoundError: there is none.
-        ConflictError: a run was made with it.
+        ConflictError: a run was made with it, or a data set names it.
     """
     await find_ground_truth(session, ground_truth_id)
     try:
         await session.execute(delete(GroundTruthSet).where(GroundTruthSet.id == ground_truth_id))
     except IntegrityError as error:
-        raise ConflictError(
-            "Validation runs were made with this ground truth: it is part of their evidence.",
-            "Delete the whole project if neither is needed any more.",
-        ) from error
+        raise used("ground truth", error) from error
 
 
 async def boxes(

@@ -9,7 +9,7 @@ from vru.domain import RunState
 from vru.gateway.projects.schemas import ProjectCreate, ProjectUpdate
 from vru.gateway.signals.files import recording_paths
 from vru.service.database.sessions import ReadSession, WriteSession
-from vru.service.database.tables import Project, Run, Video
+from vru.service.database.tables import DataSet, PredictionSet, Project, Run, Video
 from vru.service.errors import ConflictError, NotFoundError
 
 _FINAL = [state for state in RunState if state.is_final]
@@ -88,6 +88,8 @@ async def delete_project(session: WriteSession, project_id: uuid.UUID) -> list[s
         raise ConflictError(f"{busy} of the project's runs have not ended.", "Cancel them, or wait for their end.")
     paths = list(await session.scalars(select(Video.path).where(Video.project_id == project_id)))
     paths += await recording_paths(session, select(Video.id).where(Video.project_id == project_id))
-    await session.execute(delete(Run).where(Run.project_id == project_id))
+    # What keeps videos from going, first.
+    for table in (Run, DataSet, PredictionSet):
+        await session.execute(delete(table).where(table.project_id == project_id))
     await session.execute(delete(Project).where(Project.id == project_id))
     return paths

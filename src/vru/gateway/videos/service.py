@@ -96,15 +96,24 @@ async def delete_video(session: WriteSession, video_id: uuid.UUID) -> list[str]:
 
     Raises:
         NotFoundError: there is none.
-        ConflictError: a run was made with it.
+        ConflictError: a run was made with it, or a data set or imported predictions name it.
     """
     video = await find_video(session, video_id)
     paths = [video.path, *await recording_paths(session, select(Video.id).where(Video.id == video_id))]
     try:
         await session.execute(delete(Video).where(Video.id == video_id))
     except IntegrityError as error:
-        raise ConflictError(
-            "Validation runs were made with this video: it is part of their evidence.",
-            "Delete the whole project if neither is needed any more.",
-        ) from error
+        raise used("video", error) from error
     return paths
+
+
+def used(what: str, error: IntegrityError) -> ConflictError:
+    """The error for a video or a ground truth that cannot be deleted."""
+    if "data_set_recordings" in str(error.orig):
+        return ConflictError(f"A data set names this {what}.", "Delete the data set, or leave the recording in it.")
+    if "predicted_recordings" in str(error.orig):
+        return ConflictError(f"Predictions about this {what} were imported.", "Delete them first.")
+    return ConflictError(
+        f"Validation runs were made with this {what}: it is part of their evidence.",
+        "Delete the whole project if neither is needed any more.",
+    )

@@ -15,6 +15,11 @@ SERVICES = ("api_gateway", "validation_engine", "validation_worker", "signer")
 
 _READ, _CHANGE, _ALL = "SELECT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE, DELETE"
 _QUEUE = "procrastinate_"
+# Data sets, and what was detected elsewhere.
+_IMPORTED = (
+    *("data_sets", "data_set_versions", "data_set_recordings"),
+    *("prediction_sets", "predicted_recordings", "predicted_boxes"),
+)
 # What a run has come to: only the worker that analysed it says so.
 RESULTS = ("metrics", "verdict", "verdict_reasons", "notes")
 
@@ -46,6 +51,7 @@ ROLES: Mapping[str, Role] = {
             "ground_truths": _ALL,
             "truth_boxes": _ALL,
             "signal_recordings": _ALL,
+            **dict.fromkeys(_IMPORTED, _ALL),
             # With its project; the rest of a run goes by itself.
             "runs": "SELECT, DELETE",
         },
@@ -56,7 +62,14 @@ ROLES: Mapping[str, Role] = {
         timeout_s=120,
         # It starts, pauses, retries and cancels runs; what they come to is not its to say.
         # A retried run forgets what waits for its seal; a trigger keeps what is sealed.
-        tables={"users": "", "runs": "SELECT, INSERT", "shards": "SELECT, UPDATE", "seals": "SELECT, DELETE"},
+        tables={
+            "users": "",
+            "runs": "SELECT, INSERT",
+            "shards": "SELECT, UPDATE",
+            "seals": "SELECT, DELETE",
+            # The first run freezes it.
+            "data_set_versions": "SELECT, UPDATE (frozen_at)",
+        },
         queue=_ALL,
         others=_READ,
     ),
@@ -69,6 +82,7 @@ ROLES: Mapping[str, Role] = {
             "ground_truths": _READ,
             "truth_boxes": _READ,
             "signal_recordings": _READ,
+            **dict.fromkeys(_IMPORTED, _READ),
             "runs": "SELECT, UPDATE",
             "shards": _CHANGE,
             "detections": _ALL,

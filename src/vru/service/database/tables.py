@@ -1,14 +1,26 @@
 """Every table of the platform. Procrastinate keeps its own beside these; a migration creates both.
 
-Who writes what: the gateway writes users, projects, videos, ground truth and signals; the validation engine and its
-workers write runs, shards, detections and results. Everyone may read everything.
+Who writes what: the gateway writes users, projects, videos, ground truth, signals, data sets and imported predictions;
+the validation engine and its workers write runs, shards, detections and results. Everyone may read everything.
 """
 
 import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, CheckConstraint, DateTime, Float, ForeignKey, Index, MetaData, Text, func
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -161,16 +173,144 @@ class SignalRecording(Table):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class DataSet(Table):
+    """A named list of recordings, in versions."""
+
+    __tablename__ = "data_sets"
+    __table_args__ = (UniqueConstraint("project_id", "name"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DataSetVersion(Table):
+    """One state of a data set. From the first run on nothing of it changes: a trigger keeps it and its recordings."""
+
+    __tablename__ = "data_set_versions"
+    __table_args__ = (UniqueConstraint("data_set_id", "number"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    data_set_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("data_sets.id", ondelete="CASCADE"))
+    number: Mapped[int]  # from 1
+    note: Mapped[str] = mapped_column(default="")
+    # Of its recordings, with all that is said about them.
+    sha256: Mapped[str]
+    recording_count: Mapped[int]
+    frame_count: Mapped[int] = mapped_column(BigInteger)
+    duration_s: Mapped[float]
+    frozen_at: Mapped[datetime | None]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    data_set: Mapped[DataSet] = relationship(lazy="joined", viewonly=True)
+
+    @property
+    def name(self) -> str:
+        """That of its data set."""
+        return self.data_set.name
+
+
+class DataSetRecording(Table):
+    """One recording of a version: a video and its ground truth by reference and digest, and its conditions."""
+
+    __tablename__ = "data_set_recordings"
+    __table_args__ = (UniqueConstraint("version_id", "name"), UniqueConstraint("version_id", "video_sha256"))
+    version_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("data_set_versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # from 1
+    name: Mapped[str]
+    video_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("videos.id", ondelete="RESTRICT"), index=True)
+    ground_truth_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("ground_truths.id", ondelete="RESTRICT"), index=True)
+    video_sha256: Mapped[str]
+    ground_truth_sha256: Mapped[str]
+    # Texts by name, such as light: night.
+    attributes: Mapped[dict[str, Any]]
+    tags: Mapped[list[str]]
+    # Where the camera stood; see vru.evaluation.dataset.conditions.
+    calibration: Mapped[dict[str, Any] | None]
+
+
+class PredictionSet(Table):
+    """Boxes of a detector that ran elsewhere, as they were uploaded."""
+
+    __tablename__ = "prediction_sets"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    # The detector's name and version, and who ran it.
+    name: Mapped[str]
+    version: Mapped[str]
+    made_by: Mapped[str]
+    format: Mapped[str]
+    file_name: Mapped[str]
+    sha256: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    box_count: Mapped[int] = mapped_column(BigInteger)
+    # Sentences on how the file was read.
+    notes: Mapped[list[str]]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PredictedRecording(Table):
+    """What a prediction set says about one video: the boxes from ``first_position`` on, and their SHA-256."""
+
+    __tablename__ = "predicted_recordings"
+    prediction_set_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("prediction_sets.id", ondelete="CASCADE"), primary_key=True
+    )
+    video_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("videos.id", ondelete="RESTRICT"), primary_key=True, index=True
+    )
+    name: Mapped[str]
+    first_position: Mapped[int] = mapped_column(BigInteger)
+    box_count: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+
+
+class PredictedBox(Table):
+    """One imported box. Pixels; the boxes of one video stand together, in order of frames."""
+
+    __tablename__ = "predicted_boxes"
+    __table_args__ = (_one_of("road_user", VruClass),)
+    prediction_set_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("prediction_sets.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    frame_index: Mapped[int]
+    road_user: Mapped[str]
+    score: Mapped[float]
+    x: Mapped[float]
+    y: Mapped[float]
+    width: Mapped[float]
+    height: Mapped[float]
+
+
 class Run(Table):
-    """One evaluation, from its request to its verdict."""
+    """One evaluation, from its request to its verdict: of one video, or of a version of a data set."""
 
     __tablename__ = "runs"
-    __table_args__ = (_one_of("kind", RunKind), _one_of("state", RunState), _one_of("verdict", Verdict))
+    __table_args__ = (
+        _one_of("kind", RunKind),
+        _one_of("state", RunState),
+        _one_of("verdict", Verdict),
+        CheckConstraint(
+            "(data_set_version_id IS NULL) = (video_id IS NOT NULL) AND (video_id IS NULL) = (ground_truth_id IS NULL)",
+            name="about",
+        ),
+    )
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(default=RunKind.MODEL)
-    video_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("videos.id", ondelete="RESTRICT"), index=True)
-    ground_truth_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("ground_truths.id", ondelete="RESTRICT"))
+    # What it is about: these, or all recordings of a data set's version.
+    video_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("videos.id", ondelete="RESTRICT"), index=True)
+    ground_truth_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("ground_truths.id", ondelete="RESTRICT"))
+    data_set_version_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("data_set_versions.id", ondelete="RESTRICT"), index=True
+    )
+    # Where the boxes are from that nothing here detected; ``model`` is then the name of their detector.
+    predictions_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("prediction_sets.id", ondelete="RESTRICT"))
     # Of runs of kind "camera", which have no model.
     signals_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("signal_recordings.id", ondelete="RESTRICT"))
     model: Mapped[str | None]
@@ -204,6 +344,7 @@ class Run(Table):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    data_set_version: Mapped[DataSetVersion | None] = relationship(lazy="joined", viewonly=True)
     # The clips that could not be processed.
     set_aside: Mapped[list["Shard"]] = relationship(
         primaryjoin="and_(Run.id == Shard.run_id, Shard.state == 'failed')",
@@ -226,6 +367,8 @@ class Shard(Table):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     number: Mapped[int]
+    # Of runs over a data set: the number of the recording in its version.
+    recording: Mapped[int | None]
     first_frame: Mapped[int]
     last_frame: Mapped[int]
     # Media time of the first and the last frame.

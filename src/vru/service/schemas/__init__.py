@@ -6,6 +6,13 @@ One module a noun; what only one service reads or writes is in that service.
 from vru.service.schemas.base import Name, Schema, Whole, is_text
 from vru.service.schemas.cameras import CameraBody, CameraCreate
 from vru.service.schemas.criteria import CriterionBody, CriterionResultBody, MeasurementBody, NewCriterion
+from vru.service.schemas.data_sets import (
+    DataSetCriterion,
+    DataSetRunMetrics,
+    DataSetTrackResult,
+    DataSetVersionRef,
+    RecordingResult,
+)
 from vru.service.schemas.detections import DetectionBody, FrameDetections, StreamEnd, VideoDetectionRequest
 from vru.service.schemas.models import ModelBody
 from vru.service.schemas.problems import Problem
@@ -25,6 +32,7 @@ from vru.service.schemas.runs import (
     AnyRunCreate,
     CameraRunBody,
     CameraRunCreate,
+    DataSetRunCreate,
     ModelRunBody,
     Priority,
     RunBody,
@@ -50,6 +58,11 @@ __all__ = [
     "CriterionBody",
     "CriterionResultBody",
     "CurveBody",
+    "DataSetCriterion",
+    "DataSetRunCreate",
+    "DataSetRunMetrics",
+    "DataSetTrackResult",
+    "DataSetVersionRef",
     "DetectionBody",
     "FrameDetections",
     "MeasurementBody",
@@ -60,6 +73,7 @@ __all__ = [
     "NewRunSettings",
     "Priority",
     "Problem",
+    "RecordingResult",
     "RunBody",
     "RunChange",
     "RunCreate",

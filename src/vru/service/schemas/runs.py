@@ -2,13 +2,14 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Discriminator, Field, Tag, TypeAdapter
+from pydantic import AliasChoices, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from vru.domain import RunKind, RunState, Verdict
 from vru.service.schemas.base import Schema, Whole
 from vru.service.schemas.criteria import CriterionBody, CriterionResultBody, NewCriterion
+from vru.service.schemas.data_sets import DataSetCriterion, DataSetRunMetrics, DataSetVersionRef
 from vru.service.schemas.run_metrics import CameraRunMetrics, RunMetrics
 from vru.service.schemas.run_settings import CameraRunSettings, NewRunSettings, RunSettings
 
@@ -23,11 +24,23 @@ class _RunRequest(Schema):
     priority: Priority = 0
 
 
-class RunCreate(_RunRequest):
-    """A request for a validation run of a model. Without ``criteria`` the project's apply."""
+class _Detector(Schema):
+    """What is under test: a model of the ML engine, or predictions that were imported."""
 
-    model: str
+    model: str | None = Field(None, description="a model of the ML engine")
     model_version: str | None = Field(None, description="the newest, if not given")
+    predictions_id: uuid.UUID | None = Field(None, description="imported predictions, instead of a model")
+
+    @model_validator(mode="after")
+    def _one_detector(self) -> Self:
+        if (self.model is None) == (self.predictions_id is None):
+            raise ValueError("a run is of a model or of imported predictions: name one of the two")
+        return self
+
+
+class RunCreate(_RunRequest, _Detector):
+    """A request for a validation run over one video. Without ``criteria`` the project's apply."""
+
     settings: NewRunSettings = Field(default_factory=lambda: NewRunSettings())
     kind: Literal[RunKind.MODEL] = RunKind.MODEL
 
@@ -43,14 +56,38 @@ class CameraRunCreate(_RunRequest):
     settings: CameraRunSettings = Field(default_factory=lambda: CameraRunSettings())
 
 
+class DataSetRunCreate(_Detector):
+    """A request for a validation run over all recordings of a data set. Its version is frozen from then on.
+
+    Without ``criteria`` the project's apply. They may name slices of the version's attributes and tags, such as
+    ``light:night`` or ``tag:rain``.
+    """
+
+    project_id: uuid.UUID
+    data_set_id: uuid.UUID
+    data_set_version: int | None = Field(None, ge=1, le=2**31 - 1, description="the newest, if not given")
+    settings: NewRunSettings = Field(default_factory=lambda: NewRunSettings())
+    criteria: list[DataSetCriterion] | None = Field(None, max_length=200)
+    priority: Priority = 0
+    kind: Literal[RunKind.MODEL] = RunKind.MODEL
+
+
+_DATA_SET = "data_set"
+
+
 def _kind(body: object) -> str:
     # What is neither is a model run: its schema says what is wrong.
+    if isinstance(body, DataSetRunCreate) or (isinstance(body, dict) and "data_set_id" in body):
+        return _DATA_SET
     kind = body.get("kind") if isinstance(body, dict) else getattr(body, "kind", None)
     return RunKind.CAMERA if kind == RunKind.CAMERA else RunKind.MODEL
 
 
 AnyRunCreate = Annotated[
-    Annotated[RunCreate, Tag(RunKind.MODEL)] | Annotated[CameraRunCreate, Tag(RunKind.CAMERA)], Discriminator(_kind)
+    Annotated[RunCreate, Tag(RunKind.MODEL)]
+    | Annotated[CameraRunCreate, Tag(RunKind.CAMERA)]
+    | Annotated[DataSetRunCreate, Tag(_DATA_SET)],
+    Discriminator(_kind),
 ]
 
 
@@ -64,6 +101,7 @@ class SetAsideClip(Schema):
     """A clip that could not be processed: its frames count nowhere. Both ends are included; seconds of media time."""
 
     number: int
+    recording: int | None = Field(None, description="of a run over a data set: the number of its recording")
     first_frame: int
     last_frame: int
     first_s: float | None
@@ -83,8 +121,10 @@ class _Run(Schema):
     id: uuid.UUID
     project_id: uuid.UUID
     kind: RunKind
-    video_id: uuid.UUID
-    ground_truth_id: uuid.UUID
+    video_id: uuid.UUID | None = Field(description="null for a run over a data set")
+    ground_truth_id: uuid.UUID | None = Field(description="null for a run over a data set")
+    data_set_version: DataSetVersionRef | None = Field(None, description="of a run over a data set")
+    predictions_id: uuid.UUID | None = Field(None, description="of a run of imported predictions")
     signals_id: uuid.UUID | None = Field(description="of a camera run, which has no model: the recording")
     model: str | None
     model_version: str | None
@@ -98,7 +138,7 @@ class _Run(Schema):
     priority: int
     paused_at: datetime | None
     set_aside: list[SetAsideClip] = Field(description="clips that could not be processed")
-    metrics: RunMetrics | CameraRunMetrics | None
+    metrics: RunMetrics | DataSetRunMetrics | CameraRunMetrics | None
     verdict: Verdict | None
     verdict_reasons: list[CriterionResultBody] | None
     notes: list[str] | None = Field(description="what limits the figures")
@@ -113,7 +153,7 @@ class ModelRunBody(_Run):
 
     kind: Literal[RunKind.MODEL]
     settings: RunSettings
-    metrics: RunMetrics | None
+    metrics: RunMetrics | DataSetRunMetrics | None
 
 
 class CameraRunBody(_Run):

@@ -1,0 +1,1 @@
+"""Imported predictions: boxes of a detector that ran elsewhere, matched with recordings by name."""
