@@ -30,7 +30,7 @@ import type {
   VruClass,
 } from "./generated";
 
-export type { RunEvent, RunState, TrackResult, Verdict } from "./generated";
+export type { RunEvent, RunState, TrackResult, UploadLimits, Verdict } from "./generated";
 
 export type RoadUser = VruClass;
 export type User = UserBody;
