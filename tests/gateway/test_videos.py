@@ -37,6 +37,17 @@ def test_upload_measures_every_frame(api, make_video, tmp_path):
     assert listed == {"items": [video], "total": 1}
 
 
+def test_a_project_is_a_draft_until_it_has_a_video(api, make_video, tmp_path):
+    path = make_video(tmp_path / "v.mp4")
+    project_id = api.project()
+    assert api.client.get(f"/projects/{project_id}").json()["state"] == "draft"
+    assert api.upload(project_id, path).status_code == 201
+    assert api.client.get(f"/projects/{project_id}").json()["state"] == "active"
+    assert api.client.patch(f"/projects/{project_id}", json={"state": "archived"}).json()["state"] == "archived"
+    assert api.upload(project_id, path, name="another.mp4").status_code == 201
+    assert api.client.get(f"/projects/{project_id}").json()["state"] == "archived"
+
+
 @pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "libx264"), (".avi", "mpeg4"), (".webm", "libvpx")])
 def test_other_containers(api, make_video, tmp_path, suffix, codec):
     path = make_video(tmp_path / f"v{suffix}", codec=codec)
@@ -126,6 +137,14 @@ def test_changing_picture_size_is_refused(api, make_video, tmp_path):
     answer = api.upload(api.project(), path)
     assert answer.status_code == 422
     assert api.stored_files() == []
+
+
+def test_the_limits_are_told_before_anything_is_sent(api, settings):
+    assert api.client.get("/upload-limits").json() == {
+        "video_bytes": settings.max_upload_mb * 1_000_000,
+        "ground_truth_bytes": settings.max_ground_truth_mb * 1_000_000,
+        "signals_bytes": settings.max_upload_mb * 1_000_000,
+    }
 
 
 @pytest.mark.parametrize("announce", [True, False])

@@ -16,7 +16,7 @@ from vru.gateway.resources import Gateway
 from vru.gateway.uploads import UNLIMITED, announced_size, raw_body
 from vru.gateway.videos import service
 from vru.gateway.videos.probe import VideoFacts, limits
-from vru.gateway.videos.schemas import FrameTimes, VideoBody, VideoList
+from vru.gateway.videos.schemas import FrameTimes, UploadLimits, VideoBody, VideoList
 from vru.gateway.videos.store import MEGABYTE, MediaStore
 from vru.service.database.sessions import Reading
 from vru.service.schemas import Name
@@ -31,6 +31,14 @@ async def list_videos(
     """Newest first."""
     videos, total = await service.list_videos(session, project_id, limit, offset)
     return VideoList(items=[VideoBody.model_validate(video) for video in videos], total=total)
+
+
+@router.get("/upload-limits", summary="Say how large uploads may be", responses=problems(401))
+async def get_upload_limits(_: CurrentUser, gateway: Gateway) -> UploadLimits:
+    """So that a client can refuse a file before it sends it."""
+    videos = gateway.settings.max_upload_mb * MEGABYTE
+    truths = gateway.settings.max_ground_truth_mb * MEGABYTE
+    return UploadLimits(video_bytes=videos, ground_truth_bytes=truths, signals_bytes=videos)
 
 
 @router.post(

@@ -29,6 +29,14 @@ class VideoList(Schema):
     total: int
 
 
+class UploadLimits(Schema):
+    """The largest files that are taken, in bytes. Markers are as ground truth."""
+
+    video_bytes: int
+    ground_truth_bytes: int
+    signals_bytes: int
+
+
 class FrameTimes(Schema):
     """Seconds of media time of each frame, in presentation order: ``pts * time_base``, never ``index / fps``."""
 

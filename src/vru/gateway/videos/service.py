@@ -2,14 +2,14 @@
 
 import uuid
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from vru.gateway.projects.service import find_project
 from vru.gateway.signals.files import recording_paths
 from vru.gateway.videos.probe import VideoFacts
 from vru.service.database.sessions import ReadSession, WriteSession
-from vru.service.database.tables import Video
+from vru.service.database.tables import Project, Video
 from vru.service.errors import ConflictError, NotFoundError
 
 
@@ -61,7 +61,7 @@ async def store_video(
     size_bytes: int,
     facts: VideoFacts,
 ) -> Video:
-    """A new video's row.
+    """A new video's row. A project that has a video is no draft any more.
 
     Raises:
         NotFoundError: the project was deleted meanwhile.
@@ -81,6 +81,8 @@ async def store_video(
         frame_times=facts.frame_times,
     )
     session.add(video)
+    drafts = update(Project).where(Project.id == project_id, Project.state == "draft")
+    await session.execute(drafts.values(state="active"))
     try:
         await session.flush()
     except IntegrityError as error:

@@ -63,6 +63,8 @@ export const getRecording = (signals_id: string) =>
 export const deleteRecording = (signals_id: string) =>
   data<void>(sdk.deleteSignals({ path: { signals_id }, ...THROW }));
 
+export const getUploadLimits = () => data<t.UploadLimits>(sdk.getUploadLimits(THROW));
+
 export const listModels = () => items<t.Model>(sdk.listModels(THROW));
 
 export const listRuns = (project_id: string) =>

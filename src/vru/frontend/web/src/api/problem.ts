@@ -11,6 +11,22 @@ export class ProblemError extends Error {
   }
 }
 
+/** Refused by the page itself, before anything was sent. */
+export class FileTooLargeError extends ProblemError {
+  override name = "FileTooLargeError";
+  constructor(file: string, size: number, most: number) {
+    super(
+      413,
+      `${file} has ${megabytes(size)} MB, more than the ${megabytes(most)} MB that this platform takes.`,
+      "Cut it into parts, or have the administrator raise the limit (VRU_MAX_UPLOAD_MB, VRU_MAX_GROUND_TRUTH_MB).",
+    );
+  }
+}
+
+function megabytes(bytes: number): string {
+  return (Math.ceil(bytes / 100_000) / 10).toString();
+}
+
 const UNREACHABLE = "The server cannot be reached.";
 
 function text(value: unknown): string | null {

@@ -47,6 +47,13 @@ export const recordingQuery = (id: string) =>
 
 export const modelsQuery = () => queryOptions({ queryKey: ["models"], queryFn: api.listModels });
 
+export const uploadLimitsQuery = () =>
+  queryOptions({
+    queryKey: ["upload-limits"],
+    queryFn: api.getUploadLimits,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
 export const runsQuery = (projectId: string) =>
   queryOptions({
     queryKey: ["projects", projectId, "runs"],

@@ -31,7 +31,7 @@ import type {
   VruClass,
 } from "./generated";
 
-export type { RunEvent, RunState, TrackResult, Verdict } from "./generated";
+export type { RunEvent, RunState, TrackResult, UploadLimits, Verdict } from "./generated";
 
 export type RoadUser = VruClass;
 export type User = UserBody;

@@ -4,6 +4,7 @@ import { LogOut } from "lucide-react";
 import { logOut } from "@/api/calls";
 import { meQuery } from "@/api/queries";
 import { cn } from "@/lib/cn";
+import { UploadsNote } from "./file-upload";
 import { Logo } from "./logo";
 import { Button } from "./ui/button";
 
@@ -50,6 +51,7 @@ export function AppShell() {
             </a>
           </nav>
           <div className="ml-auto flex min-w-0 items-center gap-1.5">
+            <UploadsNote />
             <span className="truncate text-[13px] text-ink-soft max-sm:hidden" title={`Role: ${user.role}`}>
               {user.email}
             </span>

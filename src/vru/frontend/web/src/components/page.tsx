@@ -28,11 +28,17 @@ export function Page({ title, crumbs = [], badges, actions, intro, children }: P
             {crumbs.map((crumb, index) => (
               <li key={crumb.label} className="flex gap-x-1.5">
                 {crumb.link ? (
-                  <Link {...crumb.link} className="hover:text-ink hover:underline">
+                  <Link
+                    {...crumb.link}
+                    className="max-w-96 truncate hover:text-ink hover:underline"
+                    title={crumb.label}
+                  >
                     {crumb.label}
                   </Link>
                 ) : (
-                  crumb.label
+                  <span className="max-w-96 truncate" title={crumb.label}>
+                    {crumb.label}
+                  </span>
                 )}
                 {index < crumbs.length - 1 && <span aria-hidden>/</span>}
               </li>
@@ -43,7 +49,9 @@ export function Page({ title, crumbs = [], badges, actions, intro, children }: P
       <div className="mb-5 flex flex-wrap items-center justify-between gap-x-6 gap-y-3">
         <div className="min-w-0">
           <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
-            <h1 className="break-words text-[22px] leading-tight tracking-[-0.015em]">{title}</h1>
+            <h1 className="min-w-0 text-[22px] [overflow-wrap:anywhere] leading-tight tracking-[-0.015em]">
+              {title}
+            </h1>
             {badges}
           </div>
           {intro && <div className="mt-1 max-w-3xl text-ink-soft">{intro}</div>}

@@ -1,5 +1,6 @@
 import { type FormEvent, useState } from "react";
 import type { Project, ProjectDraft } from "@/api/types";
+import { humanise } from "@/lib/format";
 import { defaultCriteria } from "@/lib/metrics";
 import { CriteriaEditor } from "./criteria-editor";
 import { ProblemNotice } from "./problem-notice";
@@ -14,6 +15,15 @@ const SIGNAL_TYPES = [
   ["gpio", "GPIO edge"],
   ["voltage", "Voltage threshold"],
 ] as const;
+
+const PROJECT_STATES: readonly Project["state"][] = [
+  "draft",
+  "active",
+  "testing",
+  "analysis",
+  "completed",
+  "archived",
+];
 
 interface ProjectFormProps {
   project?: Project;
@@ -39,6 +49,7 @@ export function ProjectForm({ project, busy, error, action, onSubmit }: ProjectF
       frame_rate: text("frame_rate") ? Number(text("frame_rate")) : null,
       signal_type: text("signal_type") || null,
       criteria,
+      ...(project && { state: text("state") as Project["state"] }),
     });
   }
 
@@ -111,6 +122,19 @@ export function ProjectForm({ project, busy, error, action, onSubmit }: ProjectF
               </Select>
             )}
           </Field>
+          {project && (
+            <Field label="State" className="lg:col-span-2">
+              {(attributes) => (
+                <Select {...attributes} name="state" key={project.state} defaultValue={project.state}>
+                  {PROJECT_STATES.map((state) => (
+                    <option key={state} value={state}>
+                      {humanise(state)}
+                    </option>
+                  ))}
+                </Select>
+              )}
+            </Field>
+          )}
           <Field label="Description" optional className="sm:col-span-2 lg:col-span-6">
             {(attributes) => (
               <Textarea {...attributes} name="description" defaultValue={project?.description} rows={3} />

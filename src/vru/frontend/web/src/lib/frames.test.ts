@@ -5,8 +5,11 @@ import {
   isEvaluated,
   nearestFrame,
   nextTarget,
+  nextTry,
   previousTarget,
+  type Seek,
   seekTime,
+  seekTo,
 } from "./frames";
 
 const steady = Array.from({ length: 300 }, (_, index) => index / 30);
@@ -69,4 +72,28 @@ it("clampFrame keeps to the video", () => {
 it("isEvaluated counts from frame 0", () => {
   expect([0, 1, 2, 3, 4].map((index) => isEvaluated(index, 2))).toEqual([true, false, true, false, true]);
   expect(isEvaluated(7, 1)).toBe(true);
+});
+
+describe("a seek that showed another frame", () => {
+  const times = [0, 0.016, 0.049, 0.169, 0.289, 0.409, 0.417, 0.425, 0.64, 0.645, 0.9, 1];
+  /** A player that takes each frame to last 33 ms: it shows the first that has not ended then. */
+  const player = (at: number) => {
+    const begun = times.filter((time) => time <= at).length - 1;
+    const lasting = times.findIndex((time) => time + 0.033 > at);
+    return lasting < 0 ? begun : Math.min(begun, lasting);
+  };
+
+  it.each(times.map((_, frame) => frame))("is searched until frame %i is shown", (frame) => {
+    let seek: Seek | undefined = seekTo(times, frame);
+    while (seek && player(seek.at) !== frame) seek = nextTry(seek, player(seek.at), 1.033);
+    expect(seek?.target).toBe(frame);
+    expect(seek?.tries).toBeLessThan(12);
+  });
+
+  it("ends where no time shows it", () => {
+    let seek: Seek | undefined = seekTo(times, 6);
+    let tries = 0;
+    for (; seek; tries++) seek = nextTry(seek, 5, 1.033);
+    expect(tries).toBeLessThan(30);
+  });
 });

@@ -56,3 +56,43 @@ export function previousTarget(targets: readonly number[], frame: number): numbe
 export function nextTarget(targets: readonly number[], frame: number): number | undefined {
   return targets.find((target) => target > frame);
 }
+
+/** A seek under way: the time (s) that was asked for, and what earlier tries showed. */
+export interface Seek {
+  target: number;
+  at: number;
+  /** The latest time that showed a frame before the target, and the earliest that showed one after it. */
+  low: number;
+  high: number;
+  tries: number;
+}
+
+const FIRST_STEP_S = 0.004;
+const MOST_TRIES = 24;
+
+export function seekTo(times: FrameTimes, target: number): Seek {
+  return {
+    target,
+    at: seekTime(times, target),
+    low: Number.NEGATIVE_INFINITY,
+    high: Number.POSITIVE_INFINITY,
+    tries: 0,
+  };
+}
+
+/**
+ * The next try after a seek that showed frame `shown` and not its target; undefined if none is left.
+ *
+ * Players take a frame to last as long as the file says of all frames. Where frames come in bursts, the time at which
+ * they show one is then not that of the file: it is searched, in growing steps and then by halves.
+ */
+export function nextTry(seek: Seek, shown: number, duration: number): Seek | undefined {
+  const tries = seek.tries + 1;
+  const low = shown < seek.target ? Math.max(seek.low, seek.at) : seek.low;
+  const high = shown > seek.target ? Math.min(seek.high, seek.at) : seek.high;
+  const step = FIRST_STEP_S * 2 ** (tries - 1);
+  let at = (low + high) / 2;
+  if (high === Number.POSITIVE_INFINITY) at = Math.min(low + step, duration);
+  else if (low === Number.NEGATIVE_INFINITY) at = Math.max(high - step, 0);
+  return tries > MOST_TRIES || at === seek.at ? undefined : { target: seek.target, at, low, high, tries };
+}

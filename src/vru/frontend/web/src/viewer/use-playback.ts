@@ -1,5 +1,5 @@
 import { type RefObject, useCallback, useEffect, useRef, useState } from "react";
-import { clampFrame, type FrameTimes, frameAt, seekTime } from "@/lib/frames";
+import { clampFrame, type FrameTimes, frameAt, nextTry, type Seek, seekTo } from "@/lib/frames";
 
 export interface Playback {
   frame: number;
@@ -27,8 +27,12 @@ export function usePlayback(
   const [frame, setFrame] = useState(0);
   const [playing, setPlaying] = useState(false);
   const [failed, setFailed] = useState(false);
-  /** Where the last seek goes. Steps count from here, so that fast key presses add up. */
+  /** The frame that is wanted. Steps count from here, so that fast key presses add up. */
   const wanted = useRef<number | null>(null);
+  /** What the player was asked for. */
+  const seeking = useRef<Seek | null>(null);
+  /** The frame that the player has shown since then. */
+  const arrived = useRef<number | null>(null);
   /** Media time of the browser minus the file's: some players move the first frame to 0. */
   const offset = useRef(0);
   const shown = useRef(0);
@@ -36,6 +40,12 @@ export function usePlayback(
   useEffect(() => {
     notify.current = onFrame;
   }, [onFrame]);
+
+  const begin = useCallback((video: HTMLVideoElement, seek: Seek) => {
+    seeking.current = seek;
+    arrived.current = null;
+    video.currentTime = seek.at + offset.current;
+  }, []);
 
   useEffect(() => {
     const video = videoRef.current;
@@ -52,14 +62,25 @@ export function usePlayback(
       setFrame(index);
     };
     const exact = "requestVideoFrameCallback" in video;
+    /** Whether the player is sent on, because it arrived at a frame that is not the wanted one. */
+    const tryAgain = () => {
+      const seek = seeking.current;
+      if (!seek || video.seeking || arrived.current === null || wanted.current !== seek.target) return false;
+      const next =
+        arrived.current === seek.target ? undefined : nextTry(seek, arrived.current, video.duration);
+      if (next) begin(video, next);
+      else wanted.current = seeking.current = null;
+      return next !== undefined;
+    };
     const onPicture: VideoFrameRequestCallback = (_, { mediaTime }) => {
       if (!alive) return;
       if (!calibrated && video.currentTime < 0.001) {
         offset.current = mediaTime - first;
         calibrated = true;
       }
-      show(mediaTime);
       handle = video.requestVideoFrameCallback(onPicture);
+      arrived.current = frameAt(times, mediaTime - offset.current);
+      if (!tryAgain()) show(mediaTime);
     };
     const onRefresh = () => {
       if (!alive) return;
@@ -70,15 +91,15 @@ export function usePlayback(
 
     const onSeeked = () => {
       const target = wanted.current;
-      wanted.current = null;
-      // The target changed while the player was on its way.
-      if (target !== null && frameAt(times, video.currentTime - offset.current) !== target) {
-        wanted.current = target;
-        video.currentTime = seekTime(times, target) + offset.current;
-      }
+      if (target !== null && target !== seeking.current?.target) {
+        // The target changed while the player was on its way.
+        begin(video, seekTo(times, target));
+      } else if (!exact) wanted.current = seeking.current = null;
+      // The picture may come before the player says that it has arrived, or after.
+      else if (!tryAgain() && arrived.current !== null) show((times[arrived.current] ?? 0) + offset.current);
     };
     const onPlay = () => {
-      wanted.current = null;
+      wanted.current = seeking.current = null;
       setPlaying(true);
     };
     const onPause = () => setPlaying(false);
@@ -99,19 +120,18 @@ export function usePlayback(
       video.removeEventListener("ended", onPause);
       video.removeEventListener("error", onError);
     };
-  }, [videoRef, times]);
+  }, [videoRef, times, begin]);
 
   const seek = useCallback(
     (target: number) => {
       const video = videoRef.current;
       if (!video || !times || times.length === 0) return;
-      const index = clampFrame(times, target);
-      const busy = wanted.current !== null && video.seeking;
-      wanted.current = index;
+      wanted.current = clampFrame(times, target);
       // A second seek would throw away the first's work: it starts when the first has arrived.
-      if (!busy) video.currentTime = seekTime(times, index) + offset.current;
+      if (seeking.current && video.seeking) return;
+      begin(video, seekTo(times, wanted.current));
     },
-    [videoRef, times],
+    [videoRef, times, begin],
   );
   const play = useCallback(() => {
     // Refused where there is nothing to play; the error event tells that.

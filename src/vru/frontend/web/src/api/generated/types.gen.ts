@@ -1383,6 +1383,26 @@ export type TruthBoxList = {
 };
 
 /**
+ * UploadLimits
+ *
+ * The largest files that are taken, in bytes. Markers are as ground truth.
+ */
+export type UploadLimits = {
+    /**
+     * Video Bytes
+     */
+    video_bytes: number;
+    /**
+     * Ground Truth Bytes
+     */
+    ground_truth_bytes: number;
+    /**
+     * Signals Bytes
+     */
+    signals_bytes: number;
+};
+
+/**
  * UserBody
  *
  * Someone who may use the platform.
@@ -2132,6 +2152,31 @@ export type UploadVideoResponses = {
 };
 
 export type UploadVideoResponse = UploadVideoResponses[keyof UploadVideoResponses];
+
+export type GetUploadLimitsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/upload-limits';
+};
+
+export type GetUploadLimitsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+};
+
+export type GetUploadLimitsError = GetUploadLimitsErrors[keyof GetUploadLimitsErrors];
+
+export type GetUploadLimitsResponses = {
+    /**
+     * Successful Response
+     */
+    200: UploadLimits;
+};
+
+export type GetUploadLimitsResponse = GetUploadLimitsResponses[keyof GetUploadLimitsResponses];
 
 export type DeleteVideoData = {
     body?: never;

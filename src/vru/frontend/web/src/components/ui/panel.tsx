@@ -16,8 +16,8 @@ export function Panel({ title, note, actions, className, flush, children }: Pane
     <section className={cn("min-w-0 rounded-lg border border-line bg-surface", className)}>
       {(title || actions) && (
         <header className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2 border-line border-b px-4 py-2.5">
-          <div className="flex flex-wrap items-baseline gap-x-3">
-            <h2 className="text-[15px]">{title}</h2>
+          <div className="flex min-w-0 flex-wrap items-baseline gap-x-3">
+            <h2 className="min-w-0 text-[15px] [overflow-wrap:anywhere]">{title}</h2>
             {note && <p className="text-[13px] text-ink-faint">{note}</p>}
           </div>
           {actions && <div className="flex flex-wrap items-center gap-2">{actions}</div>}

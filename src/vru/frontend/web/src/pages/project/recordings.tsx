@@ -37,6 +37,8 @@ export function Recordings({ videoId }: { videoId: string }) {
         <div className="min-w-72 flex-1">
           <FileUpload
             compact
+            place={`signals of ${videoId}`}
+            limit="signals_bytes"
             label="Upload signals"
             hint="CSV or JSON Lines: time_ns, kind and, if the device says it, class"
             accept={ACCEPT}
@@ -107,6 +109,8 @@ function RecordingRow({ recording }: { recording: Recording }) {
         <div className="mt-2">
           <FileUpload
             compact
+            place={`markers of ${recording.id}`}
+            limit="ground_truth_bytes"
             label={`Upload markers of ${recording.name}`}
             hint="CSV or JSON Lines: media_s and time_ns. They join the signals' clock with the video's."
             accept={ACCEPT}

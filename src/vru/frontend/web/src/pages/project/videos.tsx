@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { Check, Eye, Trash2 } from "lucide-react";
 import { useId, useState } from "react";
 import { deleteGroundTruth, deleteVideo, uploadGroundTruth, uploadVideo } from "@/api/calls";
-import { truthsQuery, videosQuery } from "@/api/queries";
+import { projectQuery, truthsQuery, videosQuery } from "@/api/queries";
 import type { GroundTruth, Video } from "@/api/types";
 import { FileUpload } from "@/components/file-upload";
 import { Loading } from "@/components/page";
@@ -22,12 +22,15 @@ export function VideosTab({ projectId }: { projectId: string }) {
   return (
     <div className="flex flex-col gap-4">
       <FileUpload
+        place={`video of ${projectId}`}
+        limit="video_bytes"
         label="Upload a video"
         hint="or drop a file here. MP4, MKV, MOV, AVI, WebM; frames keep their exact timestamps."
         accept="video/*,.mkv,.avi,.ts"
         send={async (file, options) => {
           await uploadVideo(projectId, file, options);
-          await queries.invalidateQueries({ queryKey: videosQuery(projectId).queryKey });
+          // The project too: it is no draft any more.
+          await queries.invalidateQueries({ queryKey: projectQuery(projectId).queryKey });
         }}
       />
       <ProblemNotice error={error} onRetry={() => void refetch()} />
@@ -94,6 +97,8 @@ function VideoPanel({ video }: { video: Video }) {
         <div className="min-w-72 flex-1">
           <FileUpload
             compact
+            place={`truth of ${video.id}`}
+            limit="ground_truth_bytes"
             label="Upload ground truth"
             hint="COCO JSON or CVAT XML of this video"
             accept=".json,.xml,application/json,text/xml"

@@ -9,7 +9,7 @@ import { pace, RUN_STEPS, runMeaning } from "@/lib/runs";
 import { RunControls } from "./controls";
 
 /** Where a run that is under way stands, and how long it may take. */
-export function RunProgress({ run, polling }: { run: Run; polling: boolean }) {
+export function RunProgress({ run, broken }: { run: Run; broken: boolean }) {
   const here = RUN_STEPS.indexOf(run.state);
   const speed = usePace(run);
   return (
@@ -62,7 +62,7 @@ export function RunProgress({ run, polling }: { run: Run; polling: boolean }) {
         </div>
         <RunControls run={run} />
       </div>
-      {polling && (
+      {broken && (
         <p className="mt-2 text-[13px] text-ink-faint">
           The live stream is interrupted: asking every two seconds.
         </p>

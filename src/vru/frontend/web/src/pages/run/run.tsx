@@ -21,7 +21,7 @@ import { VerdictPanel } from "./verdict";
 
 export function RunPage() {
   const { runId } = useParams({ from: "/app/runs/$runId" });
-  const { data: run, error, live, polling, refetch } = useRun(runId);
+  const { data: run, error, live, broken, refetch } = useRun(runId);
   const project = useQuery({ ...projectQuery(run?.project_id ?? ""), enabled: run !== undefined });
   const video = useQuery({ ...videoQuery(run?.video_id ?? ""), enabled: run !== undefined });
   const truth = useQuery({ ...truthQuery(run?.ground_truth_id ?? ""), enabled: run !== undefined });
@@ -63,7 +63,7 @@ export function RunPage() {
       }
     >
       <div className="flex flex-col gap-4">
-        {live && <RunProgress run={run} polling={polling} />}
+        {live && <RunProgress run={run} broken={broken} />}
         {run.state === "failed" && <ProblemNotice error={new Error(run.error ?? "The run failed.")} />}
         {run.state === "cancelled" && (
           <Panel>
