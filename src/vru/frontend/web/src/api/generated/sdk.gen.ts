@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, ChangeRunData, ChangeRunErrors, ChangeRunResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteSignalsData, DeleteSignalsErrors, DeleteSignalsResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetEvidenceData, GetEvidenceErrors, GetEvidenceKeyData, GetEvidenceKeyErrors, GetEvidenceKeyResponses, GetEvidenceLedgerData, GetEvidenceLedgerErrors, GetEvidenceLedgerResponses, GetEvidenceResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReportData, GetReportErrors, GetReportResponses, GetRunData, GetRunErrors, GetRunResponses, GetSignalsData, GetSignalsErrors, GetSignalsResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSignalsData, ListSignalsErrors, ListSignalsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, PauseRunData, PauseRunErrors, PauseRunResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, RetryRunData, RetryRunErrors, RetryRunResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StopCameraData, StopCameraErrors, StopCameraResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadMarkersData, UploadMarkersErrors, UploadMarkersResponses, UploadSignalsData, UploadSignalsErrors, UploadSignalsResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
+import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, ChangeRunData, ChangeRunErrors, ChangeRunResponses, ChangeVersionData, ChangeVersionErrors, ChangeVersionResponses, CompareRunsData, CompareRunsErrors, CompareRunsResponses, CompareVersionsData, CompareVersionsErrors, CompareVersionsResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateDataSetData, CreateDataSetErrors, CreateDataSetResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, CreateVersionData, CreateVersionErrors, CreateVersionResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteDataSetData, DeleteDataSetErrors, DeleteDataSetResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeletePredictionsData, DeletePredictionsErrors, DeletePredictionsResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteSignalsData, DeleteSignalsErrors, DeleteSignalsResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDataSetData, GetDataSetErrors, GetDataSetResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetEvidenceData, GetEvidenceErrors, GetEvidenceKeyData, GetEvidenceKeyErrors, GetEvidenceKeyResponses, GetEvidenceLedgerData, GetEvidenceLedgerErrors, GetEvidenceLedgerResponses, GetEvidenceResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetPredictionsData, GetPredictionsErrors, GetPredictionsResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReportData, GetReportErrors, GetReportResponses, GetRunData, GetRunErrors, GetRunResponses, GetSignalsData, GetSignalsErrors, GetSignalsResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetVersionData, GetVersionErrors, GetVersionResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ImportAttributesData, ImportAttributesErrors, ImportAttributesResponses, ImportPredictionsData, ImportPredictionsErrors, ImportPredictionsResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListDataSetsData, ListDataSetsErrors, ListDataSetsResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListPredictedRecordingsData, ListPredictedRecordingsErrors, ListPredictedRecordingsResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRecordingsData, ListRecordingsErrors, ListRecordingsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSignalsData, ListSignalsErrors, ListSignalsResponses, ListSlicesData, ListSlicesErrors, ListSlicesResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, PauseRunData, PauseRunErrors, PauseRunResponses, RankRunsData, RankRunsErrors, RankRunsResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, RetryRunData, RetryRunErrors, RetryRunResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StopCameraData, StopCameraErrors, StopCameraResponses, UpdateDataSetData, UpdateDataSetErrors, UpdateDataSetResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadMarkersData, UploadMarkersErrors, UploadMarkersResponses, UploadSignalsData, UploadSignalsErrors, UploadSignalsResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -438,6 +438,322 @@ export const uploadMarkers = <ThrowOnError extends boolean = false>(options: Opt
 });
 
 /**
+ * List a project's data sets
+ *
+ * Newest first, each with its newest version.
+ */
+export const listDataSets = <ThrowOnError extends boolean = false>(options: Options<ListDataSetsData, ThrowOnError>): RequestResult<ListDataSetsResponses, ListDataSetsErrors, ThrowOnError> => (options.client ?? client).get<ListDataSetsResponses, ListDataSetsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/projects/{project_id}/data-sets',
+    ...options
+});
+
+/**
+ * Create a data set
+ *
+ * Its recordings are videos of the project with approved ground truth, by reference: nothing is copied.
+ */
+export const createDataSet = <ThrowOnError extends boolean = false>(options: Options<CreateDataSetData, ThrowOnError>): RequestResult<CreateDataSetResponses, CreateDataSetErrors, ThrowOnError> => (options.client ?? client).post<CreateDataSetResponses, CreateDataSetErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/projects/{project_id}/data-sets',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Delete a data set
+ *
+ * With all its versions; its videos stay. Refused if a run was made with it.
+ */
+export const deleteDataSet = <ThrowOnError extends boolean = false>(options: Options<DeleteDataSetData, ThrowOnError>): RequestResult<DeleteDataSetResponses, DeleteDataSetErrors, ThrowOnError> => (options.client ?? client).delete<DeleteDataSetResponses, DeleteDataSetErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}',
+    ...options
+});
+
+/**
+ * Get a data set
+ *
+ * With its newest version.
+ */
+export const getDataSet = <ThrowOnError extends boolean = false>(options: Options<GetDataSetData, ThrowOnError>): RequestResult<GetDataSetResponses, GetDataSetErrors, ThrowOnError> => (options.client ?? client).get<GetDataSetResponses, GetDataSetErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}',
+    ...options
+});
+
+/**
+ * Change a data set
+ *
+ * Its name and description; its recordings change by versions.
+ */
+export const updateDataSet = <ThrowOnError extends boolean = false>(options: Options<UpdateDataSetData, ThrowOnError>): RequestResult<UpdateDataSetResponses, UpdateDataSetErrors, ThrowOnError> => (options.client ?? client).patch<UpdateDataSetResponses, UpdateDataSetErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List a data set's versions
+ *
+ * Newest first.
+ */
+export const listVersions = <ThrowOnError extends boolean = false>(options: Options<ListVersionsData, ThrowOnError>): RequestResult<ListVersionsResponses, ListVersionsErrors, ThrowOnError> => (options.client ?? client).get<ListVersionsResponses, ListVersionsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}/versions',
+    ...options
+});
+
+/**
+ * Make a new version
+ *
+ * The newest with what this adds, removes and changes. A version that equals it is refused.
+ */
+export const createVersion = <ThrowOnError extends boolean = false>(options: Options<CreateVersionData, ThrowOnError>): RequestResult<CreateVersionResponses, CreateVersionErrors, ThrowOnError> => (options.client ?? client).post<CreateVersionResponses, CreateVersionErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}/versions',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Get a version
+ *
+ * Its facts, without its recordings.
+ */
+export const getVersion = <ThrowOnError extends boolean = false>(options: Options<GetVersionData, ThrowOnError>): RequestResult<GetVersionResponses, GetVersionErrors, ThrowOnError> => (options.client ?? client).get<GetVersionResponses, GetVersionErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}',
+    ...options
+});
+
+/**
+ * Change a version
+ *
+ * While no run was made with it; from then on it is frozen, and changes make a new version.
+ */
+export const changeVersion = <ThrowOnError extends boolean = false>(options: Options<ChangeVersionData, ThrowOnError>): RequestResult<ChangeVersionResponses, ChangeVersionErrors, ThrowOnError> => (options.client ?? client).patch<ChangeVersionResponses, ChangeVersionErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List a version's recordings
+ *
+ * In their order, with their conditions and the digests of what they are.
+ */
+export const listRecordings = <ThrowOnError extends boolean = false>(options: Options<ListRecordingsData, ThrowOnError>): RequestResult<ListRecordingsResponses, ListRecordingsErrors, ThrowOnError> => (options.client ?? client).get<ListRecordingsResponses, ListRecordingsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}/recordings',
+    ...options
+});
+
+/**
+ * List the slices of a version
+ *
+ * What attributes and tags make of it: criteria may name them, and every run measures them.
+ */
+export const listSlices = <ThrowOnError extends boolean = false>(options: Options<ListSlicesData, ThrowOnError>): RequestResult<ListSlicesResponses, ListSlicesErrors, ThrowOnError> => (options.client ?? client).get<ListSlicesResponses, ListSlicesErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}/slices',
+    ...options
+});
+
+/**
+ * Rank the runs over a version
+ *
+ * The completed ones, the highest F1 first, each with its settings and verdict; the newest 500 of them.
+ */
+export const rankRuns = <ThrowOnError extends boolean = false>(options: Options<RankRunsData, ThrowOnError>): RequestResult<RankRunsResponses, RankRunsErrors, ThrowOnError> => (options.client ?? client).get<RankRunsResponses, RankRunsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}/leaderboard',
+    ...options
+});
+
+/**
+ * Import attributes from a file
+ *
+ * The body is the file itself: CSV with a column ``recording``, or JSON. Empty cells say nothing.
+ *
+ * What it names takes the place of what stood there, and ``tags`` (with semicolons between) of the tags.
+ */
+export const importAttributes = <ThrowOnError extends boolean = false>(options: Options<ImportAttributesData, ThrowOnError>): RequestResult<ImportAttributesResponses, ImportAttributesErrors, ThrowOnError> => (options.client ?? client).post<ImportAttributesResponses, ImportAttributesErrors, ThrowOnError>({
+    bodySerializer: null,
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}/attributes',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Compare two versions
+ *
+ * Which recordings were added and removed, and what changed about the others: digests, attributes, tags.
+ */
+export const compareVersions = <ThrowOnError extends boolean = false>(options: Options<CompareVersionsData, ThrowOnError>): RequestResult<CompareVersionsResponses, CompareVersionsErrors, ThrowOnError> => (options.client ?? client).get<CompareVersionsResponses, CompareVersionsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/data-sets/{data_set_id}/diff',
+    ...options
+});
+
+/**
+ * List a project's imported predictions
+ *
+ * Newest first.
+ */
+export const listPredictions = <ThrowOnError extends boolean = false>(options: Options<ListPredictionsData, ThrowOnError>): RequestResult<ListPredictionsResponses, ListPredictionsErrors, ThrowOnError> => (options.client ?? client).get<ListPredictionsResponses, ListPredictionsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/projects/{project_id}/predictions',
+    ...options
+});
+
+/**
+ * Import predictions
+ *
+ * The body is the file itself: COCO results, MOT, KITTI or YOLO, or a zip with a file a recording or a picture.
+ *
+ * Recordings are found by name. What does not fit the recordings, or would fit their truth clearly better in another
+ * way, is refused, and nothing is stored.
+ */
+export const importPredictions = <ThrowOnError extends boolean = false>(options: Options<ImportPredictionsData, ThrowOnError>): RequestResult<ImportPredictionsResponses, ImportPredictionsErrors, ThrowOnError> => (options.client ?? client).post<ImportPredictionsResponses, ImportPredictionsErrors, ThrowOnError>({
+    bodySerializer: null,
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/projects/{project_id}/predictions',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Delete imported predictions
+ *
+ * Refused if a run was made with them.
+ */
+export const deletePredictions = <ThrowOnError extends boolean = false>(options: Options<DeletePredictionsData, ThrowOnError>): RequestResult<DeletePredictionsResponses, DeletePredictionsErrors, ThrowOnError> => (options.client ?? client).delete<DeletePredictionsResponses, DeletePredictionsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/predictions/{predictions_id}',
+    ...options
+});
+
+/**
+ * Get imported predictions
+ *
+ * Their facts, without their boxes.
+ */
+export const getPredictions = <ThrowOnError extends boolean = false>(options: Options<GetPredictionsData, ThrowOnError>): RequestResult<GetPredictionsResponses, GetPredictionsErrors, ThrowOnError> => (options.client ?? client).get<GetPredictionsResponses, GetPredictionsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/predictions/{predictions_id}',
+    ...options
+});
+
+/**
+ * List what predictions are about
+ *
+ * The recordings with the number of their boxes, and the digest over these.
+ */
+export const listPredictedRecordings = <ThrowOnError extends boolean = false>(options: Options<ListPredictedRecordingsData, ThrowOnError>): RequestResult<ListPredictedRecordingsResponses, ListPredictedRecordingsErrors, ThrowOnError> => (options.client ?? client).get<ListPredictedRecordingsResponses, ListPredictedRecordingsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/predictions/{predictions_id}/recordings',
+    ...options
+});
+
+/**
  * List models
  *
  * What can be validated.
@@ -472,7 +788,8 @@ export const listRuns = <ThrowOnError extends boolean = false>(options?: Options
  *
  * The run is queued; follow it with ``/runs/{run_id}/events``. Without ``criteria`` the project's apply.
  *
- * With ``kind`` "camera" it is one of recorded signals instead of a model.
+ * With ``kind`` "camera" it is one of recorded signals instead of a model; with ``data_set_id`` it is over all
+ * recordings of a data set; with ``predictions_id`` in the place of ``model`` it is one of imported predictions.
  */
 export const createRun = <ThrowOnError extends boolean = false>(options: Options<CreateRunData, ThrowOnError>): RequestResult<CreateRunResponses, CreateRunErrors, ThrowOnError> => (options.client ?? client).post<CreateRunResponses, CreateRunErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }, {
@@ -783,6 +1100,27 @@ export const getEvidenceLedger = <ThrowOnError extends boolean = false>(options?
         }],
     url: '/api/v1/evidence-ledger',
     ...options
+});
+
+/**
+ * Compare two runs over a data set
+ *
+ * The second against the first, paired recording by recording, on all and on each slice of attributes and tags.
+ *
+ * Says who is newly missed and newly found by name; with ``margins`` also whether the second is not worse.
+ */
+export const compareRuns = <ThrowOnError extends boolean = false>(options: Options<CompareRunsData, ThrowOnError>): RequestResult<CompareRunsResponses, CompareRunsErrors, ThrowOnError> => (options.client ?? client).post<CompareRunsResponses, CompareRunsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/comparisons',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
 });
 
 /**

@@ -5,6 +5,38 @@ export type ClientOptions = {
 };
 
 /**
+ * Calibration
+ *
+ * Where the camera stood over flat ground, for slices by distance. See ``vru.evaluation.dataset.conditions``.
+ */
+export type Calibration = {
+    /**
+     * Focal Px
+     *
+     * focal length in pixels
+     */
+    focal_px: number;
+    /**
+     * Principal Row Px
+     *
+     * row of the optical axis in pixels
+     */
+    principal_row_px: number;
+    /**
+     * Height M
+     *
+     * of the camera above the ground
+     */
+    height_m: number;
+    /**
+     * Pitch Deg
+     *
+     * how far it looks down
+     */
+    pitch_deg?: number;
+};
+
+/**
  * CameraBody
  *
  * A camera and what it is doing. The three times of the newest frame are media, monotonic and wall clock.
@@ -102,12 +134,26 @@ export type CameraRunBody = {
     kind: 'camera';
     /**
      * Video Id
+     *
+     * null for a run over a data set
      */
-    video_id: string;
+    video_id: string | null;
     /**
      * Ground Truth Id
+     *
+     * null for a run over a data set
      */
-    ground_truth_id: string;
+    ground_truth_id: string | null;
+    /**
+     * of a run over a data set
+     */
+    data_set_version?: DataSetVersionRef | null;
+    /**
+     * Predictions Id
+     *
+     * of a run of imported predictions
+     */
+    predictions_id?: string | null;
     /**
      * Signals Id
      *
@@ -308,6 +354,45 @@ export type CameraTrackResult = {
 };
 
 /**
+ * ChangedRecording
+ *
+ * What changes about a recording; what is not given stays. An attribute that is null goes.
+ */
+export type ChangedRecording = {
+    /**
+     * Name
+     *
+     * the recording
+     */
+    name: string;
+    /**
+     * Ground Truth Id
+     */
+    ground_truth_id?: string | null;
+    /**
+     * Attributes
+     */
+    attributes?: {
+        [key: string]: unknown | string | null;
+    };
+    /**
+     * Tags
+     */
+    tags?: Array<string> | null;
+    calibration?: Calibration | null;
+};
+
+/**
+ * ChangedVersion
+ *
+ * A version that was just made or changed, and what changed.
+ */
+export type ChangedVersion = {
+    version: VersionBody;
+    changes: VersionDiff;
+};
+
+/**
  * ClockBody
  *
  * How well the signals' clock is joined with the video's. Standard uncertainties, unless it says otherwise.
@@ -373,6 +458,46 @@ export type ClockBody = {
  * How a metric compares to its threshold.
  */
 export type Comparator = '>=' | '<=';
+
+/**
+ * ComparisonBody
+ *
+ * What changed from one run to the other. ``newly_missed`` are road users that only the second missed.
+ */
+export type ComparisonBody = {
+    /**
+     * Recordings
+     *
+     * that were measured in both
+     */
+    recordings: number;
+    /**
+     * Left Out
+     *
+     * recordings that failed in one of them
+     */
+    left_out: Array<string>;
+    /**
+     * Differences
+     */
+    differences: Array<DifferenceBody>;
+    /**
+     * Newly Missed
+     */
+    newly_missed: Array<NamedTrack>;
+    /**
+     * Newly Found
+     */
+    newly_found: Array<NamedTrack>;
+    /**
+     * over all margins; null without any
+     */
+    verdict: Verdict | null;
+    /**
+     * Margins
+     */
+    margins: Array<MarginResultBody>;
+};
 
 /**
  * CriterionBody
@@ -443,6 +568,196 @@ export type CurveBody = {
 };
 
 /**
+ * DataSetBody
+ *
+ * A data set as clients see it, with its newest version.
+ */
+export type DataSetBody = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Project Id
+     */
+    project_id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Description
+     */
+    description: string;
+    newest: VersionBody;
+    /**
+     * Created By
+     */
+    created_by: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+};
+
+/**
+ * DataSetCreate
+ *
+ * A new data set, with its first version.
+ */
+export type DataSetCreate = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Description
+     */
+    description?: string;
+    /**
+     * Recordings
+     */
+    recordings: Array<NewRecording>;
+};
+
+/**
+ * DataSetList
+ *
+ * One page of a project's data sets, newest first, and how many there are in all.
+ */
+export type DataSetList = {
+    /**
+     * Items
+     */
+    items: Array<DataSetBody>;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
+ * DataSetRunMetrics
+ *
+ * What a completed run over a data set measured: all recordings together, and each of them.
+ */
+export type DataSetRunMetrics = {
+    /**
+     * Measurements
+     */
+    measurements: Array<MeasurementBody>;
+    /**
+     * Tracks
+     */
+    tracks: Array<DataSetTrackResult>;
+    /**
+     * True Positives
+     */
+    true_positives: number;
+    /**
+     * False Positives
+     */
+    false_positives: number;
+    /**
+     * False Negatives
+     */
+    false_negatives: number;
+    /**
+     * Ground Truth Approved
+     */
+    ground_truth_approved: boolean;
+    /**
+     * Curves
+     *
+     * none in runs of platform versions before them
+     */
+    curves?: Array<CurveBody>;
+    /**
+     * Recordings
+     *
+     * those that failed first, then by rising F1
+     */
+    recordings: Array<RecordingResult>;
+};
+
+/**
+ * DataSetTrackResult
+ *
+ * What became of one track of a data set. Its id and times are those of its recording.
+ */
+export type DataSetTrackResult = {
+    /**
+     * Track Id
+     */
+    track_id: number;
+    road_user: VruClass;
+    /**
+     * First Visible S
+     */
+    first_visible_s: number;
+    /**
+     * Last Visible S
+     */
+    last_visible_s: number;
+    /**
+     * First Detected S
+     */
+    first_detected_s: number | null;
+    /**
+     * Latency Ms
+     */
+    latency_ms: number | null;
+    /**
+     * Recording
+     */
+    recording: string;
+};
+
+/**
+ * DataSetUpdate
+ *
+ * What to change; what is not given stays as it is.
+ */
+export type DataSetUpdate = {
+    /**
+     * Name
+     */
+    name?: string;
+    /**
+     * Description
+     */
+    description?: string;
+};
+
+/**
+ * DataSetVersionRef
+ *
+ * The version of a data set that a run is about.
+ */
+export type DataSetVersionRef = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Data Set Id
+     */
+    data_set_id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Number
+     */
+    number: number;
+    /**
+     * Recording Count
+     */
+    recording_count: number;
+};
+
+/**
  * DetectionBody
  *
  * One detected box. Pixels, origin top left; seconds of media time.
@@ -489,6 +804,155 @@ export type DetectionList = {
      * Items
      */
     items: Array<DetectionBody>;
+};
+
+/**
+ * DifferenceBody
+ *
+ * A figure of both runs, and the second less the first with its paired two-sided 95 % interval.
+ */
+export type DifferenceBody = {
+    /**
+     * Metric
+     */
+    metric: string;
+    /**
+     * Slice
+     */
+    slice: string;
+    /**
+     * Before
+     */
+    before: number;
+    /**
+     * After
+     */
+    after: number;
+    /**
+     * Difference
+     */
+    difference: number;
+    /**
+     * Low
+     */
+    low: number | null;
+    /**
+     * High
+     */
+    high: number | null;
+    /**
+     * N
+     */
+    n: number;
+    /**
+     * Units
+     */
+    units: string;
+    /**
+     * Mark
+     *
+     * where it is proven
+     */
+    mark: 'better' | 'worse' | '';
+};
+
+/**
+ * Entry
+ *
+ * One completed run over a version. Runs with different settings do not measure the same.
+ */
+export type Entry = {
+    /**
+     * Run Id
+     */
+    run_id: string;
+    /**
+     * Detector
+     */
+    detector: string;
+    /**
+     * Version
+     */
+    version: string;
+    /**
+     * Imported
+     *
+     * whether its boxes were made elsewhere
+     */
+    imported: boolean;
+    /**
+     * Score Threshold
+     */
+    score_threshold: number;
+    /**
+     * Iou Threshold
+     */
+    iou_threshold: number;
+    /**
+     * Frame Stride
+     */
+    frame_stride: number;
+    verdict: Verdict;
+    /**
+     * Failed Recordings
+     */
+    failed_recordings: number;
+    /**
+     * Figures
+     */
+    figures: Array<EntryFigure>;
+    /**
+     * Finished At
+     */
+    finished_at: string;
+};
+
+/**
+ * EntryFigure
+ *
+ * A figure of a run over all recordings, with its interval.
+ */
+export type EntryFigure = {
+    /**
+     * Metric
+     */
+    metric: string;
+    /**
+     * Value
+     */
+    value: number | null;
+    /**
+     * Low
+     */
+    low: number | null;
+    /**
+     * High
+     */
+    high: number | null;
+    /**
+     * N
+     */
+    n: number;
+};
+
+/**
+ * FieldChange
+ *
+ * One thing that differs: ``ground_truth``, ``video``, ``tags``, ``calibration``, or ``attributes.NAME``.
+ */
+export type FieldChange = {
+    /**
+     * Field
+     */
+    field: string;
+    /**
+     * Before
+     */
+    before: unknown;
+    /**
+     * After
+     */
+    after: unknown;
 };
 
 /**
@@ -576,6 +1040,22 @@ export type GroundTruthList = {
 };
 
 /**
+ * Leaderboard
+ *
+ * The completed runs over a version, the highest F1 first.
+ */
+export type Leaderboard = {
+    /**
+     * Items
+     */
+    items: Array<Entry>;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
  * LoginBody
  *
  * A session. Send ``token`` as ``Authorization: Bearer TOKEN``; browsers send the cookie instead.
@@ -606,6 +1086,39 @@ export type LoginRequest = {
      * Password
      */
     password: string;
+};
+
+/**
+ * MarginResultBody
+ *
+ * How a margin came out, and why.
+ */
+export type MarginResultBody = {
+    /**
+     * Metric
+     */
+    metric: string;
+    /**
+     * Margin
+     */
+    margin: number;
+    /**
+     * Slice
+     */
+    slice?: string;
+    /**
+     * Confidence Level
+     */
+    confidence_level?: number;
+    verdict: Verdict;
+    /**
+     * Reason
+     */
+    reason: string;
+    /**
+     * More Needed
+     */
+    more_needed: number | null;
 };
 
 /**
@@ -738,12 +1251,26 @@ export type ModelRunBody = {
     kind: 'model';
     /**
      * Video Id
+     *
+     * null for a run over a data set
      */
-    video_id: string;
+    video_id: string | null;
     /**
      * Ground Truth Id
+     *
+     * null for a run over a data set
      */
-    ground_truth_id: string;
+    ground_truth_id: string | null;
+    /**
+     * of a run over a data set
+     */
+    data_set_version?: DataSetVersionRef | null;
+    /**
+     * Predictions Id
+     *
+     * of a run of imported predictions
+     */
+    predictions_id?: string | null;
     /**
      * Signals Id
      *
@@ -796,7 +1323,10 @@ export type ModelRunBody = {
      * clips that could not be processed
      */
     set_aside: Array<SetAsideClip>;
-    metrics: RunMetrics | null;
+    /**
+     * Metrics
+     */
+    metrics: RunMetrics | DataSetRunMetrics | null;
     verdict: Verdict | null;
     /**
      * Verdict Reasons
@@ -824,6 +1354,56 @@ export type ModelRunBody = {
      * Finished At
      */
     finished_at: string | null;
+};
+
+/**
+ * NamedTrack
+ *
+ * A road user of a recording.
+ */
+export type NamedTrack = {
+    /**
+     * Recording
+     */
+    recording: string;
+    /**
+     * Track Id
+     */
+    track_id: number;
+    road_user: VruClass;
+};
+
+/**
+ * NewRecording
+ *
+ * A recording to add. Its ground truth must be approved; without one the newest approved is taken.
+ */
+export type NewRecording = {
+    /**
+     * Video Id
+     */
+    video_id: string;
+    /**
+     * Ground Truth Id
+     */
+    ground_truth_id?: string | null;
+    /**
+     * Name
+     *
+     * the video's, if not given
+     */
+    name?: string | null;
+    /**
+     * Attributes
+     */
+    attributes?: {
+        [key: string]: unknown | string;
+    };
+    /**
+     * Tags
+     */
+    tags?: Array<string>;
+    calibration?: Calibration | null;
 };
 
 /**
@@ -862,6 +1442,132 @@ export type PlatformHealth = {
     services: {
         [key: string]: PartHealth;
     };
+};
+
+/**
+ * PredictedRecordingBody
+ *
+ * What predictions say about one recording.
+ */
+export type PredictedRecordingBody = {
+    /**
+     * Video Id
+     */
+    video_id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Box Count
+     */
+    box_count: number;
+    /**
+     * Sha256
+     *
+     * over its boxes, a line of JSON each
+     */
+    sha256: string;
+};
+
+/**
+ * PredictedRecordingList
+ *
+ * The recordings that predictions are about, in the order of the data set.
+ */
+export type PredictedRecordingList = {
+    /**
+     * Items
+     */
+    items: Array<PredictedRecordingBody>;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
+ * PredictionsBody
+ *
+ * Imported predictions as clients see them.
+ */
+export type PredictionsBody = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Project Id
+     */
+    project_id: string;
+    /**
+     * Name
+     *
+     * of the detector
+     */
+    name: string;
+    /**
+     * Version
+     */
+    version: string;
+    /**
+     * Made By
+     *
+     * who ran it
+     */
+    made_by: string;
+    /**
+     * Format
+     */
+    format: string;
+    /**
+     * File Name
+     */
+    file_name: string;
+    /**
+     * Sha256
+     *
+     * of the file as it was uploaded
+     */
+    sha256: string;
+    /**
+     * Size Bytes
+     */
+    size_bytes: number;
+    /**
+     * Box Count
+     */
+    box_count: number;
+    /**
+     * Notes
+     *
+     * how the file was read
+     */
+    notes: Array<string>;
+    /**
+     * Created By
+     */
+    created_by: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+};
+
+/**
+ * PredictionsList
+ *
+ * One page of a project's predictions, newest first, and how many there are in all.
+ */
+export type PredictionsList = {
+    /**
+     * Items
+     */
+    items: Array<PredictionsBody>;
+    /**
+     * Total
+     */
+    total: number;
 };
 
 /**
@@ -1039,6 +1745,165 @@ export type Readiness = {
 };
 
 /**
+ * RecordingBody
+ *
+ * A recording of a version. The digests name the video and the annotation file.
+ */
+export type RecordingBody = {
+    /**
+     * Number
+     */
+    number: number;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Video Id
+     */
+    video_id: string;
+    /**
+     * Ground Truth Id
+     */
+    ground_truth_id: string;
+    /**
+     * Video Sha256
+     */
+    video_sha256: string;
+    /**
+     * Ground Truth Sha256
+     */
+    ground_truth_sha256: string;
+    /**
+     * Attributes
+     */
+    attributes: {
+        [key: string]: string;
+    };
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+    calibration: Calibration | null;
+    /**
+     * Frame Count
+     */
+    frame_count: number;
+    /**
+     * Duration S
+     */
+    duration_s: number;
+    /**
+     * Track Count
+     */
+    track_count: number;
+    /**
+     * Box Count
+     */
+    box_count: number;
+};
+
+/**
+ * RecordingChange
+ *
+ * A recording that two versions have, and what differs.
+ */
+export type RecordingChange = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Fields
+     */
+    fields: Array<FieldChange>;
+};
+
+/**
+ * RecordingList
+ *
+ * One page of a version's recordings, in their order, and how many there are in all.
+ */
+export type RecordingList = {
+    /**
+     * Items
+     */
+    items: Array<RecordingBody>;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
+ * RecordingResult
+ *
+ * What was measured in one recording of a data set; figures are null where nothing determines them.
+ */
+export type RecordingResult = {
+    /**
+     * Number
+     */
+    number: number;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Failed
+     *
+     * why it counts nowhere; null if it does count
+     */
+    failed: string | null;
+    /**
+     * Frames
+     *
+     * evaluated ones
+     */
+    frames: number;
+    /**
+     * Minutes
+     */
+    minutes: number;
+    /**
+     * True Positives
+     */
+    true_positives: number;
+    /**
+     * False Positives
+     */
+    false_positives: number;
+    /**
+     * False Negatives
+     */
+    false_negatives: number;
+    /**
+     * Tracks
+     */
+    tracks: number;
+    /**
+     * Tracks Missed
+     */
+    tracks_missed: number;
+    /**
+     * False Alarms
+     */
+    false_alarms: number;
+    /**
+     * Recall
+     */
+    recall: number | null;
+    /**
+     * Precision
+     */
+    precision: number | null;
+    /**
+     * F1
+     */
+    f1: number | null;
+};
+
+/**
  * RunList
  *
  * One page of runs, newest first, and how many there are in all.
@@ -1141,6 +2006,12 @@ export type SetAsideClip = {
      * Number
      */
     number: number;
+    /**
+     * Recording
+     *
+     * of a run over a data set: the number of its recording
+     */
+    recording?: number | null;
     /**
      * First Frame
      */
@@ -1293,6 +2164,38 @@ export type SignalsList = {
 };
 
 /**
+ * SliceCount
+ *
+ * A slice that a version has, such as ``light:night``, and how many recordings are in it.
+ */
+export type SliceCount = {
+    /**
+     * Slice
+     */
+    slice: string;
+    /**
+     * Recordings
+     */
+    recordings: number;
+};
+
+/**
+ * SliceList
+ *
+ * The slices that attributes and tags make of a version.
+ */
+export type SliceList = {
+    /**
+     * Items
+     */
+    items: Array<SliceCount>;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
  * TrackResult
  *
  * What became of one ground-truth track. ``latency_ms`` is null for a miss, which is censored, not zero.
@@ -1408,6 +2311,128 @@ export type UserBody = {
  * The outcome of a run or of one criterion.
  */
 export type Verdict = 'PASS' | 'FAIL' | 'INCONCLUSIVE';
+
+/**
+ * VersionBody
+ *
+ * A version as clients see it. From ``frozen_at`` on, its first run, nothing of it changes.
+ */
+export type VersionBody = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Number
+     */
+    number: number;
+    /**
+     * Note
+     */
+    note: string;
+    /**
+     * Sha256
+     *
+     * over its recordings: their digests, attributes, tags and calibrations
+     */
+    sha256: string;
+    /**
+     * Recording Count
+     */
+    recording_count: number;
+    /**
+     * Frame Count
+     */
+    frame_count: number;
+    /**
+     * Duration S
+     */
+    duration_s: number;
+    /**
+     * Frozen At
+     */
+    frozen_at: string | null;
+    /**
+     * Created By
+     */
+    created_by: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+};
+
+/**
+ * VersionChange
+ *
+ * What differs from the version before.
+ */
+export type VersionChange = {
+    /**
+     * Note
+     */
+    note?: string;
+    /**
+     * Add
+     */
+    add?: Array<NewRecording>;
+    /**
+     * Remove
+     */
+    remove?: Array<string>;
+    /**
+     * Change
+     */
+    change?: Array<ChangedRecording>;
+};
+
+/**
+ * VersionDiff
+ *
+ * What changed from one version to another, by the recordings' names.
+ */
+export type VersionDiff = {
+    /**
+     * Before
+     */
+    before: number;
+    /**
+     * After
+     */
+    after: number;
+    /**
+     * Added
+     */
+    added: Array<string>;
+    /**
+     * Removed
+     */
+    removed: Array<string>;
+    /**
+     * Changed
+     */
+    changed: Array<RecordingChange>;
+    /**
+     * Unchanged
+     */
+    unchanged: number;
+};
+
+/**
+ * VersionList
+ *
+ * The versions of a data set, newest first.
+ */
+export type VersionList = {
+    /**
+     * Items
+     */
+    items: Array<VersionBody>;
+    /**
+     * Total
+     */
+    total: number;
+};
 
 /**
  * VideoBody
@@ -1554,6 +2579,108 @@ export type CameraRunCreate = {
 };
 
 /**
+ * ComparisonRequest
+ *
+ * Two completed runs over the same version of a data set, and what the second must not lose.
+ */
+export type ComparisonRequest = {
+    /**
+     * Before
+     */
+    before: string;
+    /**
+     * After
+     */
+    after: string;
+    /**
+     * Margins
+     */
+    margins?: Array<MarginBody>;
+};
+
+/**
+ * DataSetRunCreate
+ *
+ * A request for a validation run over all recordings of a data set. Its version is frozen from then on.
+ *
+ * Without ``criteria`` the project's apply. They may name slices of the version's attributes and tags, such as
+ * ``light:night`` or ``tag:rain``.
+ */
+export type DataSetRunCreate = {
+    /**
+     * Model
+     *
+     * a model of the ML engine
+     */
+    model?: string | null;
+    /**
+     * Model Version
+     *
+     * the newest, if not given
+     */
+    model_version?: string | null;
+    /**
+     * Predictions Id
+     *
+     * imported predictions, instead of a model
+     */
+    predictions_id?: string | null;
+    /**
+     * Project Id
+     */
+    project_id: string;
+    /**
+     * Data Set Id
+     */
+    data_set_id: string;
+    /**
+     * Data Set Version
+     *
+     * the newest, if not given
+     */
+    data_set_version?: number | null;
+    settings?: NewRunSettings;
+    /**
+     * Criteria
+     */
+    criteria?: Array<CriterionBody> | null;
+    /**
+     * Priority
+     *
+     * clips of runs with a higher one are done first
+     */
+    priority?: number;
+    /**
+     * Kind
+     */
+    kind?: 'model';
+};
+
+/**
+ * MarginBody
+ *
+ * By how much a figure of the newer run may be worse, in its own unit, to be called not inferior.
+ */
+export type MarginBody = {
+    /**
+     * Metric
+     */
+    metric: string;
+    /**
+     * Margin
+     */
+    margin: number;
+    /**
+     * Slice
+     */
+    slice?: string;
+    /**
+     * Confidence Level
+     */
+    confidence_level?: number;
+};
+
+/**
  * NewRunSettings
  *
  * The settings of a new run; those that are stored may be older than these limits.
@@ -1602,9 +2729,27 @@ export type RunChange = {
 /**
  * RunCreate
  *
- * A request for a validation run of a model. Without ``criteria`` the project's apply.
+ * A request for a validation run over one video. Without ``criteria`` the project's apply.
  */
 export type RunCreate = {
+    /**
+     * Model
+     *
+     * a model of the ML engine
+     */
+    model?: string | null;
+    /**
+     * Model Version
+     *
+     * the newest, if not given
+     */
+    model_version?: string | null;
+    /**
+     * Predictions Id
+     *
+     * imported predictions, instead of a model
+     */
+    predictions_id?: string | null;
     /**
      * Project Id
      */
@@ -1627,16 +2772,6 @@ export type RunCreate = {
      * clips of runs with a higher one are done first
      */
     priority?: number;
-    /**
-     * Model
-     */
-    model: string;
-    /**
-     * Model Version
-     *
-     * the newest, if not given
-     */
-    model_version?: string | null;
     settings?: NewRunSettings;
     /**
      * Kind
@@ -2833,6 +3968,988 @@ export type UploadMarkersResponses = {
 
 export type UploadMarkersResponse = UploadMarkersResponses[keyof UploadMarkersResponses];
 
+export type ListDataSetsData = {
+    body?: never;
+    path: {
+        /**
+         * Project Id
+         */
+        project_id: string;
+    };
+    query?: {
+        /**
+         * Limit
+         *
+         * at most so many items
+         */
+        limit?: number;
+        /**
+         * Offset
+         *
+         * skip so many items
+         */
+        offset?: number;
+    };
+    url: '/api/v1/projects/{project_id}/data-sets';
+};
+
+export type ListDataSetsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type ListDataSetsError = ListDataSetsErrors[keyof ListDataSetsErrors];
+
+export type ListDataSetsResponses = {
+    /**
+     * Successful Response
+     */
+    200: DataSetList;
+};
+
+export type ListDataSetsResponse = ListDataSetsResponses[keyof ListDataSetsResponses];
+
+export type CreateDataSetData = {
+    body: DataSetCreate;
+    path: {
+        /**
+         * Project Id
+         */
+        project_id: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project_id}/data-sets';
+};
+
+export type CreateDataSetErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+};
+
+export type CreateDataSetError = CreateDataSetErrors[keyof CreateDataSetErrors];
+
+export type CreateDataSetResponses = {
+    /**
+     * Successful Response
+     */
+    201: DataSetBody;
+};
+
+export type CreateDataSetResponse = CreateDataSetResponses[keyof CreateDataSetResponses];
+
+export type DeleteDataSetData = {
+    body?: never;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+    };
+    query?: never;
+    url: '/api/v1/data-sets/{data_set_id}';
+};
+
+export type DeleteDataSetErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type DeleteDataSetError = DeleteDataSetErrors[keyof DeleteDataSetErrors];
+
+export type DeleteDataSetResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type DeleteDataSetResponse = DeleteDataSetResponses[keyof DeleteDataSetResponses];
+
+export type GetDataSetData = {
+    body?: never;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+    };
+    query?: never;
+    url: '/api/v1/data-sets/{data_set_id}';
+};
+
+export type GetDataSetErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type GetDataSetError = GetDataSetErrors[keyof GetDataSetErrors];
+
+export type GetDataSetResponses = {
+    /**
+     * Successful Response
+     */
+    200: DataSetBody;
+};
+
+export type GetDataSetResponse = GetDataSetResponses[keyof GetDataSetResponses];
+
+export type UpdateDataSetData = {
+    body: DataSetUpdate;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+    };
+    query?: never;
+    url: '/api/v1/data-sets/{data_set_id}';
+};
+
+export type UpdateDataSetErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+};
+
+export type UpdateDataSetError = UpdateDataSetErrors[keyof UpdateDataSetErrors];
+
+export type UpdateDataSetResponses = {
+    /**
+     * Successful Response
+     */
+    200: DataSetBody;
+};
+
+export type UpdateDataSetResponse = UpdateDataSetResponses[keyof UpdateDataSetResponses];
+
+export type ListVersionsData = {
+    body?: never;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+    };
+    query?: {
+        /**
+         * Limit
+         *
+         * at most so many items
+         */
+        limit?: number;
+        /**
+         * Offset
+         *
+         * skip so many items
+         */
+        offset?: number;
+    };
+    url: '/api/v1/data-sets/{data_set_id}/versions';
+};
+
+export type ListVersionsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type ListVersionsError = ListVersionsErrors[keyof ListVersionsErrors];
+
+export type ListVersionsResponses = {
+    /**
+     * Successful Response
+     */
+    200: VersionList;
+};
+
+export type ListVersionsResponse = ListVersionsResponses[keyof ListVersionsResponses];
+
+export type CreateVersionData = {
+    body: VersionChange;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+    };
+    query?: never;
+    url: '/api/v1/data-sets/{data_set_id}/versions';
+};
+
+export type CreateVersionErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+};
+
+export type CreateVersionError = CreateVersionErrors[keyof CreateVersionErrors];
+
+export type CreateVersionResponses = {
+    /**
+     * Successful Response
+     */
+    201: ChangedVersion;
+};
+
+export type CreateVersionResponse = CreateVersionResponses[keyof CreateVersionResponses];
+
+export type GetVersionData = {
+    body?: never;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+        /**
+         * Number
+         *
+         * the version
+         */
+        number: number;
+    };
+    query?: never;
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}';
+};
+
+export type GetVersionErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type GetVersionError = GetVersionErrors[keyof GetVersionErrors];
+
+export type GetVersionResponses = {
+    /**
+     * Successful Response
+     */
+    200: VersionBody;
+};
+
+export type GetVersionResponse = GetVersionResponses[keyof GetVersionResponses];
+
+export type ChangeVersionData = {
+    body: VersionChange;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+        /**
+         * Number
+         *
+         * the version
+         */
+        number: number;
+    };
+    query?: never;
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}';
+};
+
+export type ChangeVersionErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+};
+
+export type ChangeVersionError = ChangeVersionErrors[keyof ChangeVersionErrors];
+
+export type ChangeVersionResponses = {
+    /**
+     * Successful Response
+     */
+    200: ChangedVersion;
+};
+
+export type ChangeVersionResponse = ChangeVersionResponses[keyof ChangeVersionResponses];
+
+export type ListRecordingsData = {
+    body?: never;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+        /**
+         * Number
+         *
+         * the version
+         */
+        number: number;
+    };
+    query?: {
+        /**
+         * Limit
+         *
+         * at most so many items
+         */
+        limit?: number;
+        /**
+         * Offset
+         *
+         * skip so many items
+         */
+        offset?: number;
+    };
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}/recordings';
+};
+
+export type ListRecordingsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type ListRecordingsError = ListRecordingsErrors[keyof ListRecordingsErrors];
+
+export type ListRecordingsResponses = {
+    /**
+     * Successful Response
+     */
+    200: RecordingList;
+};
+
+export type ListRecordingsResponse = ListRecordingsResponses[keyof ListRecordingsResponses];
+
+export type ListSlicesData = {
+    body?: never;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+        /**
+         * Number
+         *
+         * the version
+         */
+        number: number;
+    };
+    query?: never;
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}/slices';
+};
+
+export type ListSlicesErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type ListSlicesError = ListSlicesErrors[keyof ListSlicesErrors];
+
+export type ListSlicesResponses = {
+    /**
+     * Successful Response
+     */
+    200: SliceList;
+};
+
+export type ListSlicesResponse = ListSlicesResponses[keyof ListSlicesResponses];
+
+export type RankRunsData = {
+    body?: never;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+        /**
+         * Number
+         *
+         * the version
+         */
+        number: number;
+    };
+    query?: never;
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}/leaderboard';
+};
+
+export type RankRunsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type RankRunsError = RankRunsErrors[keyof RankRunsErrors];
+
+export type RankRunsResponses = {
+    /**
+     * Successful Response
+     */
+    200: Leaderboard;
+};
+
+export type RankRunsResponse = RankRunsResponses[keyof RankRunsResponses];
+
+export type ImportAttributesData = {
+    body: Blob | File;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+        /**
+         * Number
+         *
+         * the version
+         */
+        number: number;
+    };
+    query?: {
+        /**
+         * Name
+         *
+         * what messages call it
+         */
+        name?: string;
+        /**
+         * New Version
+         *
+         * make a new version of the newest instead of changing it
+         */
+        new_version?: boolean;
+        /**
+         * Note
+         *
+         * of the new version
+         */
+        note?: string;
+    };
+    url: '/api/v1/data-sets/{data_set_id}/versions/{number}/attributes';
+};
+
+export type ImportAttributesErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    413: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    507: Problem;
+};
+
+export type ImportAttributesError = ImportAttributesErrors[keyof ImportAttributesErrors];
+
+export type ImportAttributesResponses = {
+    /**
+     * Successful Response
+     */
+    200: ChangedVersion;
+};
+
+export type ImportAttributesResponse = ImportAttributesResponses[keyof ImportAttributesResponses];
+
+export type CompareVersionsData = {
+    body?: never;
+    path: {
+        /**
+         * Data Set Id
+         */
+        data_set_id: string;
+    };
+    query: {
+        /**
+         * Before
+         *
+         * a version
+         */
+        before: number;
+        /**
+         * After
+         *
+         * another version
+         */
+        after: number;
+    };
+    url: '/api/v1/data-sets/{data_set_id}/diff';
+};
+
+export type CompareVersionsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type CompareVersionsError = CompareVersionsErrors[keyof CompareVersionsErrors];
+
+export type CompareVersionsResponses = {
+    /**
+     * Successful Response
+     */
+    200: VersionDiff;
+};
+
+export type CompareVersionsResponse = CompareVersionsResponses[keyof CompareVersionsResponses];
+
+export type ListPredictionsData = {
+    body?: never;
+    path: {
+        /**
+         * Project Id
+         */
+        project_id: string;
+    };
+    query?: {
+        /**
+         * Limit
+         *
+         * at most so many items
+         */
+        limit?: number;
+        /**
+         * Offset
+         *
+         * skip so many items
+         */
+        offset?: number;
+    };
+    url: '/api/v1/projects/{project_id}/predictions';
+};
+
+export type ListPredictionsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type ListPredictionsError = ListPredictionsErrors[keyof ListPredictionsErrors];
+
+export type ListPredictionsResponses = {
+    /**
+     * Successful Response
+     */
+    200: PredictionsList;
+};
+
+export type ListPredictionsResponse = ListPredictionsResponses[keyof ListPredictionsResponses];
+
+export type ImportPredictionsData = {
+    body: Blob | File;
+    path: {
+        /**
+         * Project Id
+         */
+        project_id: string;
+    };
+    query: {
+        /**
+         * Name
+         *
+         * the detector's name
+         */
+        name: string;
+        /**
+         * Version
+         *
+         * its version
+         */
+        version: string;
+        /**
+         * Made By
+         *
+         * who ran it
+         */
+        made_by: string;
+        /**
+         * Data Set Id
+         *
+         * the data set that they are about
+         */
+        data_set_id?: string | null;
+        /**
+         * Data Set Version
+         *
+         * the newest, if not given
+         */
+        data_set_version?: number | null;
+        /**
+         * Video Id
+         *
+         * the one video that they are about instead
+         */
+        video_id?: string | null;
+        /**
+         * File Name
+         *
+         * what messages call the file
+         */
+        file_name?: string;
+        /**
+         * Class
+         *
+         * what all boxes are of, where the file names no class
+         */
+        class?: VruClass | null;
+        /**
+         * Classes
+         *
+         * which class a name or number of the file is: `1=pedestrian,2=cyclist`
+         */
+        classes?: string;
+        /**
+         * Other Classes
+         *
+         * what is done with boxes of other classes
+         */
+        other_classes?: 'refuse' | 'leave_out';
+        /**
+         * Missing
+         *
+         * what is done with recordings that the file does not name
+         */
+        missing?: 'refuse' | 'empty';
+        /**
+         * First Frame
+         *
+         * from which number the files count frames; as the format does else
+         */
+        first_frame?: number | null;
+        /**
+         * Shifted
+         *
+         * what is done where the boxes would fit better a frame earlier
+         */
+        shifted?: 'refuse' | 'keep';
+    };
+    url: '/api/v1/projects/{project_id}/predictions';
+};
+
+export type ImportPredictionsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    413: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    507: Problem;
+};
+
+export type ImportPredictionsError = ImportPredictionsErrors[keyof ImportPredictionsErrors];
+
+export type ImportPredictionsResponses = {
+    /**
+     * Successful Response
+     */
+    201: PredictionsBody;
+};
+
+export type ImportPredictionsResponse = ImportPredictionsResponses[keyof ImportPredictionsResponses];
+
+export type DeletePredictionsData = {
+    body?: never;
+    path: {
+        /**
+         * Predictions Id
+         */
+        predictions_id: string;
+    };
+    query?: never;
+    url: '/api/v1/predictions/{predictions_id}';
+};
+
+export type DeletePredictionsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type DeletePredictionsError = DeletePredictionsErrors[keyof DeletePredictionsErrors];
+
+export type DeletePredictionsResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type DeletePredictionsResponse = DeletePredictionsResponses[keyof DeletePredictionsResponses];
+
+export type GetPredictionsData = {
+    body?: never;
+    path: {
+        /**
+         * Predictions Id
+         */
+        predictions_id: string;
+    };
+    query?: never;
+    url: '/api/v1/predictions/{predictions_id}';
+};
+
+export type GetPredictionsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type GetPredictionsError = GetPredictionsErrors[keyof GetPredictionsErrors];
+
+export type GetPredictionsResponses = {
+    /**
+     * Successful Response
+     */
+    200: PredictionsBody;
+};
+
+export type GetPredictionsResponse = GetPredictionsResponses[keyof GetPredictionsResponses];
+
+export type ListPredictedRecordingsData = {
+    body?: never;
+    path: {
+        /**
+         * Predictions Id
+         */
+        predictions_id: string;
+    };
+    query?: {
+        /**
+         * Limit
+         *
+         * at most so many items
+         */
+        limit?: number;
+        /**
+         * Offset
+         *
+         * skip so many items
+         */
+        offset?: number;
+    };
+    url: '/api/v1/predictions/{predictions_id}/recordings';
+};
+
+export type ListPredictedRecordingsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type ListPredictedRecordingsError = ListPredictedRecordingsErrors[keyof ListPredictedRecordingsErrors];
+
+export type ListPredictedRecordingsResponses = {
+    /**
+     * Successful Response
+     */
+    200: PredictedRecordingList;
+};
+
+export type ListPredictedRecordingsResponse = ListPredictedRecordingsResponses[keyof ListPredictedRecordingsResponses];
+
 export type ListModelsData = {
     body?: never;
     path?: never;
@@ -2915,7 +5032,7 @@ export type ListRunsResponses = {
 export type ListRunsResponse = ListRunsResponses[keyof ListRunsResponses];
 
 export type CreateRunData = {
-    body: RunCreate | CameraRunCreate;
+    body: RunCreate | CameraRunCreate | DataSetRunCreate;
     path?: never;
     query?: never;
     url: '/api/v1/runs';
@@ -3426,6 +5543,12 @@ export type GetDetectionsData = {
          * frame index, counted from 0
          */
         last_frame?: number | null;
+        /**
+         * Recording
+         *
+         * of a run over a data set: the recording's number
+         */
+        recording?: number | null;
     };
     url: '/api/v1/runs/{run_id}/detections';
 };
@@ -3801,6 +5924,47 @@ export type GetEvidenceLedgerResponses = {
      */
     200: unknown;
 };
+
+export type CompareRunsData = {
+    body: ComparisonRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/comparisons';
+};
+
+export type CompareRunsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type CompareRunsError = CompareRunsErrors[keyof CompareRunsErrors];
+
+export type CompareRunsResponses = {
+    /**
+     * Successful Response
+     */
+    200: ComparisonBody;
+};
+
+export type CompareRunsResponse = CompareRunsResponses[keyof CompareRunsResponses];
 
 export type GetPlatformHealthData = {
     body?: never;
