@@ -94,7 +94,7 @@ const newProject = createRoute({
   component: lazyRouteComponent(() => import("./pages/new-project"), "NewProjectPage"),
 });
 
-export const PROJECT_TABS = ["runs", "videos", "models", "settings"] as const;
+export const PROJECT_TABS = ["runs", "videos", "data-sets", "models", "settings"] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 
 const project = createRoute({
@@ -104,6 +104,15 @@ const project = createRoute({
     tab: PROJECT_TABS.find((tab) => tab === search.tab),
   }),
   component: lazyRouteComponent(() => import("./pages/project/project"), "ProjectPage"),
+});
+
+const dataSet = createRoute({
+  getParentRoute: () => app,
+  path: "/data-sets/$dataSetId",
+  validateSearch: (search): { version?: number | undefined } => ({
+    version: Number.isInteger(search.version) ? Number(search.version) : undefined,
+  }),
+  component: lazyRouteComponent(() => import("./pages/data-set/data-set"), "DataSetPage"),
 });
 
 const truth = createRoute({
@@ -128,7 +137,7 @@ export function makeRouter(queries: QueryClient) {
   return createRouter({
     routeTree: root.addChildren([
       login,
-      app.addChildren([home, projects, newProject, project, truth, run, cameras]),
+      app.addChildren([home, projects, newProject, project, dataSet, truth, run, cameras]),
     ]),
     context: { queries },
     defaultPreload: "intent",

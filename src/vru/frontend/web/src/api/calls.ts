@@ -64,6 +64,28 @@ export const deleteRecording = (signals_id: string) =>
   data<void>(sdk.deleteSignals({ path: { signals_id }, ...THROW }));
 
 export const getUploadLimits = () => data<t.UploadLimits>(sdk.getUploadLimits(THROW));
+export const listDataSets = (project_id: string) =>
+  items<t.DataSet>(sdk.listDataSets({ path: { project_id }, query: ALL, ...THROW }));
+export const getDataSet = (data_set_id: string) =>
+  data<t.DataSet>(sdk.getDataSet({ path: { data_set_id }, ...THROW }));
+export const createDataSet = (project_id: string, name: string, videos: string[]) =>
+  data<t.DataSet>(
+    sdk.createDataSet({
+      path: { project_id },
+      body: { name, recordings: videos.map((video_id) => ({ video_id })) },
+      ...THROW,
+    }),
+  );
+export const deleteDataSet = (data_set_id: string) =>
+  data<void>(sdk.deleteDataSet({ path: { data_set_id }, ...THROW }));
+export const listVersions = (data_set_id: string) =>
+  items<t.DataSetVersion>(sdk.listVersions({ path: { data_set_id }, query: ALL, ...THROW }));
+export const listDataSetRecordings = (data_set_id: string, number: number) =>
+  items<t.DataSetRecording>(sdk.listRecordings({ path: { data_set_id, number }, query: ALL, ...THROW }));
+export const rankRuns = (data_set_id: string, number: number) =>
+  items<t.RankedRun>(sdk.rankRuns({ path: { data_set_id, number }, ...THROW }));
+export const listPredictions = (project_id: string) =>
+  items<t.Predictions>(sdk.listPredictions({ path: { project_id }, query: ALL, ...THROW }));
 
 export const listModels = () => items<t.Model>(sdk.listModels(THROW));
 
@@ -114,6 +136,31 @@ export function uploadGroundTruth(
 ): Promise<t.GroundTruth> {
   const query = new URLSearchParams({ name: file.name, source });
   return upload(`${ROOT}/videos/${videoId}/ground-truths?${query}`, file, options);
+}
+
+/** Attributes change the version, or make a new one of it once a run has frozen it. */
+export function uploadAttributes(
+  dataSetId: string,
+  version: t.DataSetVersion,
+  file: File,
+  options: UploadOptions,
+): Promise<{ version: t.DataSetVersion }> {
+  const query = new URLSearchParams({ name: file.name, new_version: String(version.frozen_at !== null) });
+  return upload(
+    `${ROOT}/data-sets/${dataSetId}/versions/${version.number}/attributes?${query}`,
+    file,
+    options,
+  );
+}
+
+export function uploadPredictions(
+  projectId: string,
+  file: File,
+  about: Record<string, string>,
+  options: UploadOptions,
+): Promise<t.Predictions> {
+  const query = new URLSearchParams({ ...about, file_name: file.name });
+  return upload(`${ROOT}/projects/${projectId}/predictions?${query}`, file, options);
 }
 
 /** `pollMs`: the period in which the receiver looked for signals. */

@@ -45,6 +45,33 @@ export const recordingsQuery = (videoId: string) =>
 export const recordingQuery = (id: string) =>
   queryOptions({ queryKey: ["signals", id], queryFn: () => api.getRecording(id) });
 
+export const dataSetsQuery = (projectId: string) =>
+  queryOptions({
+    queryKey: ["projects", projectId, "data-sets"],
+    queryFn: () => api.listDataSets(projectId),
+  });
+
+export const dataSetQuery = (id: string) =>
+  queryOptions({ queryKey: ["data-sets", id], queryFn: () => api.getDataSet(id) });
+
+export const versionsQuery = (id: string) =>
+  queryOptions({ queryKey: ["data-sets", id, "versions"], queryFn: () => api.listVersions(id) });
+
+export const dataSetRecordingsQuery = (id: string, number: number) =>
+  queryOptions({
+    queryKey: ["data-sets", id, "recordings", number],
+    queryFn: () => api.listDataSetRecordings(id, number),
+  });
+
+export const rankedRunsQuery = (id: string, number: number) =>
+  queryOptions({ queryKey: ["data-sets", id, "runs", number], queryFn: () => api.rankRuns(id, number) });
+
+export const predictionsQuery = (projectId: string) =>
+  queryOptions({
+    queryKey: ["projects", projectId, "predictions"],
+    queryFn: () => api.listPredictions(projectId),
+  });
+
 export const modelsQuery = () => queryOptions({ queryKey: ["models"], queryFn: api.listModels });
 
 export const uploadLimitsQuery = () =>

@@ -12,13 +12,20 @@ import type {
   CameraTrackResult,
   CriterionBody,
   CriterionResultBody,
+  DataSetBody,
+  DataSetRunCreate,
+  DataSetRunMetrics as DataSetRunMetricsBody,
   DetectionBody,
+  Entry,
   GroundTruthBody,
   MeasurementBody,
   ModelBody,
   ModelRunBody,
+  PredictionsBody,
   ProjectBody,
   ProjectCreate,
+  RecordingBody,
+  RecordingResult,
   RunCreate,
   RunMetrics as RunMetricsBody,
   RunSettings as RunSettingsBody,
@@ -27,6 +34,7 @@ import type {
   TrackResult,
   TruthBoxBody,
   UserBody,
+  VersionBody,
   VideoBody,
   VruClass,
 } from "./generated";
@@ -47,6 +55,15 @@ export type CriterionResult = Omit<Required<CriterionResultBody>, "criterion" | 
 };
 export type RunSettings = Required<RunSettingsBody>;
 export type RunMetrics = Omit<RunMetricsBody, "measurements"> & { measurements: Measurement[] };
+export type DataSetRunMetrics = Omit<DataSetRunMetricsBody, "measurements"> & { measurements: Measurement[] };
+export type { RecordingResult };
+export type DataSet = DataSetBody;
+export type DataSetVersion = VersionBody;
+/** A video of a data set, with its conditions. */
+export type DataSetRecording = RecordingBody;
+/** A completed run over a version of a data set. */
+export type RankedRun = Entry;
+export type Predictions = PredictionsBody;
 export type CameraRunSettings = Required<CameraRunSettingsBody>;
 export type CameraRunMetrics = Omit<CameraRunMetricsBody, "measurements"> & { measurements: Measurement[] };
 /** A device's recording of signals. */
@@ -60,7 +77,7 @@ type RunOf<Body, Settings, Metrics> = Omit<Body, "settings" | "criteria" | "metr
   metrics: Metrics | null;
   verdict_reasons: CriterionResult[] | null;
 };
-export type ModelRun = RunOf<ModelRunBody, RunSettings, RunMetrics>;
+export type ModelRun = RunOf<ModelRunBody, RunSettings, RunMetrics | DataSetRunMetrics>;
 export type CameraRun = RunOf<CameraRunBody, CameraRunSettings, CameraRunMetrics>;
 /** Its `kind` says which settings and metrics it has. */
 export type Run = ModelRun | CameraRun;
@@ -68,5 +85,8 @@ export type Model = ModelBody;
 export type Camera = CameraBody;
 export type Project = Omit<ProjectBody, "criteria"> & { criteria: Criterion[] };
 export type ProjectDraft = Required<Omit<ProjectCreate, "state" | "criteria">> & { criteria: Criterion[] };
-export type RunDraft = Omit<RunCreate, "criteria"> | Omit<CameraRunCreate, "criteria">;
+export type RunDraft =
+  | Omit<RunCreate, "criteria">
+  | Omit<CameraRunCreate, "criteria">
+  | Omit<DataSetRunCreate, "criteria">;
 export type CameraDraft = CameraCreate;

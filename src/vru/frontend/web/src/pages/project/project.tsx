@@ -3,7 +3,7 @@ import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Play } from "lucide-react";
 import { useState } from "react";
 import { deleteProject, updateProject } from "@/api/calls";
-import { modelsQuery, projectQuery, runsQuery, videosQuery } from "@/api/queries";
+import { dataSetsQuery, modelsQuery, projectQuery, runsQuery, videosQuery } from "@/api/queries";
 import type { Project } from "@/api/types";
 import { Page } from "@/components/page";
 import { ProblemNotice } from "@/components/problem-notice";
@@ -13,6 +13,7 @@ import { Button } from "@/components/ui/button";
 import { Confirm } from "@/components/ui/dialog";
 import { TabPanel, Tabs } from "@/components/ui/tabs";
 import { humanise } from "@/lib/format";
+import { DataSetsTab } from "./data-sets";
 import { ModelsTab } from "./models";
 import { RunsTab } from "./runs";
 import { StartRun } from "./start-run";
@@ -24,6 +25,7 @@ export function ProjectPage() {
   const { data: project } = useSuspenseQuery(projectQuery(projectId));
   const runs = useQuery(runsQuery(projectId));
   const videos = useQuery(videosQuery(projectId));
+  const dataSets = useQuery(dataSetsQuery(projectId));
   const models = useQuery(modelsQuery());
   const navigate = useNavigate();
   const [starting, setStarting] = useState(false);
@@ -63,6 +65,7 @@ export function ProjectPage() {
         tabs={[
           { value: "runs", label: "Runs", count: runs.data?.length },
           { value: "videos", label: "Videos, ground truth, signals", count: videos.data?.length },
+          { value: "data-sets", label: "Data sets", count: dataSets.data?.length },
           { value: "models", label: "Models", count: models.data?.length },
           { value: "settings", label: "Settings" },
         ]}
@@ -72,6 +75,9 @@ export function ProjectPage() {
         </TabPanel>
         <TabPanel value="videos">
           <VideosTab projectId={projectId} />
+        </TabPanel>
+        <TabPanel value="data-sets">
+          <DataSetsTab projectId={projectId} />
         </TabPanel>
         <TabPanel value="models">
           <ModelsTab />

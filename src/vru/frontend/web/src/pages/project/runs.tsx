@@ -47,7 +47,7 @@ const columns: Column<Row>[] = [
       </Link>
     ),
   },
-  { id: "video", accessorFn: (run) => run.videoName, header: "Video" },
+  { id: "video", accessorFn: (run) => run.videoName, header: "Video or data set" },
   {
     id: "progress",
     accessorFn: (run) => run.frames_done,
@@ -82,7 +82,9 @@ export function RunsTab({ projectId, onStart }: { projectId: string; onStart: ()
   const names = new Map(videos.data?.map((video) => [video.id, video.name]));
   const rows: Row[] | undefined = runs.data?.map((run) => ({
     ...run,
-    videoName: names.get(run.video_id) ?? UNKNOWN,
+    videoName: run.data_set_version
+      ? `${run.data_set_version.name}, version ${run.data_set_version.number}`
+      : (names.get(run.video_id ?? "") ?? UNKNOWN),
   }));
   return (
     <>

@@ -14,6 +14,7 @@ import { runName } from "@/lib/runs";
 import { Viewer, type ViewerHandle } from "@/viewer/viewer";
 import { RunControls } from "./controls";
 import { RunProgress } from "./progress";
+import { OverDataSet, RecordingsPanel } from "./recordings";
 import { MeasurementsTable, TracksTable } from "./tables";
 import { ClocksPanel, SignalsPanel } from "./timing";
 import { useRun } from "./use-run";
@@ -23,8 +24,11 @@ export function RunPage() {
   const { runId } = useParams({ from: "/app/runs/$runId" });
   const { data: run, error, live, broken, refetch } = useRun(runId);
   const project = useQuery({ ...projectQuery(run?.project_id ?? ""), enabled: run !== undefined });
-  const video = useQuery({ ...videoQuery(run?.video_id ?? ""), enabled: run !== undefined });
-  const truth = useQuery({ ...truthQuery(run?.ground_truth_id ?? ""), enabled: run !== undefined });
+  const video = useQuery({ ...videoQuery(run?.video_id ?? ""), enabled: Boolean(run?.video_id) });
+  const truth = useQuery({
+    ...truthQuery(run?.ground_truth_id ?? ""),
+    enabled: Boolean(run?.ground_truth_id),
+  });
   const recording = useQuery({
     ...recordingQuery(run?.signals_id ?? ""),
     enabled: Boolean(run?.signals_id),
@@ -56,10 +60,14 @@ export function RunPage() {
       ]}
       badges={<StateBadge state={run.state} />}
       intro={
-        <p>
-          {recording.data && `${recording.data.name} `}on {video.data?.name ?? "the video"} against{" "}
-          {truth.data?.name ?? "its ground truth"}
-        </p>
+        run.data_set_version ? (
+          <OverDataSet run={run} version={run.data_set_version} />
+        ) : (
+          <p>
+            {recording.data && `${recording.data.name} `}on {video.data?.name ?? "the video"} against{" "}
+            {truth.data?.name ?? "its ground truth"}
+          </p>
+        )
       }
     >
       <div className="flex flex-col gap-4">
@@ -76,20 +84,24 @@ export function RunPage() {
         <SetAside clips={run.set_aside} />
         <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_440px]">
           <div className="flex min-w-0 flex-col gap-4">
-            <Panel flush className="overflow-hidden">
-              <ProblemNotice error={video.error ?? truth.error} className="m-4" />
-              {video.data && truth.data ? (
-                <Viewer
-                  ref={viewer}
-                  video={video.data}
-                  truthId={run.ground_truth_id}
-                  truthApproved={truth.data.approved_by !== null}
-                  {...(run.kind === "model" && !live && { run })}
-                />
-              ) : (
-                !video.error && !truth.error && <Loading />
-              )}
-            </Panel>
+            {run.data_set_version ? (
+              <RecordingsPanel run={run} />
+            ) : (
+              <Panel flush className="overflow-hidden">
+                <ProblemNotice error={video.error ?? truth.error} className="m-4" />
+                {video.data && truth.data ? (
+                  <Viewer
+                    ref={viewer}
+                    video={video.data}
+                    truthId={truth.data.id}
+                    truthApproved={truth.data.approved_by !== null}
+                    {...(run.kind === "model" && !live && { run })}
+                  />
+                ) : (
+                  !video.error && !truth.error && <Loading />
+                )}
+              </Panel>
+            )}
             {run.kind === "camera" && run.metrics && (
               <div className="grid items-start gap-4 lg:grid-cols-2">
                 <SignalsPanel metrics={run.metrics} onShow={showTime} />
@@ -98,7 +110,7 @@ export function RunPage() {
             )}
           </div>
           <div className="flex min-w-0 flex-col gap-4">
-            {run.metrics && (
+            {run.metrics && !run.data_set_version && (
               <Panel
                 title="Tracks"
                 note={
@@ -173,7 +185,8 @@ function SetAside({ clips }: { clips: Run["set_aside"] }) {
         {clips.map((clip) => (
           <li key={clip.number}>
             <span className="figures font-medium">
-              Clip {clip.number}, frames {clip.first_frame} to {clip.last_frame}
+              {clip.recording !== null && `Recording ${clip.recording}: `}Clip {clip.number}, frames{" "}
+              {clip.first_frame} to {clip.last_frame}
               {clip.first_s !== null && clip.last_s !== null && (
                 <>
                   , {clip.first_s.toFixed(2)} to {clip.last_s.toFixed(2)} s
@@ -241,10 +254,14 @@ function Provenance({
                 ["Markers digest", digest(recording?.markers_sha256 ?? undefined)],
               ] as [string, ReactNode][])
             : ([["Model digest", digest(run.model_sha256 ?? undefined)]] as [string, ReactNode][])),
-          ["Video digest", digest(video?.sha256)],
-          ["Truth digest", digest(truth?.sha256)],
-          ["Truth made by", truth?.source ?? UNKNOWN],
-          ["Truth approved by", truth ? (truth.approved_by ?? "nobody") : UNKNOWN],
+          ...(run.data_set_version
+            ? []
+            : ([
+                ["Video digest", digest(video?.sha256)],
+                ["Truth digest", digest(truth?.sha256)],
+                ["Truth made by", truth?.source ?? UNKNOWN],
+                ["Truth approved by", truth ? (truth.approved_by ?? "nobody") : UNKNOWN],
+              ] as [string, ReactNode][])),
           ["Started by", run.created_by],
           ["Started", formatDate(run.created_at)],
           ["Took", seconds === null ? UNKNOWN : formatDuration(seconds)],
