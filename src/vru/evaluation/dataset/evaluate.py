@@ -371,7 +371,10 @@ def _videos(job: Job, seen: DataSet, times: Sequence[float] | None) -> None:
 def _calibration(job: Job, outcomes: Outcomes, view: int, overlap: int) -> None:
     score = outcomes.data.found.score
     if len(score) and not (score.min() >= 0 and score.max() <= 1):
-        job.notes.append("The confidences are not from 0 to 1: there is no calibration error.")
+        job.notes.append(
+            "The confidences are not from 0 to 1: there is no calibration error, and precision and recall count "
+            f"detections from {job.protocol.score_threshold:g} on (--score)."
+        )
         return
     draws = job.draws(job.sums())
     found = outcomes.data.found
