@@ -133,8 +133,12 @@ class TestForms:
             (lambda x, y, w, h: [x, y, x + w, y + h], "corners: x1, y1, x2, y2"),
             (lambda x, y, w, h: [x / 1280, y / 720, w / 1280, h / 720], "shares of the picture's size"),
             (lambda x, y, w, h: [(x + w / 2) / 1280, (y + h / 2) / 720, w / 1280, h / 720], "shares of the picture"),
+            (lambda x, y, w, h: [x / 1280, y / 720, (x + w) / 1280, (y + h) / 720], "shares of the picture's size"),
+            (lambda x, y, w, h: [y / 720, x / 1280, (y + h) / 720, (x + w) / 1280], "shares of the picture's size"),
+            (lambda x, y, w, h: [y, x, y + h, x + w], "corners: y1, x1, y2, x2"),
+            (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], "begin with the centre"),
         ],
-        ids=["corners", "shares", "centred shares"],
+        ids=["corners", "shares", "centred shares", "corner shares", "row shares", "row corners", "centres"],
     )
     def test_boxes_in_another_form_are_named(self, tmp_path: Path, change: Any, message: str) -> None:
         truth = walking(self.NAMES)

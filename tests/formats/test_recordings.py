@@ -296,8 +296,21 @@ class TestMot:
         assert [truth.labels[row.label] for row in truth.boxes.rows()] == ["pedestrian", "car"]
         found = read_predictions(put("t.txt", "1,1,2,3,4,5,0.9,-1,-1,-1\n"), truth)
         assert truth.labels[found.label[0]] == "pedestrian"
+        assert found.notes == ["The detections name no class: all are taken to be pedestrians."]
         classed = read_predictions(put("c.txt", "1,1,2,3,4,5,0.9,1,1.0\n"), truth)
         assert truth.labels[classed.label[0]] == "car"
+        assert "do not name their classes" in classed.notes[0]
+
+    def test_labels_beside_the_detections_name_theirs(self, put: Put) -> None:
+        put("S/gt/labels.txt", "car\npedestrian\n")
+        truth = read_truth(put("S/gt/gt.txt", "1,1,2,3,4,5,1,2,1.0\n").parents[1])
+        put("found/labels.txt", "pedestrian\ntram\n")
+        found = read_predictions(put("found/S.txt", "1,1,2,3,4,5,0.9,1,1.0\n").parent, truth)
+        assert truth.labels[found.label[0]] == "pedestrian" and not found.notes
+        with pytest.raises(FormatError, match="unknown class 'tram'"):
+            read_predictions(put("found/S.txt", "1,1,2,3,4,5,0.9,2,1.0\n").parent, truth)
+        with pytest.raises(FormatError, match=r"unknown class 3. labels.txt has 1 to 2"):
+            read_predictions(put("found/S.txt", "1,1,2,3,4,5,0.9,3,1.0\n").parent, truth)
 
     def test_frames_from_0_and_from_1(self, put: Put) -> None:
         one = read_truth(put("A/gt/gt.txt", "1,1,2,3,4,5,1\n2,1,2,3,4,5,1\n3,1,2,3,4,5,1\n").parents[1])
@@ -322,3 +335,19 @@ def test_person_is_not_guessed_to_be_sitting(put: Put) -> None:
         read_truth(put("a.txt", row.format("person")))
     tracking = read_truth(put("b.txt", f"0 1 {row.format('Person')}"))
     assert tracking.labels[tracking.boxes.label[0]] == "Person_sitting"
+
+
+def test_detections_of_which_some_have_no_confidence_are_refused(put: Put) -> None:
+    truth = read_truth(put("truth.json", coco(["a.jpg", "b.jpg"])))
+    rows = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": score} for score in (0.5, -1)]
+    with pytest.raises(FormatError, match=r"1 of 2 detections have no confidence \(-1\), the first at results\[1\]"):
+        read_predictions(put("some.json", rows), truth)
+    # Scores that are no shares.
+    rows[0]["score"] = 7.5
+    assert list(read_predictions(put("raw.json", rows), truth).score) == [7.5, -1]
+
+
+def test_recordings_in_which_nothing_was_found_are_named(put: Put) -> None:
+    truth = read_truth(put("truth.json", coco(["a_1.jpg", "a_2.jpg", "b_1.jpg", "b_2.jpg"])))
+    rows = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5}]
+    assert read_predictions(put("p.json", rows), truth).notes == ["Nothing was found in 1 of 2 recordings: b."]

@@ -8,7 +8,8 @@ task's begin where those of the one before end.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vru.formats.annotations import MOST_FRAMES, FormatError, check_pictures, integer
+from vru.formats.annotations import FormatError, integer
+from vru.formats.limits import MOST_FRAMES, check_pictures
 
 EXPORT = "Export the task from CVAT as 'CVAT for video 1.1'."
 _NAMES = ("id", "name", "subset", "size", "start_frame", "stop_frame", "frame_filter")

@@ -3,7 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from vru.formats.annotations import Annotations, Boxes, FormatError, check_count, no_duplicates
+from vru.formats.annotations import Annotations, Boxes, FormatError
+from vru.formats.limits import check_count, no_duplicates
 from vru.formats.names import LIMIT_BYTES, PREDICTION_FORMATS
 from vru.formats.recordings import group_recordings
 from vru.formats.registry import WHAT_IS_READ, Asked, detect, load
@@ -88,8 +89,10 @@ def read_predictions(
         no_duplicates(boxes, truth, "detections")
         if kind in ("mot", "kitti-tracking"):
             _check_sequences(path, truth, boxes, missing_sequences)
-        if kind in ("yolo", "kitti"):
+        elif kind in ("yolo", "kitti"):
             _note_missing(path, truth, boxes)
+        else:
+            _note_nothing_found(truth, boxes)
         _check_scores(boxes)
     return boxes
 
@@ -116,11 +119,37 @@ def _note_missing(path: Path, truth: Annotations, boxes: Boxes) -> None:
 
 
 def _check_scores(boxes: Boxes) -> None:
-    """A confidence of -1 everywhere stands for none: all detections are taken as equally sure."""
-    if len(boxes) and all(score == -1 for score in boxes.score):
-        for position in range(len(boxes)):
-            boxes.score[position] = 1.0
-        boxes.notes.append("The detections have no confidence (-1): all are taken as equally sure, with 1.")
+    """A confidence of -1 everywhere stands for none: all detections are taken as equally sure.
+
+    Raises:
+        FormatError: some have none, beside others from 0 to 1.
+    """
+    none = sum(score == -1 for score in boxes.score)
+    if not none:
+        return
+    if none < len(boxes):
+        # Scores that are no shares may be -1 like any other number.
+        if all(score == -1 or 0 <= score <= 1 for score in boxes.score):
+            raise FormatError(
+                f"{none} of {len(boxes)} detections have no confidence (-1), the first at "
+                f"{boxes.where(boxes.score.index(-1))}.",
+                "Write a confidence for each, or -1 for all of them.",
+            )
+        return
+    for position in range(len(boxes)):
+        boxes.score[position] = 1.0
+    boxes.notes.append("The detections have no confidence (-1): all are taken as equally sure, with 1.")
+
+
+def _note_nothing_found(truth: Annotations, boxes: Boxes) -> None:
+    """Say which of several recordings have no detection at all: perhaps the detector never saw them."""
+    if not len(boxes) or not 1 < len(truth.sequences) < len(truth.pictures):
+        return
+    seen = {truth.pictures[picture].sequence for picture in set(boxes.picture)}
+    absent = [name for number, name in enumerate(truth.sequences) if number not in seen]
+    if absent:
+        named = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")
+        boxes.notes.append(f"Nothing was found in {len(absent)} of {len(truth.sequences)} recordings: {named}.")
 
 
 def digest(path: Path) -> str:

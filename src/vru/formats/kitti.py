@@ -18,13 +18,12 @@ from vru.formats.annotations import (
     Key,
     Picture,
     check_box,
-    check_frame,
-    check_pictures,
     check_score,
     integer,
     number,
     whole,
 )
+from vru.formats.limits import check_frame, check_pictures
 from vru.formats.lines import line, lines
 from vru.formats.registry import Asked, Format, Opening
 from vru.formats.text_files import TextFile, is_number, read_many

@@ -19,13 +19,11 @@ from vru.formats.annotations import (
     Picture,
     Video,
     check_box,
-    check_count,
-    check_frame,
-    check_pictures,
     check_score,
     integer,
     number,
 )
+from vru.formats.limits import check_count, check_frame, check_pictures
 from vru.formats.lines import line, lines
 
 CLASSES = (
@@ -151,12 +149,12 @@ def read_mot_results(sequences: Sequence[MotSequence], truth: Annotations) -> Bo
             )
         number_of = 0 if alone else truth.sequences.index(sequence.name)
         rows = [
-            (count, *_found_row(count, text, sequence.file, truth))
-            for count, text in lines(sequence.stream, sequence.file)
+            (count, *_found_row(count, text, sequence, truth)) for count, text in lines(sequence.stream, sequence.file)
         ]
         last = max((index for owner, index in by_frame if owner == number_of), default=-1)
         start = _first_frame([row[1] for row in rows], starts.get(number_of, 1), last + 1, sequence, boxes.notes)
-        for count, frame, track, box, score, label in rows:
+        labels = _labels_of([(row[0], row[-1]) for row in rows], sequence, truth, boxes.notes)
+        for count, frame, track, box, score, own in rows:
             where = line(count, sequence.file)
             picture = by_frame.get((number_of, frame - start))
             if picture is None:
@@ -165,21 +163,49 @@ def read_mot_results(sequences: Sequence[MotSequence], truth: Annotations) -> Bo
                     "Is it of another video? If nobody is there after that frame, say how many frames there are: "
                     "--frames, or seqinfo.ini beside the truth.",
                 )
-            boxes.add(BoxRow(picture, label, *box, None if track == -1 else track, score), count)
+            boxes.add(BoxRow(picture, labels[own], *box, None if track == -1 else track, score), count)
             sources.append(position)
     return boxes
 
 
 def _found_row(
-    count: int, text: str, file: str, truth: Annotations
+    count: int, text: str, sequence: MotSequence, truth: Annotations
 ) -> tuple[int, int, tuple[float, float, float, float], float, int]:
-    """Frame, id, box, confidence and class of a line; the class is a number of the truth's where the line has one."""
-    where = line(count, file)
+    """Frame, id, box, confidence and class of a line, -1 for none."""
+    where = line(count, sequence.file)
     columns = _columns(text, where, 6)
     frame, track, box = _start(columns, where)
     score = check_score(number(columns[6], f"{where}: the confidence"), where) if len(columns) > 6 else 1.0
     own = integer(columns[7], f"{where}: the class") if len(columns) in (8, 9) else -1
-    return frame, track, box, score, _only_label(truth) if own < 0 else truth.label_of(own, where)
+    return frame, track, box, score, own
+
+
+def _labels_of(
+    rows: Sequence[tuple[int, int]], sequence: MotSequence, truth: Annotations, notes: list[str]
+) -> dict[int, int]:
+    """The truth's label of each class number (-1: none) of the ``rows``, which are lines and numbers: by its name where
+    the tracker's own ``labels.txt`` names it; otherwise the number is taken to be the truth's.
+    """
+    found: dict[int, int] = {}
+    for count, own in rows:
+        if own in found:
+            continue
+        where = line(count, sequence.file)
+        if own < 0:
+            found[own] = _only_label(truth, notes)
+        elif sequence.labels:
+            if not 1 <= own <= len(sequence.labels):
+                raise FormatError(f"{where}: unknown class {own}.", f"labels.txt has 1 to {len(sequence.labels)}.")
+            found[own] = truth.label_of(sequence.labels[own - 1], where)
+        else:
+            _note(notes, "The detections do not name their classes: their numbers are taken to be the truth's.")
+            found[own] = truth.label_of(own, where)
+    return found
+
+
+def _note(notes: list[str], said: str) -> None:
+    if said not in notes:
+        notes.append(said)
 
 
 def _first_frame(frames: list[int], truth_start: int, count: int, sequence: MotSequence, notes: list[str]) -> int:
@@ -208,10 +234,12 @@ def _frames(truth: Annotations) -> dict[tuple[int, int], int]:
     return found
 
 
-def _only_label(truth: Annotations) -> int:
+def _only_label(truth: Annotations, notes: list[str]) -> int:
     """A line without a class is of the truth's only one, or of its pedestrians."""
     names = [name.lower() for name in truth.labels]
     if truth.format == "mot" and "pedestrian" in names:
+        if names != [name.lower() for name in CLASSES]:
+            _note(notes, "The detections name no class: all are taken to be pedestrians.")
         return names.index("pedestrian")
     if len(truth.labels) != 1:
         raise FormatError(

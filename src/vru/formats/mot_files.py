@@ -4,7 +4,8 @@ import configparser
 from contextlib import ExitStack
 from pathlib import Path
 
-from vru.formats.annotations import MOST_FRAMES, Annotations, Boxes, FormatError, shown
+from vru.formats.annotations import Annotations, Boxes, FormatError, shown
+from vru.formats.limits import MOST_FRAMES
 from vru.formats.mot import MotSequence, read_mot, read_mot_results
 from vru.formats.registry import WHAT_IS_READ, Asked, Format, Opening
 from vru.formats.text_files import is_number, label_files, text_lines
@@ -82,7 +83,13 @@ def _seqinfo(path: Path) -> dict[str, int]:
 def _results(path: Path, truth: Annotations) -> Boxes:
     with ExitStack() as stack:
         sequences = [
-            MotSequence(file.stem, stack.enter_context(file.open("rb")), str(file)) for file in label_files(path)
+            MotSequence(
+                file.stem,
+                stack.enter_context(file.open("rb")),
+                str(file),
+                labels=tuple(text_lines(file.with_name("labels.txt"))),
+            )
+            for file in label_files(path)
         ]
         if not sequences:
             raise FormatError(f"{path} has no .txt file.", WHAT_IS_READ)

@@ -6,8 +6,9 @@ Source: ASAM OpenLABEL 1.0.0, 2021, the section on geometries. Of each object th
 from pathlib import Path
 from typing import Any
 
-from vru.formats.annotations import Annotations, FormatError, brief, check_frame, integer, number
+from vru.formats.annotations import Annotations, FormatError, brief, integer, number
 from vru.formats.builder import Builder, Sides, inner, load_json, member, optional
+from vru.formats.limits import check_frame
 from vru.formats.registry import Asked, Format, Opening
 from vru.formats.text_files import annotation_files
 

@@ -64,7 +64,10 @@ def calibration_metrics(collector: EstimateCollector, outcomes: Outcomes, view: 
     """Calibration errors, if the confidences are from 0 to 1."""
     score = outcomes.data.found.score
     if len(score) and not (score.min() >= 0 and score.max() <= 1):
-        collector.notes.append("The confidences are not from 0 to 1: there is no calibration error.")
+        collector.notes.append(
+            "The confidences are not from 0 to 1: there is no calibration error, and precision and recall count "
+            f"detections from {collector.protocol.score_threshold:g} on (--score)."
+        )
         return
     draws = collector.draws(collector.sums())
     found = outcomes.data.found

@@ -2,7 +2,7 @@
 give figures near zero that look like a bad detector.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -19,11 +19,13 @@ _FITTING, _TIMES = 0.3, 2.0
 _FEW, _NEARLY_ALL, _FEWEST = 20, 0.8, 5
 # Frames that are moved by one still overlap where nobody is fast: then the boxes must fit much better when moved back.
 _CLOSE = 0.8
+# Shares of a picture's size, of boxes that may reach out of it.
+_SHARES = 2.0
 
 
 def check_fit(data: DataSet, *, frames: bool = True) -> None:
-    """Do nothing unless the detections clearly fit the truth in another form: corners, shares, or (with ``frames``)
-    frames moved by one.
+    """Do nothing unless the detections clearly fit the truth in another form: corners, centres, shares, or (with
+    ``frames``) frames moved by one.
 
     Raises:
         VruError: they do; with what to do about it.
@@ -45,25 +47,37 @@ def _clearly(other: float, as_read: float, count: int) -> bool:
 
 
 def _check_form(data: DataSet, boxes: Floats, picture: Ints, as_read: float) -> None:
-    def clearly(other: float) -> bool:
-        return _clearly(other, as_read, len(boxes))
-
-    corners = np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
-    if (corners[:, 2:] > 0).mean() > 0.9 and clearly(other := _fitting(data, corners, picture)):
-        raise VruError(
-            f"{as_read:.0%} of the detections lie on a truth box as they stand, {other:.0%} if their boxes are "
-            "corners: x1, y1, x2, y2.",
-            "Write x, y, width and height.",
-        )
-    if boxes.max() <= 2.0 and data.size is not None:
-        shares = np.nan_to_num(boxes * np.tile(data.size[picture], (1, 2)))
-        centred = shares - np.column_stack([shares[:, 2:] / 2, np.zeros((len(shares), 2))])
-        if clearly(other := max(_fitting(data, shares, picture), _fitting(data, centred, picture))):
+    for name, form, fix in _forms(data, boxes, picture):
+        if _clearly(other := _fitting(data, form, picture), as_read, len(boxes)):
             raise VruError(
-                f"{as_read:.0%} of the detections lie on a truth box as they stand, {other:.0%} if they are shares of "
-                "the picture's size.",
-                "Write pixels.",
+                f"{as_read:.0%} of the detections lie on a truth box as they stand, {other:.0%} if {name}.", fix
             )
+
+
+def _forms(data: DataSet, boxes: Floats, picture: Ints) -> Iterator[tuple[str, Floats, str]]:
+    """The boxes as they would be if they were in another form: what it is, in words, and what to do."""
+    yield "their boxes are corners: x1, y1, x2, y2", _from_corners(boxes), "Write x, y, width and height."
+    yield (
+        "their boxes are corners: y1, x1, y2, x2",
+        _from_corners(boxes[:, [1, 0, 3, 2]]),
+        "Write x, y, width and height.",
+    )
+    centres = "Write the top-left corner: x, y, width, height."
+    yield "their boxes begin with the centre: x, y, width, height", _from_centres(boxes), centres
+    if boxes.max() > _SHARES or data.size is None:
+        return
+    shares = np.nan_to_num(boxes * np.tile(data.size[picture], (1, 2)))
+    rows = np.nan_to_num(boxes * np.tile(data.size[picture][:, ::-1], (1, 2)))[:, [1, 0, 3, 2]]
+    for form in (shares, _from_centres(shares), _from_corners(shares), _from_corners(rows)):
+        yield "they are shares of the picture's size", form, "Write pixels: x, y, width, height."
+
+
+def _from_corners(boxes: Floats) -> Floats:
+    return np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
+
+
+def _from_centres(boxes: Floats) -> Floats:
+    return np.column_stack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, 2:]])
 
 
 def _check_frames(data: DataSet, boxes: Floats, picture: Ints) -> None:

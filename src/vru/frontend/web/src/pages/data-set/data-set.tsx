@@ -123,13 +123,18 @@ function Attributes({ dataSet, version }: { dataSet: DataSet; version: DataSetVe
     >
       <FileUpload
         compact
+        place={`attributes of ${dataSet.id}`}
+        limit="ground_truth_bytes"
         label="Upload attributes"
         hint="CSV with a column recording and one for each attribute, or JSON"
         accept=".csv,.json,text/csv,application/json"
         send={async (file, options) => {
+          const here = window.location.pathname;
           const made = await uploadAttributes(dataSet.id, version, file, options);
           await queries.invalidateQueries({ queryKey: ["data-sets", dataSet.id] });
-          await navigate({ to: ".", search: { version: made.version.number }, replace: true });
+          // Whoever looks at another page by now stays there.
+          if (window.location.pathname === here)
+            await navigate({ to: ".", search: { version: made.version.number }, replace: true });
         }}
       />
     </Panel>

@@ -39,6 +39,8 @@ export function ImportPredictions({ dataSet, version }: { dataSet: DataSet; vers
         {named ? (
           <FileUpload
             compact
+            place={`predictions for ${dataSet.id}`}
+            limit="video_bytes"
             label="Upload predictions"
             hint="COCO results, MOT, KITTI or YOLO; one file, or a zip with one for each recording"
             accept=".json,.txt,.zip"
