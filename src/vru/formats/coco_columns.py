@@ -4,12 +4,10 @@ A typed decoder takes a tenth of the time of reading object by object. What it d
 to ``vru.formats.coco``, which names the place: the two give the same where both read a file.
 """
 
-import gc
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import chain, count
 from operator import attrgetter
 from pathlib import Path
@@ -34,6 +32,7 @@ from vru.formats.annotations import (
 )
 from vru.formats.coco import CocoReader, describe
 from vru.formats.coco_results import NoNames, describe_result, pictures_of
+from vru.formats.collection import no_collection
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -101,7 +100,7 @@ def read_coco_columns(path: Path) -> Annotations | None:
         FormatError: an image, a category or a video is wrong.
     """
     try:
-        with _no_collection():
+        with no_collection():
             document = msgspec.json.decode(path.read_bytes(), type=_Document)
             reader = CocoReader()
             reader.take_info(document.info)
@@ -112,18 +111,6 @@ def read_coco_columns(path: Path) -> Annotations | None:
     except (msgspec.MsgspecError, RecursionError, OverflowError, _UnusualError):
         return None
     return reader.finish()
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without looking for cycles: a million rows hold none, and looking takes a third of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _truth_columns(rows: Sequence[_Annotation]) -> tuple[Boxes, dict[Key, int], dict[Key, int]]:
@@ -182,7 +169,7 @@ def read_results_columns(path: Path, truth: Annotations) -> Boxes | None:
     labels: dict[Key, int] = {}
     done = 0
     try:
-        with _no_collection():
+        with no_collection():
             for rows in _results(path):
                 sides, score = _sides(rows), _numbers(rows, "score")
                 _usual(bool(np.isfinite(score).all()))

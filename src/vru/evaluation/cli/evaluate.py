@@ -10,6 +10,7 @@ import click
 from vru.domain.errors import VruError
 from vru.evaluation.cli.about import About, about_options
 from vru.evaluation.cli.options import Reading, fail, reading_options
+from vru.formats.collection import no_collection
 
 _FILE = click.Path(path_type=Path)
 
@@ -114,12 +115,13 @@ def evaluate(**options: Any) -> None:
     Exit codes: 0 PASS, or no criteria; 1 FAIL; 3 INCONCLUSIVE, the data are too few; 2 wrong usage or input, nothing
     was measured.
     """
-    # What measures is imported only now: --help does not wait for it.
-    from vru.evaluation.cli.run_evaluate import run
-
     request = Request(reading=Reading.taken_from(options), about=About.taken_from(options), **options)
     try:
-        code = run(request)
+        with no_collection():
+            # What measures is imported only now: --help does not wait for it.
+            from vru.evaluation.cli.run_evaluate import run
+
+            code = run(request)
     except VruError as error:
         fail(error)
     sys.exit(code)

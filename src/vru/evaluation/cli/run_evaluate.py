@@ -142,6 +142,7 @@ def _boxes(
         least=_least(criteria),
         decides=bool(criteria or request.html_path or request.pdf_path or request.junit_path),
         errors=request.errors,
+        curves=any((request.json_path, request.html_path, request.pdf_path, request.csv_path)),
         pixels=not annotations.normalised,
         slices=kinds,
         conditions=conditions,

@@ -1,9 +1,8 @@
 """Metrics and a verdict on the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from rich.console import Console
-from rich.table import Table
+import click
 
 from vru.domain import Verdict, VerdictReport
 from vru.domain.slices import ALL
@@ -15,41 +14,58 @@ from vru.evaluation.verdict.results import CONFIDENCE_LEVEL, deciding_levels, he
 
 def show(metrics: DatasetEvaluation, report: VerdictReport | None, title: str) -> None:
     """Print the figures, the slices with the worst first, what limits them, and the verdict."""
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table("metric", "value", "95 % interval", "n", title=title, title_justify="left")
     levels = deciding_levels(report)
-    for metric, estimate in metrics.slices[ALL].items():
-        table.add_row(*row(metric, estimate, level=levels.get((ALL, metric))))
-    console.print(table)
-    _slices(console, metrics, levels)
+    figures = [
+        row(metric, estimate, level=levels.get((ALL, metric))) for metric, estimate in metrics.slices[ALL].items()
+    ]
+    _print(title, ("metric", "value", "95 % interval", "n"), figures)
+    _slices(metrics, levels)
     if metrics.tide is not None:
-        mended = Table("error", "count", "ap gained by mending it", title="Errors (TIDE)", title_justify="left")
-        for kind, count in metrics.tide.counts.items():
-            mended.add_row(kind.value, str(count), _known(metrics.tide.cost[kind]))
-        console.print(mended)
+        costs = [
+            (kind.value, str(count), _known(metrics.tide.cost[kind])) for kind, count in metrics.tide.counts.items()
+        ]
+        _print("Errors (TIDE)", ("error", "count", "ap gained by mending it"), costs)
     for note in metrics.notes:
-        console.print(f"note: {note}", style="dim", markup=False)
+        click.secho(f"note: {note}", dim=True)
     if report is None:
         return
     for result in report.results:
-        console.print(f"{result.verdict.value}: {result.reason}", markup=False)
+        click.echo(f"{result.verdict.value}: {result.reason}")
     colour = {Verdict.PASS: "green", Verdict.FAIL: "red"}.get(report.verdict, "yellow")
-    console.print(f"verdict: {report.verdict.value}", style=f"bold {colour}")
+    click.secho(f"verdict: {report.verdict.value}", fg=colour, bold=True)
 
 
-def _slices(console: Console, metrics: DatasetEvaluation, levels: Mapping[tuple[str, str], float]) -> None:
+def _print(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table, each column as wide as its widest cell. Loading a library for it would take as long as measuring."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+
+    def line(cells: Sequence[str], left: str, between: str, right: str) -> str:
+        return left + between.join(cells) + right
+
+    def filled(cells: Sequence[str]) -> list[str]:
+        return [f" {cell:{width}} " for cell, width in zip(cells, widths, strict=True)]
+
+    click.secho(title, italic=True)
+    click.echo(line(["━" * (width + 2) for width in widths], "┏", "┳", "┓"))
+    click.echo("┃" + "┃".join(click.style(cell, bold=True) for cell in filled(header)) + "┃")
+    click.echo(line(["━" * (width + 2) for width in widths], "┡", "╇", "┩"))
+    click.echo("".join(line(filled(cells), "│", "│", "│\n") for cells in rows), nl=False)
+    click.echo(line(["─" * (width + 2) for width in widths], "└", "┴", "┘"))
+
+
+def _slices(metrics: DatasetEvaluation, levels: Mapping[tuple[str, str], float]) -> None:
     """One line a slice, the worst first."""
     names = worst_first(metrics)
     if not names:
         return
-    table = Table("slice", "metric", "value", "95 % interval", "n", title="Worst slice first", title_justify="left")
+    rows = []
     for name in names:
         metric, estimate = headline(metrics, name)
         if estimate is None or estimate.value is None:
             continue
         mark = " (too few)" if too_few(estimate, name, metrics.smallest_n) else ""
-        table.add_row(*row(metric, estimate, name, mark, levels.get((name, metric))))
-    console.print(table)
+        rows.append(row(metric, estimate, name, mark, levels.get((name, metric))))
+    _print("Worst slice first", ("slice", "metric", "value", "95 % interval", "n"), rows)
 
 
 def row(

@@ -63,6 +63,7 @@ def evaluate_dataset(
     least: int = 0,
     decides: bool = True,
     errors: bool = False,
+    curves: bool = True,
     pixels: bool = True,
     slices: Sequence[str] = (),
     conditions: Conditions | None = None,
@@ -72,8 +73,8 @@ def evaluate_dataset(
 
     ``times`` are the media seconds of the pictures of videos. ``resamples`` is how many rows of weights are drawn;
     without it as many as fit into about ``seconds``, and ``least`` in any case, fewer where nothing ``decides`` by
-    them. ``errors`` adds TIDE's analysis. ``pixels`` is whether boxes are in pixels: otherwise figures of sizes are not
-    determined.
+    them. ``errors`` adds TIDE's analysis, ``curves`` what charts show. ``pixels`` is whether boxes are in pixels:
+    otherwise figures of sizes are not determined.
 
     Raises:
         VruError: the data do not fit the protocol.
@@ -128,10 +129,12 @@ def evaluate_dataset(
     if not pixels:
         _forget_sizes(collector)
     analysis = tide(seen, ignored, foreground=protocol.overlap) if errors else None
-    curves = data_set_curves(outcomes, *headline, miss_rates="miss_rate" in protocol.figures)
-    in_time = detected_in_time(collector.tracks)
-    curves += (in_time,) if in_time else ()
-    return _finished(collector, outcomes, headline, protocol.score_threshold, analysis, curves)
+    lines: tuple[Curve, ...] = ()
+    if curves:
+        in_time = detected_in_time(collector.tracks)
+        lines = data_set_curves(outcomes, *headline, miss_rates="miss_rate" in protocol.figures)
+        lines += (in_time,) if in_time else ()
+    return _finished(collector, outcomes, headline, protocol.score_threshold, analysis, lines)
 
 
 def _finished(
