@@ -313,6 +313,7 @@ class TestFiguresThatVanished:
 
     def test_two_videos_are_pooled(self, tmp_path: Path) -> None:
         content = self.measured(tmp_path, together(drive("A", 1, 1), drive("B", 2, 1001)))
+        assert [track["recording"] for track in content["tracks"]] == ["A", "B"]
         assert set(TIME) <= set(content["metrics"]), content["notes"]
         assert content["metrics"]["track_recall"] | {"low": 0, "high": 0} == {
             "value": 1.0, "low": 0, "high": 0, "n": 2, "units": "sequences",

@@ -43,7 +43,10 @@ def report(**more: object) -> Report:
         ),
         criteria=(judged(Verdict.FAIL), judged(Verdict.INCONCLUSIVE), judged(Verdict.PASS)),
         notes=("A note.",),
-        tracks=(TrackRow(1, "pedestrian", 0.0, 2.0, 0.2, 200.0), TrackRow(2, "cyclist", 1.0, 3.0, None, None)),
+        tracks=(
+            TrackRow(1, "pedestrian", 0.0, 2.0, 0.2, 200.0),
+            TrackRow(2, "cyclist", 1.0, 3.0, None, None, "drive-2"),
+        ),
         curves=(
             Line("precision_recall", "all", ((0.1, 1.0), (0.5, 0.8))),
             Line("detected_in_time", "all", ((0.0, 0.0), (200.0, 0.0), (200.0, 0.5), (2000.0, 0.5))),
@@ -175,6 +178,7 @@ class TestTables:
     def test_one_row_a_road_user(self) -> None:
         rows = list(csv.DictReader(io.StringIO(text("tracks.csv", report()))))
         assert [row["outcome"] for row in rows] == ["detected", "not detected"] and rows[1]["latency_ms"] == ""
+        assert [row["recording"] for row in rows] == ["", "drive-2"] and "drive-2" in text("html", report())
 
     def test_no_formula(self) -> None:
         rows = list(

@@ -213,7 +213,7 @@ def _judged(
 
 def _tracks(rows: Iterable[Mapping[str, Any]]) -> tuple[TrackRow, ...]:
     names = ("track_id", "road_user", "first_visible_s", "last_visible_s", "first_detected_s", "latency_ms")
-    return tuple(TrackRow(**{name: row[name] for name in names}) for row in rows)
+    return tuple(TrackRow(**{name: row[name] for name in names}, recording=row.get("recording", "")) for row in rows)
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> tuple[Line, ...]:

@@ -95,7 +95,9 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class TrackRow:
-    """One road user. Times are media seconds; a miss has no detection and no latency."""
+    """One road user. Times are media seconds; a miss has no detection and no latency. ``recording`` is "" where
+    there is only one.
+    """
 
     track_id: int
     road_user: str
@@ -103,6 +105,7 @@ class TrackRow:
     last_visible_s: float
     first_detected_s: float | None
     latency_ms: float | None
+    recording: str = ""
 
     @property
     def outcome(self) -> str:

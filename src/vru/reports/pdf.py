@@ -113,7 +113,8 @@ def _data(report: Report) -> dict[str, Any]:
         "errors": [[row.kind, str(row.count), charts.figure(row.ap_gained)] for row in report.errors],
         "tracks": [
             [
-                *(str(track.track_id), track.road_user, f"{track.first_visible_s:.3f}", f"{track.last_visible_s:.3f}"),
+                *(track.recording or "–", str(track.track_id), track.road_user),
+                *(f"{track.first_visible_s:.3f}", f"{track.last_visible_s:.3f}"),
                 "–" if track.latency_ms is None else f"{track.latency_ms:.1f}",
             ]
             for track in missed_first[:_MOST_TRACKS]

@@ -51,7 +51,7 @@ def evaluate_videos(data: DataSet, times: Sequence[float], settings: EvaluationS
         found = dict(parts[0].overall.estimates)
         tracks = parts[0].overall.tracks
     else:
-        found, tracks = _pooled(parts, settings)
+        found, tracks = _pooled(parts, data.sequences, settings)
     if not identified:
         notes.append("The truth has no track ids: there is no latency, and no share of road users found.")
         found = {"false_alarms_per_minute": found["false_alarms_per_minute"]}
@@ -168,11 +168,13 @@ def _tracks(data: DataSet, classes: Sequence[VruClass], times: Sequence[float]) 
 
 
 def _pooled(
-    parts: Sequence[Evaluation], settings: EvaluationSettings
+    parts: Sequence[Evaluation], names: Sequence[str], settings: EvaluationSettings
 ) -> tuple[dict[str, Estimate], tuple[TrackOutcome, ...]]:
     """The figures of several recordings, which are the units: what happens in one of them is of a piece."""
     draws, assumed = Draws(len(parts), settings.resamples, settings.seed), settings.unseen
-    tracks = [track for part in parts for track in part.overall.tracks]
+    tracks = [
+        replace(track, recording=name) for name, part in zip(names, parts, strict=True) for track in part.overall.tracks
+    ]
     unit = np.repeat(np.arange(len(parts)), [len(part.overall.tracks) for part in parts]).astype(np.int64)
     minutes = np.array([part.minutes for part in parts])
     frames = np.array([part.frames for part in parts], dtype=np.float64)

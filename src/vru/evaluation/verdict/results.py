@@ -164,6 +164,7 @@ def _track(track: TrackOutcome) -> dict[str, Any]:
         "first_detected_s": track.first_detected_s,
         "latency_ms": track.latency_ms,
         "outcome": track.outcome.value,
+        **({"recording": track.recording} if track.recording else {}),
     }
 
 

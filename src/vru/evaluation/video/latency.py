@@ -25,7 +25,8 @@ class TrackOutcome:
     """One ground-truth track after the evaluation. Times are media seconds; ``latency_ms`` is None for a miss.
 
     ``first_visible_s`` and ``last_visible_s`` are those of the boxes that count (not ``ignore``). ``observed_ms`` is
-    the latency, or for a miss the time for which the track was visible without being detected.
+    the latency, or for a miss the time for which the track was visible without being detected. ``recording``
+    names its recording, where there are several.
     """
 
     track_id: int
@@ -38,6 +39,7 @@ class TrackOutcome:
     outcome: Outcome
     boxes: int
     true_positives: int
+    recording: str = ""
 
 
 @dataclass(slots=True)
