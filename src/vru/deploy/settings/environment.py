@@ -16,13 +16,8 @@ from dotenv.parser import Binding, parse_stream
 
 from vru.deploy.settings import values
 from vru.deploy.settings.service_secrets import service_secrets
-from vru.deploy.settings.variables import (
-    END_MARKER,
-    VARIABLES,
-    Scope,
-    Variable,
-    layout,
-)
+from vru.deploy.settings.variable import Scope, Variable
+from vru.deploy.settings.variables import END_MARKER, VARIABLES, layout
 from vru.domain import VruError
 from vru.host.base.disk import write_atomic
 
