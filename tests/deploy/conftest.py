@@ -15,7 +15,7 @@ from vru.deploy.settings.environment import Environment
 from vru.host.rolling import routes
 
 ROOT = Path(__file__).parents[2]
-# The services that nginx leads to, and where each listens.
+# The services that nginx routes requests to, and where each listens.
 ROUTED = {name: one.port for name, one in TOPOLOGY.items() if one.routed and one.port is not None}
 
 

@@ -2,20 +2,22 @@ import os
 import socket
 
 import pytest
+from tests.host.containers import TOPOLOGY
 
 from vru.domain import VruError
 from vru.local.ports import DEFAULT_PORTS, check_free, choose_ports
 
 
-def test_the_paper_s_ports_are_the_default():
+def test_what_people_open_is_where_it_is_on_a_server():
     ports = choose_ports(None, {})
-    assert {name: ports[name] for name in ("api_gateway", "ml_engine", "camera_service", "validation_engine")} == {
+    assert {name: ports[name] for name, one in TOPOLOGY.items() if one.routed} == {
         "api_gateway": 8000,
         "ml_engine": 8001,
         "camera_service": 8002,
         "validation_engine": 8003,
+        "frontend": 3000,
     }
-    assert ports["frontend"] == 3000
+    assert all(ports[name] == one.port for name, one in TOPOLOGY.items() if one.routed)
 
 
 def test_a_base_port_moves_all_and_an_override_one():

@@ -18,6 +18,8 @@ from .strict_json import WireError, read
 PROTOCOL = 1
 COMPOSE_FILE = "docker-compose.production.yml"
 ENV_FILE = ".env"
+# The host program as administrators and systemd call it; a rollback brings the older one back.
+PROGRAM = "bin/vru-platform.pyz"
 
 _RELEASE = re.compile(r"[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -84,6 +86,11 @@ class FileEntry:
         _check_path(self.path)
         _match(_SHA256, self.sha256, "sha256")
         _check_mode(self.mode)
+
+    @property
+    def of_setup(self) -> bool:
+        """Whether `vru setup` places it: what belongs to the system, and the host program itself."""
+        return self.path.startswith("/") or self.path == PROGRAM
 
 
 @dataclass(frozen=True)
@@ -250,13 +257,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Change:
-    """One thing on the server that is not as the release says. ``lines`` say more, where one line is not enough."""
+    """One thing on the server that is not as the release says. ``lines`` say more, where one line is not enough.
+
+    ``setup``: it prepares the server, and `vru setup` makes it; the others put the release there.
+    """
 
     resource: str
     name: str
     action: str
     detail: str = ""
     lines: tuple[str, ...] = ()
+    setup: bool = False
 
     def __str__(self) -> str:
         return f"{self.action} {self.resource} {self.name}" + (f" ({self.detail})" if self.detail else "")

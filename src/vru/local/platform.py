@@ -96,7 +96,8 @@ class Platform:
             "VRU_WORKER_METRICS_PORT": str(ports["validation_worker"]),
             "PYTHONUNBUFFERED": "1",
         }
-        for name in ("api_gateway", "ml_engine", "camera_service", "validation_engine", "frontend", "signer"):
+        # Workers answer nobody but Prometheus.
+        for name in _SERVICES.keys() - {"validation_worker"}:
             own[f"VRU_{name.upper()}_PORT"] = str(ports[name])
             own[f"VRU_{name.upper()}_URL"] = self.url(name)
         return {**os.environ, **own, **self._secrets_of(service)}

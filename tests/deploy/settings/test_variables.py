@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.deploy.conftest import ROOT
 
-from vru.deploy.settings.variables import END_MARKER, GROUPS, OLDER_NAMES, VARIABLES, Scope, layout
+from vru.deploy.settings.variable import Scope
+from vru.deploy.settings.variables import END_MARKER, GROUPS, OLDER_NAMES, VARIABLES, layout
 from vru.service.settings import ServiceSettings
 
 EXAMPLE = ROOT / ".env.production.example"

@@ -82,9 +82,14 @@ def test_a_plan_changes_nothing_and_names_what_is_missing(root):
     assert answer["release"] is None
     assert answer["running"] is None
     assert answer["missing"] == [hashlib.sha256(content).hexdigest() for content in ONE.values()]
-    assert {"resource": "file", "name": "src/a.py", "action": "create", "detail": "6 bytes", "lines": []} in answer[
-        "changes"
-    ]
+    assert {
+        "resource": "file",
+        "name": "src/a.py",
+        "action": "create",
+        "detail": "6 bytes",
+        "lines": [],
+        "setup": False,
+    } in answer["changes"]
     assert list(root.path.iterdir()) == []
 
 
@@ -130,6 +135,24 @@ def test_setup_only_places_nothing_below_the_root_and_makes_nothing_live(root):
     assert not (root.path / "src").exists()
     assert not (root.path / "releases/current").exists()
     assert (root.path / "data/things").is_dir()
+
+
+def test_what_a_plan_says_of_the_setup_is_what_the_setup_makes(root):
+    contents = {**ONE, "bin/vru-platform.pyz": b"the program"}
+
+    def planned(*, setup: bool):
+        return [
+            (one["name"], one["action"]) for one in root.plan(release(contents))["changes"] if one["setup"] is setup
+        ]
+
+    of_setup, others = planned(setup=True), planned(setup=False)
+    assert ("bin/vru-platform.pyz", "create") in of_setup
+    assert ("src/a.py", "create") in others
+    assert root.deploy(contents, "--setup-only")[0] == 0
+    assert planned(setup=True) == []
+    assert planned(setup=False) == others
+    assert root.deploy(contents)[0] == 0
+    assert (planned(setup=True), planned(setup=False)) == ([], [])
 
 
 def test_apply_without_its_content_fails_in_one_sentence(root):

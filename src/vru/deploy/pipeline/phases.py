@@ -135,19 +135,7 @@ def deploy(
         change.expected = difference.state if planned is not None else None
         sent = change.prepare_server(all_of_it=setup_only)
         if not setup_only:
-            report.phase(3)
-            configuration.write(target.root, found.fitted.rendered)
-            report.done("configuration", f"{len(found.fitted.rendered)} files; release {release.name}")
-            for note in release.notes:
-                report.done("limit scaled down", note)
-            report.phase(4)
-            change.send([sha256 for sha256 in difference.missing if sha256 not in sent])
-            if build_local:
-                change.build_here(found.facts.machine)
-            if change.made or difference.changes or difference.running:
-                change.apply(phase=4)
-            else:
-                report.done("release", "is live already")
+            _put_release(change, found, sent, report, build_local=build_local)
         found.cache(release.name if change.kept else "")
         traffic = server.traffic
     if not setup_only:
@@ -160,6 +148,27 @@ def deploy(
         "round_trips": traffic.round_trips,
         "bytes_sent": traffic.bytes_sent,
     }
+
+
+def _put_release(
+    change: "_Changer", found: inspection.Inspection, sent: set[str], report: Reporter, *, build_local: bool
+) -> None:
+    """Phases 3 to 7 on the server: write the configs, send what it lacks of the release, and make it live."""
+    release, rendered = found.fitted.release, found.fitted.rendered
+    report.phase(3)
+    configuration.write(change.target.root, rendered)
+    report.done("configuration", f"{len(rendered)} files; release {release.name}")
+    for note in release.notes:
+        report.done("limit scaled down", note)
+    report.phase(4)
+    difference = change.difference
+    change.send([sha256 for sha256 in difference.missing if sha256 not in sent])
+    if build_local:
+        change.build_here(found.facts.machine)
+    if change.made or difference.changes or difference.running:
+        change.apply(phase=4)
+    else:
+        report.done("release", "is live already")
 
 
 def _require(checks: list[Check], report: Reporter) -> None:
@@ -208,12 +217,12 @@ class _Changer:
         Returns:
             The content that was sent, by sha256.
         """
-        if not self.difference.of_setup(self.release):
+        if not self.difference.prepares:
             self.report.done("server", "is prepared already")
             return set()
         if self.difference.live and not all_of_it:
             return set()
-        needed = self.release.contents_outside_root() & set(self.difference.missing)
+        needed = self.release.contents_of_setup() & set(self.difference.missing)
         self.send(sorted(needed))
         self.apply(phase=2, setup_only=True)
         return needed

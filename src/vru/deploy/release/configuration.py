@@ -13,6 +13,7 @@ from vru.deploy.settings.environment import Environment
 from vru.deploy.settings.limits import Limits, Machine, scale_limits
 from vru.deploy.settings.service_secrets import REDIS_SERVICES, REDIS_USERS
 from vru.domain import VruError
+from vru.host.base.disk import write_atomic
 from vru.host.wire import DirectoryEntry, UnitEntry
 
 if TYPE_CHECKING:
@@ -164,10 +165,7 @@ def write(root: Path, rendered: Mapping[str, bytes]) -> list[str]:
         file = root / path
         if file.is_file() and file.read_bytes() == content:
             continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.new")
-        temporary.write_bytes(content)
-        temporary.replace(file)
+        write_atomic(file, content)
         changed.append(path)
     for file in sorted((root / CONFIG).rglob("*")):
         path = file.relative_to(root).as_posix()

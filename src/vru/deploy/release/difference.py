@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from vru.deploy.release.manifest import PROGRAM, Release
+from vru.deploy.release.manifest import Release
 from vru.host.release.masking import Mask, is_shown
 from vru.host.strict_json import write
 from vru.host.wire import Change, Plan, Variable
 
-# What a release does to the server besides putting itself there.
-_SETUP_RESOURCES = frozenset({"docker", "package", "directory", "firewall", "systemd", "kernel"})
 _CONTEXT_LINES = 3
 
 
@@ -72,16 +70,10 @@ class Difference:
             variables=plan.env,
         )
 
-    def of_setup(self, release: Release) -> list[Change]:
-        """The changes that prepare the server, as opposed to those that put the release on it."""
-        units = {unit.name for unit in release.manifest.units}
-        return [
-            change
-            for change in self.changes
-            if change.resource in _SETUP_RESOURCES
-            or (change.resource == "file" and (change.name.startswith("/") or change.name == PROGRAM))
-            or (change.resource == "unit" and change.name not in units)
-        ]
+    @property
+    def prepares(self) -> bool:
+        """Whether some of the changes prepare the server, as opposed to those that put the release on it."""
+        return any(change.setup for change in self.changes)
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``, ``--out`` and hooks; docs/operating.md describes it."""

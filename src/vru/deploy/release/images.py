@@ -9,7 +9,8 @@ from pathlib import Path
 from vru.deploy.release import topology
 from vru.deploy.release.topology import Service
 from vru.deploy.settings.environment import Environment
-from vru.deploy.settings.variables import VARIABLES, Scope
+from vru.deploy.settings.variable import Scope
+from vru.deploy.settings.variables import VARIABLES
 from vru.domain import VruError
 
 _TAG_LENGTH = 12

@@ -18,11 +18,9 @@ from vru.host import wire
 from vru.host.base.host import read_env_text
 from vru.host.build import build_pyz
 from vru.host.strict_json import write
-from vru.host.wire import COMPOSE_FILE, ENV_FILE, Facts, Manifest
+from vru.host.wire import COMPOSE_FILE, ENV_FILE, PROGRAM, Facts, Manifest
 
 _SSH_PORT = 22
-# The host program as administrators and systemd call it; a rollback brings the older one back.
-PROGRAM = "bin/vru-platform.pyz"
 WRAPPER = "/usr/local/bin/vru-platform"
 _WRAPPER_TEXT = f'#!/bin/sh\nexec python3 -I -S -B {ROOT}/{PROGRAM} "$@"\n'.encode()
 _INLINE = (COMPOSE_FILE, ENV_FILE)
@@ -67,9 +65,9 @@ class Release:
         """Twelve hex digits: the digest of everything in it."""
         return self.manifest.release
 
-    def contents_outside_root(self) -> set[str]:
+    def contents_of_setup(self) -> set[str]:
         """The content, by sha256, of what the server's setup needs: units and the like."""
-        return {entry.sha256 for entry in self.manifest.files if entry.path.startswith("/") or entry.path == PROGRAM}
+        return {entry.sha256 for entry in self.manifest.files if entry.of_setup}
 
     def packed_manifest(self, *, whole: bool = False) -> bytes:
         """The manifest as it goes to the server, compressed.

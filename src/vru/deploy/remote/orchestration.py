@@ -104,15 +104,17 @@ def plan(server: Server, release: Release, *, contents: bool = False, in_memory:
 
 def without_python(release: Release, facts: Facts) -> Difference:
     """What can be said of a server that has no Python to make a plan: the whole release, as the laptop knows it."""
-    changes = [Change("package", "python3", "install", "the host program needs it")]
+    changes = [Change("package", "python3", "install", "the host program needs it", setup=True)]
     if not facts.docker:
-        changes.append(Change("package", "Docker with Compose and Buildx", "install", "unless some of it is there"))
+        changes.append(
+            Change("package", "Docker with Compose and Buildx", "install", "unless some of it is there", setup=True)
+        )
     count = len(release.manifest.files)
     changes.append(Change("file", f"{count} files", "create", "below /opt/vru-platform, in /etc and /usr/local"))
     changes += [Change("image", image, "pull") for image in release.manifest.pull]
     changes += [Change("image", one.image, "build", f"for {one.service}") for one in release.manifest.images]
     changes += [
-        Change("firewall", "rules", "update", "those that stand cannot be read yet"),
+        Change("firewall", "rules", "update", "those that stand cannot be read yet", setup=True),
         Change("migration", "migrate", "run", "new schema"),
         Change("container", "all services", "create"),
         *(Change("unit", unit.name, "enable") for unit in release.manifest.units),
@@ -209,31 +211,9 @@ def watch(
         on_firewall: called when new firewall rules stand.
         stdin: what the verb reads.
     """
-    end: End | None = None
-
-    def on_line(line: str) -> None:
-        nonlocal phase, end
-        if not line.startswith("{"):
-            report.log(line)
-            return
-        match _event(line):
-            case StepEvent() as event:
-                number = _PHASE_NUMBERS.get(event.phase, phase)
-                # Setting up writes some of the release's files: that is no phase of its own.
-                if number > phase and phases:
-                    phase = number
-                    report.phase(number)
-                _report_step(event, report)
-                if event.state == "done" and event.name == FIREWALL_STEP:
-                    on_firewall()
-            case LogEvent() as event:
-                report.log(event.line)
-            case Note() as event:
-                report.warn(event.text)
-            case End() as event:
-                end = event
-
-    exit_code, stderr = host_program.stream(server, arguments, on_line, stdin=stdin)
+    watcher = _Watcher(report, phase, phases, on_firewall)
+    exit_code, stderr = host_program.stream(server, arguments, watcher.line, stdin=stdin)
+    end = watcher.end
     if end is None:
         reason = log_file.said(stderr, last=True)
         raise DeploymentFailedError(f"The host program stopped ({exit_code}): {reason}", "", ())
@@ -241,7 +221,43 @@ def watch(
     audit_checkpoints.record(server.address, end.audit)
     if not end.ok:
         raise DeploymentFailedError(end.message or "The change failed.", end.fix, end.logs)
-    return Outcome(end.release, end.changed, end.message, end.state, phase)
+    return Outcome(end.release, end.changed, end.message, end.state, watcher.phase)
+
+
+@dataclass(slots=True)
+class _Watcher:
+    """Reports a change's events as they come; ``end`` is the last one."""
+
+    report: Reporter
+    phase: int
+    phases: bool
+    on_firewall: Callable[[], None]
+    end: End | None = None
+
+    def line(self, line: str) -> None:
+        """One line that the host program printed."""
+        if not line.startswith("{"):
+            self.report.log(line)
+            return
+        match _event(line):
+            case StepEvent() as event:
+                self._step(event)
+            case LogEvent() as event:
+                self.report.log(event.line)
+            case Note() as event:
+                self.report.warn(event.text)
+            case End() as event:
+                self.end = event
+
+    def _step(self, event: StepEvent) -> None:
+        number = _PHASE_NUMBERS.get(event.phase, self.phase)
+        # Setting up writes some of the release's files: that is no phase of its own.
+        if number > self.phase and self.phases:
+            self.phase = number
+            self.report.phase(number)
+        _report_step(event, self.report)
+        if event.state == "done" and event.name == FIREWALL_STEP:
+            self.on_firewall()
 
 
 def _event(line: str) -> Event:

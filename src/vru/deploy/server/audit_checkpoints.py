@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vru.deploy.ssh.connection import Address
+from vru.host.base.disk import write_json
 from vru.host.wire import AuditHead
 
 _KEPT = 100
@@ -23,9 +24,7 @@ def record(address: Address, head: AuditHead | None) -> None:
     seen.append({"seq": head.seq, "hash": head.hash, "time": time.strftime("%Y-%m-%d %H:%M", time.gmtime())})
     file = _file(address)
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps({"server": _name(address), "seen": seen[-_KEPT:]}, indent=1))
-    temporary.replace(file)
+    write_json(file, {"server": _name(address), "seen": seen[-_KEPT:]})
 
 
 def contradictions(address: Address, entries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -6,11 +6,11 @@ It holds no secret, and nothing depends on it: where it is stale, the server is 
 import hashlib
 import json
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vru.host.base.disk import write_json
 from vru.host.strict_json import read, write
 from vru.host.wire import Facts
 
@@ -42,6 +42,4 @@ def store(host: str, port: int | None, facts: Facts, release: str) -> None:
     file = _file(host, port)
     with suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as temporary:
-            json.dump(write(CachedServer(facts, release)), temporary)
-        Path(temporary.name).replace(file)
+        write_json(file, write(CachedServer(facts, release)))

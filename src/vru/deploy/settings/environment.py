@@ -1,11 +1,9 @@
 """``.env.production``: read strictly, written by ``vru init``."""
 
 import difflib
-import os
 import secrets
 import shlex
 import stat
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
@@ -18,14 +16,10 @@ from dotenv.parser import Binding, parse_stream
 
 from vru.deploy.settings import values
 from vru.deploy.settings.service_secrets import service_secrets
-from vru.deploy.settings.variables import (
-    END_MARKER,
-    VARIABLES,
-    Scope,
-    Variable,
-    layout,
-)
+from vru.deploy.settings.variable import Scope, Variable
+from vru.deploy.settings.variables import END_MARKER, VARIABLES, layout
 from vru.domain import VruError
+from vru.host.base.disk import write_atomic
 
 FILE_NAME = ".env.production"
 PRODUCTION_FILE_MODE = 0o600
@@ -256,7 +250,7 @@ def generate(path: Path, given: Mapping[str, str], *, force: bool = False) -> En
             raise VruError(f"{path} exists.", "Give --force to write it anew; its values are kept.")
         previous = path.read_bytes()
         existing, _ = _parse(previous.decode(errors="replace"))
-        _write(path.with_name(path.name + ".previous"), previous)
+        write_atomic(path.with_name(path.name + ".previous"), previous, PRODUCTION_FILE_MODE)
     for name, value in given.items():
         variable = VARIABLES.get(name)
         if variable is None or variable.scope is not Scope.OPERATOR:
@@ -268,7 +262,7 @@ def generate(path: Path, given: Mapping[str, str], *, force: bool = False) -> En
         if variable.secret and variable.scope is Scope.OPERATOR and not merged.get(variable.name):
             # 32 random bytes as 43 characters of [A-Za-z0-9_-]: no program on the way quotes or escapes them.
             merged[variable.name] = secrets.token_urlsafe(32)
-    _write(path, layout(merged).encode())
+    write_atomic(path, layout(merged).encode(), PRODUCTION_FILE_MODE)
     return load(path)
 
 
@@ -359,22 +353,3 @@ def _suggestion(name: str) -> str:
     operators = [variable.name for variable in VARIABLES.values() if variable.scope is Scope.OPERATOR]
     close = difflib.get_close_matches(name, operators, n=1, cutoff=0.7)
     return f"Did you mean {close[0]}?" if close else "Remove it; .env.production.example lists all variables."
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step, readable by its owner only; a crash leaves the old one or the new one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:  # mkstemp made it 0600
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -4,42 +4,12 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
 from vru.deploy.settings import values
 from vru.deploy.settings.service_secrets import CALLED, DATABASE_SERVICES, REDIS_SERVICES
+from vru.deploy.settings.variable import Group, Scope, Variable
 
 END_MARKER = "# end of .env.production"
-
-
-class Scope(StrEnum):
-    """Who sets a variable."""
-
-    OPERATOR = "operator"  # in .env.production
-    CONTAINER = "container"  # fixed by docker-compose.production.yml inside the containers; `vru local` sets its own
-    GENERATED = "generated"  # computed by vru for the server's .env
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One variable. ``check`` raises ValueError, with what is allowed, for a value that cannot be."""
-
-    name: str
-    about: str
-    default: str = ""
-    required: bool = False
-    secret: bool = False
-    scope: Scope = Scope.OPERATOR
-    check: Callable[[str], object] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Variables that belong together, under one heading."""
-
-    title: str
-    variables: tuple[Variable, ...]
 
 
 def _operator(name: str, default: str, about: str, check: Callable[[str], object] | None = None) -> Variable:

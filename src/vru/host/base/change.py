@@ -13,7 +13,10 @@ Apply = Callable[[Step], None]
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is still needed, and the function that does it. ``lines`` tell more than fits into ``detail``."""
+    """One thing that is still needed, and the function that does it. ``lines`` tell more than fits into ``detail``.
+
+    ``setup``: it prepares the server, and belongs to `vru setup`.
+    """
 
     resource: str
     name: str
@@ -21,10 +24,11 @@ class Change:
     detail: str = ""
     apply: Apply | None = field(default=None, compare=False, repr=False)
     lines: tuple[str, ...] = ()
+    setup: bool = False
 
     def to_wire(self) -> wire.Change:
         """As it goes over the wire in a plan: what is done, without the function that does it."""
-        return wire.Change(self.resource, self.name, self.action, self.detail, self.lines)
+        return wire.Change(self.resource, self.name, self.action, self.detail, self.lines, self.setup)
 
     def __str__(self) -> str:
         return f"{self.action} {self.name}" + (f" ({self.detail})" if self.detail else "")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -131,14 +132,15 @@ class Planner:
             schema = ask(self._schema, there) if there is not None and manifest.migrate else None
             owner = ask(self._role, there) if there is not None else None
             found_files = ask(files.facts, host, manifest)
-            yield from self._setup(found_packages)
+            yield from _of_setup(self._setup(found_packages))
             for change in files.changes(host, manifest, found_files.result()):
                 self._changed_files.add(change.name)
-                yield change
-            yield from kernel.changes(host, kernel.facts(host, manifest))
+                entry = manifest.file(change.name)
+                yield replace(change, setup=entry is not None and entry.of_setup)
+            yield from _of_setup(kernel.changes(host, kernel.facts(host, manifest)))
             if manifest.firewall is not None and tables is not None:
                 self.notes += firewall.notes(manifest.firewall, tables.result())
-                yield from firewall.changes(host, manifest.firewall, tables.result())
+                yield from _of_setup(firewall.changes(host, manifest.firewall, tables.result()))
             if view is not None and there is not None and present is not None and owner is not None:
                 yield from self._orchestration(view, there, present, schema, owner)
             yield from self._units(found_units.result())
@@ -232,6 +234,10 @@ class Planner:
         ):
             yield Change("systemd", "unit files", "update", "read changed unit files")
         yield from units.changes(self.host, self.manifest.units, found)
+
+
+def _of_setup(changes: Iterable[Change]) -> Iterator[Change]:
+    return (replace(change, setup=True) for change in changes)
 
 
 class _Asking:

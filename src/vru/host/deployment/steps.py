@@ -76,7 +76,7 @@ class Executor:
         setup_only = mode == SETUP_ONLY
         self.rollback = mode == ROLLBACK
         self._setup()
-        outside = [e for e in self.manifest.files if e.path.startswith("/") or e.path == program.FILE]
+        outside = [entry for entry in self.manifest.files if entry.of_setup]
         self._files(outside if setup_only else None)
         self._firewall()
         if not setup_only:

@@ -85,7 +85,7 @@ class View:
 
     @property
     def routed(self) -> dict[str, int]:
-        """The services that nginx leads to, and where each listens."""
+        """The services that nginx routes requests to, and where each listens."""
         found = {name: service.topology for name, service in self.services.items() if service.topology.routed}
         return {name: topology.port for name, topology in found.items() if topology.port is not None}
 

@@ -3,7 +3,7 @@
 ``vru.port``      where it listens inside its container
 ``vru.ready``     the path at which it says whether it can work
 ``vru.rollout``   ``rolling`` (new containers beside the old), ``stateful`` (before all others), or ``in-place``
-``vru.routed``    ``true``: nginx leads requests to it, under the variable of its name
+``vru.routed``    ``true``: nginx routes requests to it, under the variable of its name
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def restart(host: Host, names: Sequence[str]) -> int:
 
 
 def start(host: Host) -> int:
-    """Start what is stopped and lead nginx to it; called at boot."""
+    """Start what is stopped and route requests to it; called at boot."""
     compose = Compose(host)
     if not host.compose_file.exists():
         raise HostError("No release is live on this server.", "Run on your laptop: vru deploy")

@@ -26,7 +26,7 @@ class ContainerFacts:
     """The project's containers, and when nginx's configuration was last written and last loaded.
 
     ``impostors`` are containers that somebody made by hand under a name that Compose needs; ``routes`` is the file that
-    leads nginx to the services.
+    routes requests to the services.
     """
 
     containers: tuple[Container, ...]
@@ -104,7 +104,7 @@ def _what_changed(service: Service, containers: Sequence[Container]) -> str:
 
 
 def nginx_changes(compose: Compose, actual: ContainerFacts) -> Iterator[Change]:
-    """Mend what leads nginx to the services, and reload it when its files are newer than what it has loaded."""
+    """Repair the routes to the services, and reload nginx when its files are newer than what it has loaded."""
     if not actual.nginx_loaded:
         return
     if not routes.up_to_date(actual.routes, actual.containers):

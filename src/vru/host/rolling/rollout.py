@@ -105,7 +105,7 @@ def roll(
     again: Collection[str] = (),
     besides: Collection[str] = (),
 ) -> None:
-    """Make the rolling services' containers what the Compose file means, and lead nginx to them.
+    """Make the rolling services' containers what the Compose file means, and switch traffic to them.
 
     Args:
         host: the server.
@@ -166,7 +166,7 @@ class _Roll:
         return [shift for shift in shifts(self.view, found, self.replaced) if shift.needed]
 
     def _steady(self, found: Sequence[Container]) -> dict[str, Route]:
-        """Each service led to the containers that are to stay."""
+        """Each service routed to the containers that are to stay."""
         going = {one.id for shift in shifts(self.view, found, self.replaced) if shift.new for one in shift.old}
         return routes.steady(self.view.routed, [one for one in found if one.id not in going])
 
@@ -274,7 +274,7 @@ class _Roll:
 
 
 def switch_traffic(compose: Compose, found: Sequence[Container], wanted: routes.Routes) -> None:
-    """Have nginx lead requests as wanted. A file that nginx refuses does not stay.
+    """Switch traffic to the wanted containers. A file that nginx refuses does not stay.
 
     Raises:
         HostError: nginx refuses it, or does not take it.
@@ -294,11 +294,11 @@ def switch_traffic(compose: Compose, found: Sequence[Container], wanted: routes.
 
 
 def repair_routes(compose: Compose) -> list[str]:
-    """Lead nginx to containers that run, where it is led to some that do not: after a crash, or when somebody removed
+    """Route requests to containers that run, where they go to some that do not: after a crash, or when somebody removed
     one by hand.
 
     Returns:
-        The services that were led elsewhere.
+        The services whose requests go elsewhere now.
 
     Raises:
         HostError: Docker does not answer, or nginx does not take it.

@@ -66,7 +66,7 @@ def read(host: Host) -> dict[str, Route]:
 
 
 def steady(ports: Mapping[str, int], containers: Iterable[Container]) -> dict[str, Route]:
-    """Each service, which listens at a port, led to its own containers: those that run, as far as any does."""
+    """Each service, which listens at a port, routed to its own containers: those that run, as far as any does."""
     found = list(containers)
     routes = {}
     for name, port in ports.items():
@@ -77,20 +77,20 @@ def steady(ports: Mapping[str, int], containers: Iterable[Container]) -> dict[st
 
 
 def ports_of(containers: Iterable[Container]) -> dict[str, int]:
-    """Where the services that nginx leads to listen, as their containers' labels say."""
+    """Where the services that nginx routes requests to listen, as their containers' labels say."""
     found = {one.service: one.topology for one in containers if one.topology.routed}
     return {name: topology.port for name, topology in found.items() if topology.port is not None}
 
 
 def up_to_date(text: str, containers: Iterable[Container]) -> bool:
-    """Whether a file's text leads every service that has containers to them, and says nothing else."""
+    """Whether a file's text routes every service that has containers to them, and says nothing else."""
     found = list(containers)
     ports = ports_of(found)
     return not ports or text == render(steady(ports, found), {})
 
 
 def repaired(known: Routes, containers: Iterable[Container]) -> dict[str, Route]:
-    """Routes that lead to containers that run, where some of those in ``known`` do not (any more).
+    """Routes to containers that run, where some of those in ``known`` do not (any more).
 
     Of a change that was broken off, the containers that were to go are trusted more than those that were being watched.
     """
