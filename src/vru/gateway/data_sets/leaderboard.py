@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import func, select, type_coerce
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import cast, func, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from vru.domain import RunState
 from vru.gateway.data_sets.schemas import Entry, EntryFigure
@@ -22,8 +22,8 @@ _MOST = 500
 
 async def leaderboard(session: ReadSession, version: DataSetVersion) -> list[Entry]:
     """The runs, the highest F1 first; those of which it is not determined come last."""
-    figures = func.jsonb_path_query_array(Run.metrics, _OF_ALL)
-    failed = func.jsonb_array_length(func.jsonb_path_query_array(Run.metrics, _FAILED))
+    figures = func.jsonb_path_query_array(Run.metrics, cast(_OF_ALL, JSONPATH))
+    failed = func.jsonb_array_length(func.jsonb_path_query_array(Run.metrics, cast(_FAILED, JSONPATH)))
     columns = (
         *(Run.id, Run.model, Run.model_version, Run.predictions_id, Run.settings, Run.verdict, Run.finished_at),
         type_coerce(figures, JSONB),
