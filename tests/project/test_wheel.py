@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from vru.deploy import environment, images
+from vru.deploy.release import images
+from vru.deploy.settings import environment
 from vru.local.ports import DEFAULT_PORTS
 
 ROOT = Path(__file__).parents[2]
