@@ -45,6 +45,29 @@ def test_what_the_benchmarks_are_known_for() -> None:
     assert load_protocol("coco").ignore_marks == {"crowd"}
 
 
+@pytest.mark.parametrize("name", ["caltech", "eurocity"])
+def test_each_setup_rests_on_the_images_that_show_somebody_of_it(name: str) -> None:
+    """Setups are matched one after the other: none may count the units of one before it."""
+    heights, hidden = np.linspace(15, 200, 60), np.tile([0.0, 0.2, 0.6], 20)
+    boxes = [(10.0, 10.0, height * 0.4, height) for height in heights]
+    everyone, pictures = np.zeros(60, dtype=np.int64), np.arange(60)
+    data = DataSet(
+        ("pedestrian",),
+        tuple(map(str, pictures)),
+        pictures,
+        everyone,
+        truth_table(pictures, everyone, boxes, occlusion=hidden),
+        found_table(pictures, everyone, boxes, np.linspace(0.3, 0.9, 60)),
+    )
+    protocol = load_protocol(name)
+    slices = evaluate_dataset(data, protocol, resamples=100).slices
+    for setup, asked in protocol.setups.items():
+        low, high = asked.height or (0, np.inf)
+        least, most = asked.occlusion or (0, 1)
+        counted = (heights >= low) & (heights <= high) & (hidden >= least) & (hidden <= most)
+        assert slices[f"setup:{setup}"]["lamr"].n == np.count_nonzero(counted), setup
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
