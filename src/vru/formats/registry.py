@@ -27,6 +27,12 @@ class Opening:
     head: str
 
     @cached_property
+    def first_bytes(self) -> bytes:
+        """The first bytes, of files that are no text."""
+        with self.file.open("rb") as stream:
+            return stream.read(8)
+
+    @cached_property
     def first_line(self) -> str:
         """The first line that is not blank."""
         return self.head.partition("\n")[0].strip()
@@ -72,9 +78,11 @@ def detect(path: Path, *, truth: bool) -> str:
     Raises:
         FormatError: it is in none.
     """
+    from vru.formats.foreign import refuse_foreign
+
     known = [name for name, reader in READERS.items() if truth or reader.predictions]
-    openings = _openings(path)
-    for opening in openings:
+    for opening in _openings(path):
+        refuse_foreign(opening)
         for name in known:
             if load(name).sniff(opening):
                 return name
