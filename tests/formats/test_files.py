@@ -285,3 +285,27 @@ class TestFiles:
     def test_another_number_of_frames_is_refused(self, real_data: Path) -> None:
         with pytest.raises(FormatError, match="has 1394 frames, not 1000"):
             read_truth(real_data / "annotations.cvat.xml", frames=1000)
+
+
+LABEL_STUDIO = [{"id": 1, "annotations": [{"completed_by": 1, "result": [{"type": "rectanglelabels"}]}], "data": {}}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what", "fix"),
+    [
+        ("export.zip", b"PK\x03\x04rest", "an archive", "Unpack it"),
+        ("export.tar.gz", b"\x1f\x8brest", "an archive", "Unpack it"),
+        ("results.pkl", b"\x80\x04rest", "as MMDetection writes it", "outfile_prefix"),
+        ("anno_val.mat", b"MATLAB 5.0", "a MATLAB file", "COCO"),
+        ("project-1.json", json.dumps(LABEL_STUDIO).encode(), "Label Studio's own JSON", "as COCO, or as YOLO"),
+        ("via.json", b'{"a.jpg1": {"regions": [{"shape_attributes": {}}]}}', "VGG Image Annotator", "COCO"),
+        ("ann.json", b'{"objects": [{"geometryType": "rectangle", "classTitle": "x"}]}', "Supervisely", "COCO"),
+    ],
+)
+def test_what_is_known_and_not_read_is_refused_with_the_way_to_a_file_that_is(
+    tmp_path: Path, name: str, content: bytes, what: str, fix: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FormatError) as caught:
+        read_truth(tmp_path / name)
+    assert what in caught.value.message and name in caught.value.message and fix in caught.value.fix

@@ -36,6 +36,12 @@ class Opening:
         return {"{": JSON, "[": JSON, "<": XML}.get(self.head[0], TEXT)
 
     @cached_property
+    def first_bytes(self) -> bytes:
+        """The first bytes, of files that are no text."""
+        with self.file.open("rb") as stream:
+            return stream.read(8)
+
+    @cached_property
     def first_line(self) -> str:
         """The first line that is not blank."""
         return self.head.partition("\n")[0].strip()
@@ -81,9 +87,11 @@ def detect(path: Path, *, truth: bool) -> str:
     Raises:
         FormatError: it is in none.
     """
+    from vru.formats.foreign import refuse_foreign
+
     known = [(name, reader.kind) for name, reader in READERS.items() if truth or reader.predictions]
-    openings = _openings(path)
-    for opening in openings:
+    for opening in _openings(path):
+        refuse_foreign(opening)
         for name, kind in known:
             # What is told by the first character is not asked: loading a format takes time.
             if opening.kind in ("", kind) and load(name).sniff(opening):

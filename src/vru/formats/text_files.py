@@ -35,7 +35,7 @@ def named(path: Path) -> Iterator[None]:
 def read_single(path: Path, read: Callable[[BinaryIO], _Result]) -> _Result:
     """What ``read`` makes of a file that is no folder."""
     if path.is_dir():
-        raise FormatError(f"{path} is a folder.", "This format is a file.")
+        raise FormatError(f"{path} is a folder.", "Name the file in it: this format is one file.")
     with named(path), path.open("rb") as stream:
         return read(stream)
 

@@ -107,8 +107,10 @@ def _darknet_of(path: Path) -> Path | None:
 
 def _of_darknet(described: Path) -> tuple[list[TextFile], list[str]]:
     """The labels of the images that are evaluated, which lie beside these."""
-    pairs = (line.partition("=") for line in text_lines(described) if "=" in line)
-    said = {name.strip(): value.strip() for name, _, value in pairs}
+    said = {}
+    for line in text_lines(described):
+        name, _, value = line.partition("=")
+        said[name.strip()] = value.strip()
     split = next((name for name in _SPLITS if said.get(name)), None)
     if split is None:
         raise FormatError(f"{described} names no valid, test or train.", _HOW)
