@@ -259,7 +259,8 @@ class Facts:
 class Change:
     """One thing on the server that is not as the release says. ``lines`` say more, where one line is not enough.
 
-    ``setup``: it prepares the server, and `vru setup` makes it; the others put the release there.
+    ``stage`` is the executor's step that makes it. ``setup``: it prepares the server, and `vru setup` makes it; the
+    others put the release there.
     """
 
     resource: str
@@ -268,6 +269,7 @@ class Change:
     detail: str = ""
     lines: tuple[str, ...] = ()
     setup: bool = False
+    stage: str = ""
 
     def __str__(self) -> str:
         return f"{self.action} {self.resource} {self.name}" + (f" ({self.detail})" if self.detail else "")

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from tests.host.cli.test_protocol import ONE, release
+from tests.host.containers import view_of
 
 from vru.host.base.change import Change
 from vru.host.base.host import Host
 from vru.host.base.journal import Journal
 from vru.host.deployment import steps
 from vru.host.deployment.plan import Planner
+from vru.host.deployment.stages import STAGES, Stage, of_service, order
 from vru.host.release import store
 from vru.host.release.manifest import parse
 from vru.host.wire import Manifest
@@ -43,10 +45,10 @@ def test_the_plan_is_the_very_list_that_a_deployment_makes(host: Host, monkeypat
     made: list[Change] = []
     apply = steps.Executor._apply
 
-    def note(executor: steps.Executor, phase: str, name: str, changes: Iterable[Change]) -> None:
+    def note(executor: steps.Executor, stage: Stage, changes: Iterable[Change]) -> None:
         wanted = list(changes)
-        made.extend(wanted)
-        apply(executor, phase, name, wanted)
+        made.extend(replace(change, stage=stage.name) for change in wanted)
+        apply(executor, stage, wanted)
 
     monkeypatch.setattr(steps.Executor, "_apply", note)
     for contents in (ONE, {"src/a.py": b"a = 2\n", "config/new.conf": b"x\n"}):
@@ -59,3 +61,11 @@ def test_the_plan_is_the_very_list_that_a_deployment_makes(host: Host, monkeypat
         assert made == [replace(change, setup=False) for change in expected]
         assert journal.changed == len(expected) + 1
         assert planned(host, manifest) == []
+
+
+def test_the_stages_are_in_order_and_each_is_called_by_one_name() -> None:
+    assert [order(stage.name) for stage in STAGES] == list(range(len(STAGES)))
+    view = view_of("postgres", "api_gateway", "grafana")
+    stages = [of_service(view, name).name for name in ("postgres", "grafana", "api_gateway")]
+    assert stages == ["start stores", "start services in place", "start services"]
+    assert stages == sorted(stages, key=order)

@@ -35,6 +35,8 @@ from ..resources import (
     units,
 )
 from ..wire import COMPOSE_FILE, ENV_FILE, Manifest, Plan
+from . import stages
+from .stages import Stage
 
 _AT_ONCE = 8
 _ON_ITS_WAY = frozenset({("image", "build"), ("image", "pull")})
@@ -54,7 +56,7 @@ def plan(host: Host, manifest: Manifest, *, contents: bool = False) -> Plan:
     """
     owner = holder(host)
     planner = Planner(host, manifest)
-    changes = list(planner.changes())
+    changes = planner.changes()
     live, missing = store.current(host), store.missing(host, manifest)
     showing = contents and masking.contents(
         host, manifest, [change.name for change in changes if change.resource == "file"]
@@ -105,7 +107,7 @@ def state_of(live: str | None, changes: list[Change]) -> str:
 
 def state_of_release(host: Host, manifest: Manifest) -> str:
     """The server's state in view of a release, as its plan would tell it now."""
-    return state_of(store.current(host), list(Planner(host, manifest).changes()))
+    return state_of(store.current(host), Planner(host, manifest).changes())
 
 
 class Planner:
@@ -118,8 +120,11 @@ class Planner:
         self.notes: list[str] = []
         self._changed_files: set[str] = set()
 
-    def changes(self) -> Iterator[Change]:
-        """Every change, in the order in which it would be made."""
+    def changes(self) -> list[Change]:
+        """Every change, by the executor's stages, in the order in which it would be made."""
+        return sorted(self._changes(), key=lambda change: stages.order(change.stage))
+
+    def _changes(self) -> Iterator[Change]:
         host, manifest = self.host, self.manifest
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             ask = _Asking(pool)
@@ -132,22 +137,22 @@ class Planner:
             schema = ask(self._schema, there) if there is not None and manifest.migrate else None
             owner = ask(self._role, there) if there is not None else None
             found_files = ask(files.facts, host, manifest)
-            yield from _of_setup(self._setup(found_packages))
+            yield from self._setup(found_packages)
             for change in files.changes(host, manifest, found_files.result()):
                 self._changed_files.add(change.name)
                 entry = manifest.file(change.name)
-                yield replace(change, setup=entry is not None and entry.of_setup)
-            yield from _of_setup(kernel.changes(host, kernel.facts(host, manifest)))
+                yield replace(change, stage=stages.FILES.name, setup=entry is not None and entry.of_setup)
+            yield from _in(stages.KERNEL, kernel.changes(host, kernel.facts(host, manifest)))
             if manifest.firewall is not None and tables is not None:
                 self.notes += firewall.notes(manifest.firewall, tables.result())
-                yield from _of_setup(firewall.changes(host, manifest.firewall, tables.result()))
+                yield from _in(stages.FIREWALL, firewall.changes(host, manifest.firewall, tables.result()))
             if view is not None and there is not None and present is not None and owner is not None:
                 yield from self._orchestration(view, there, present, schema, owner)
-            yield from self._units(found_units.result())
+            yield from _in(stages.UNITS, self._units(found_units.result()))
         live = store.current(host)
         if live != manifest.release:
             detail = f"instead of {live}" if live else "becomes the live one"
-            yield Change("release", manifest.release, "update", detail)
+            yield Change("release", manifest.release, "update", detail, stage=stages.RELEASE.name)
 
     def _setup(self, found: Future[packages.PackageFacts] | None) -> Iterator[Change]:
         host, manifest = self.host, self.manifest
@@ -156,9 +161,9 @@ class Planner:
             facts = found.result()
             self._stopped = {"docker", "compose"} <= facts.present and not facts.docker_running
             self._docker = "docker" in facts.present and "compose" in facts.present and facts.docker_running
-            yield from packages.changes(host, manifest.packages.docker_source, facts)
+            yield from _in(stages.DOCKER, packages.changes(host, manifest.packages.docker_source, facts))
         entries = directories.expected(manifest)
-        yield from directories.changes(host, entries, directories.facts(host, entries))
+        yield from _in(stages.DIRECTORIES, directories.changes(host, entries, directories.facts(host, entries)))
 
     def _orchestration(
         self,
@@ -172,34 +177,34 @@ class Planner:
         if self._stopped and store.current(self.host) is not None:
             # What is known of images and containers is what Docker answers: nothing, and not that there are none.
             self.notes.insert(0, f"{engine.away() or 'Docker is being started'}. This plan is uncertain until it runs.")
-            yield Change("container", "all services", "update", "what differs is known once Docker runs")
+            yield _all_services("update", "what differs is known once Docker runs")
             return
         found_images = present.result()
-        yield from images.tag_changes(self.host, found_images)
-        yield from images.pull_changes(self.host, manifest, found_images.present)
-        yield from images.build_changes(manifest, found_images.present)
+        yield from _in(stages.IMAGE_TAGS, images.tag_changes(self.host, found_images))
+        yield from _in(stages.PULL, images.pull_changes(self.host, manifest, found_images.present))
+        yield from _in(stages.BUILD, images.build_changes(manifest, found_images.present))
         view, environment = self._view(live_view) if self._docker else (None, {})
         if view is None:
             if not self._docker and manifest.migrate:
-                yield Change("migration", manifest.migrate.service, "run", "new schema")
-            action = "update" if self._docker else "create"
-            yield Change("container", "all services", action, "where their settings changed")
+                yield Change("migration", manifest.migrate.service, "run", "new schema", stage=stages.MIGRATE.name)
+            yield _all_services("update" if self._docker else "create", "where their settings changed")
             return
         found = there.result()
-        yield from role.changes(owner.result(), environment)
+        yield from _in(stages.PASSWORD, role.changes(owner.result(), environment))
         if manifest.migrate and schema is not None:
-            yield from migration.changes(self.compose, manifest.migrate.service, view, schema.result())
-        yield from settings.impostor_changes(self.compose, found)
+            wanted = migration.changes(self.compose, manifest.migrate.service, view, schema.result())
+            yield from _in(stages.MIGRATE, wanted)
+        yield from _in(stages.REPAIRS, settings.impostor_changes(self.compose, found))
         replaced = set()
         for change in containers.changes(view, found, found_images.expected):
             replaced.add(change.name)
-            yield change
-        yield from settings.changes(self.compose, view, found, without=replaced)
+            yield replace(change, stage=stages.of_service(view, change.name).name)
+        yield from _in(stages.REPAIRS, settings.changes(self.compose, view, found, without=replaced))
         if containers.NGINX not in replaced:
             if any(path.startswith("config/production/nginx") for path in self._changed_files):
-                yield Change("nginx", "configuration", "reload", "after `nginx -t`")
+                yield Change("nginx", "configuration", "reload", "after `nginx -t`", stage=stages.NGINX.name)
             else:
-                yield from containers.nginx_changes(self.compose, found)
+                yield from _in(stages.NGINX, containers.nginx_changes(self.compose, found))
 
     def _schema(self, there: Future[containers.ContainerFacts]) -> migration.MigrationFacts:
         return migration.facts(self.host, self.compose, there.result().containers)
@@ -236,8 +241,13 @@ class Planner:
         yield from units.changes(self.host, self.manifest.units, found)
 
 
-def _of_setup(changes: Iterable[Change]) -> Iterator[Change]:
-    return (replace(change, setup=True) for change in changes)
+def _in(stage: Stage, changes: Iterable[Change]) -> Iterator[Change]:
+    return (replace(change, stage=stage.name, setup=stage in stages.OF_SETUP) for change in changes)
+
+
+def _all_services(action: str, detail: str) -> Change:
+    """What stands for the containers while they cannot be asked for."""
+    return Change("container", "all services", action, detail, stage=stages.ROLLING.name)
 
 
 class _Asking:

@@ -34,10 +34,9 @@ from ..resources import (
 )
 from ..rolling import nginx, rollout, routes
 from ..wire import FileEntry, Manifest
+from . import stages
+from .stages import ORCHESTRATION, SETUP, VERIFICATION, Stage
 
-SETUP, TRANSFER, ORCHESTRATION, INTEGRATION, VERIFICATION = (
-    "setup", "transfer", "orchestration", "integration", "verification",
-)  # fmt: skip
 # What the executor is asked to do, and how the lock and the audit call it.
 DEPLOY, SETUP_ONLY, ROLLBACK = "apply", "setup", "rollback"
 _DOCKER_S = 60.0
@@ -186,11 +185,9 @@ class Executor:
     def _setup(self) -> None:
         if self.manifest.packages is not None:
             source = self.manifest.packages.docker_source
-            self._apply(SETUP, "docker", packages.changes(self.host, source, packages.facts(self.host)))
+            self._apply(stages.DOCKER, packages.changes(self.host, source, packages.facts(self.host)))
         entries = directories.expected(self.manifest)
-        self._apply(
-            SETUP, "directories", directories.changes(self.host, entries, directories.facts(self.host, entries))
-        )
+        self._apply(stages.DIRECTORIES, directories.changes(self.host, entries, directories.facts(self.host, entries)))
 
     def _files(self, only: Sequence[FileEntry] | None) -> None:
         manifest = self.manifest
@@ -204,7 +201,7 @@ class Executor:
             if change.name in chosen or (only is None and change.action == "remove")
         ]
         files.claim(self.host, chosen)
-        self._apply(TRANSFER, "files", wanted)
+        self._apply(stages.FILES, wanted)
         files.sync(self.host, wanted)
         if only is None:
             files.release(self.host, manifest)
@@ -214,12 +211,12 @@ class Executor:
                 units.reload_systemd(self.host, step)
         tuned = kernel.facts(self.host, manifest)
         if tuned:
-            self._apply(SETUP, "kernel settings", kernel.changes(self.host, tuned))
+            self._apply(stages.KERNEL, kernel.changes(self.host, tuned))
 
     def _firewall(self) -> None:
         if self.manifest.firewall is not None:
             found = firewall.facts(self.host)
-            self._apply(SETUP, "firewall", firewall.changes(self.host, self.manifest.firewall, found))
+            self._apply(stages.FIREWALL, firewall.changes(self.host, self.manifest.firewall, found))
 
     def _images(self) -> None:
         with self.journal.step(ORCHESTRATION, "compose file"):
@@ -231,10 +228,12 @@ class Executor:
             return
         moved = list(images.tag_changes(self.host, found))
         if moved:
-            self._apply(ORCHESTRATION, "image tags", moved)
+            self._apply(stages.IMAGE_TAGS, moved)
         present = found.present
         pulls = list(images.pull_changes(self.host, self.manifest, present))
-        with self.journal.step(ORCHESTRATION, "pull images", f"{len(pulls)} of {len(self.manifest.pull)}") as step:
+        with self.journal.step(
+            stages.PULL.phase, stages.PULL.name, f"{len(pulls)} of {len(self.manifest.pull)}"
+        ) as step:
             if pulls:
                 images.pull_all(pulls, step)
                 images.note_pulled(self.host, pulls)
@@ -244,7 +243,7 @@ class Executor:
                 step.skip("all there")
         builds = images.absent(self.manifest, present)
         names = ", ".join(entry.service for entry in builds)
-        with self.journal.step(ORCHESTRATION, "build images", names) as step:
+        with self.journal.step(stages.BUILD.phase, stages.BUILD.name, names) as step:
             if builds:
                 images.build_all(self.compose, builds, step)
                 step.count(len(builds))
@@ -280,25 +279,23 @@ class Executor:
             *settings.changes(self.compose, view, found, without=self._replaced(view, found)),
         ]
         if repairs:
-            self._apply(ORCHESTRATION, "what was changed by hand", repairs)
+            self._apply(stages.REPAIRS, repairs)
             found = containers.facts(self.host, self.compose)
         pending = [change for change in containers.changes(view, found, self._expected) if change.name in stateful]
         if pending:
-            self._up(pending, "start stores")
+            self._up(stages.STORES, pending)
         self._wait(stateful, pending)
         found = containers.facts(self.host, self.compose)
         for change in role.changes(role.facts(self.compose, found.containers), self.host.environment()):
-            self._apply(ORCHESTRATION, "database password", [change])
+            self._apply(stages.PASSWORD, [change])
         # An earlier release finds a schema that only grew since: it runs no migrations, and none is undone.
         if self.manifest.migrate and not self.rollback:
             facts = migration.facts(self.host, self.compose)
-            self._apply(
-                ORCHESTRATION, "migrate", migration.changes(self.compose, self.manifest.migrate.service, view, facts)
-            )
+            self._apply(stages.MIGRATE, migration.changes(self.compose, self.manifest.migrate.service, view, facts))
         pending = list(containers.changes(view, containers.facts(self.host, self.compose), self._expected))
         in_place = [change for change in pending if change.name not in view.rolling]
         if in_place:
-            self._up(in_place, "start services in place")
+            self._up(stages.IN_PLACE, in_place)
         rollout.roll(
             self.host, self.compose, self.journal, view, self.watch_s,
             again=rollout.alike_but_changed(view, self.compose.existing(), pending),
@@ -312,8 +309,8 @@ class Executor:
         paused = {one.service for one in found.containers if one.state == "paused"}
         return {change.name for change in containers.changes(view, found, self._expected)} - paused
 
-    def _up(self, pending: Sequence[Change], name: str) -> None:
-        with self.journal.step(ORCHESTRATION, name, ", ".join(str(change) for change in pending)) as step:
+    def _up(self, stage: Stage, pending: Sequence[Change]) -> None:
+        with self.journal.step(stage.phase, stage.name, ", ".join(str(change) for change in pending)) as step:
             containers.up(self.compose, pending, step)
             step.count(len(pending))
             step.detail = f"{len(pending)} changed"
@@ -327,10 +324,10 @@ class Executor:
     def _integrate(self) -> None:
         if self.manifest.has_compose:
             found = containers.facts(self.host, self.compose)
-            self._apply(INTEGRATION, "nginx configuration", containers.nginx_changes(self.compose, found))
+            self._apply(stages.NGINX, containers.nginx_changes(self.compose, found))
         wanted = self.manifest.units
         found_units = units.facts(self.host, units.watched(self.manifest))
-        self._apply(INTEGRATION, "units", units.changes(self.host, wanted, found_units))
+        self._apply(stages.UNITS, units.changes(self.host, wanted, found_units))
 
     def _verify(self) -> None:
         with self.journal.step(VERIFICATION, "services and addresses") as step:
@@ -345,7 +342,7 @@ class Executor:
 
     def _finish(self) -> None:
         if store.current(self.host) != self.manifest.release:
-            with self.journal.step(VERIFICATION, "release", self.manifest.release) as step:
+            with self.journal.step(stages.RELEASE.phase, stages.RELEASE.name, self.manifest.release) as step:
                 if self.manifest.has_compose:
                     releases.record_images(self.host, self.manifest)
                 history.add(self.host, self.manifest.release, ROLLBACK if self.rollback else DEPLOY)
@@ -382,8 +379,8 @@ class Executor:
 
     # -- internal --------------------------------------------------------------------------------------------------
 
-    def _apply(self, phase: str, name: str, changes: Iterable[Change]) -> None:
-        with self.journal.step(phase, name) as step:
+    def _apply(self, stage: Stage, changes: Iterable[Change]) -> None:
+        with self.journal.step(stage.phase, stage.name) as step:
             wanted = list(changes)
             if not wanted:
                 step.skip()
