@@ -5,7 +5,14 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from vru.deploy.ssh.host_keys import HostKeyError, HostKeyRule, changed_key_error, fingerprint
+from vru.deploy.ssh.host_keys import (
+    HostKeyError,
+    HostKeyRule,
+    changed_key_error,
+    fingerprint,
+    known_keys,
+    preferred_algorithms,
+)
 
 NAME = "server.example"
 
@@ -56,6 +63,14 @@ def test_a_key_revoked_for_another_name_is_not_revoked_here(file: Path) -> None:
     known = key()
     file.write_text(line(known, "elsewhere.example", "@revoked") + line(known))
     judge(file, known)
+
+
+def test_a_revoked_key_is_not_the_one_that_is_asked_for_first(file: Path) -> None:
+    offered = ["ssh-ed25519", "ecdsa-sha2-nistp256"]
+    file.write_text(line(key(), NAME, "@revoked"))
+    assert preferred_algorithms(known_keys([file], NAME), offered) == offered
+    file.write_text(line(key()))
+    assert preferred_algorithms(known_keys([file], NAME), offered) == offered[::-1]
 
 
 def test_a_changed_key_is_refused_whatever_the_user_says(file: Path) -> None:

@@ -44,6 +44,24 @@ def test_the_oldest_go_first_until_as_many_are_left_as_are_to_be_kept(host: Host
     assert backup.forget(host) == ([], [])
 
 
+def test_the_command_makes_one_and_then_forgets(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(host, *NAMES[:5])
+
+    def create(host: Host, **_: object) -> backup.Backup:  # no database here
+        assert left(host) == NAMES[:5], "something was removed before the new backup was whole"
+        make(host, NAMES[5])
+        return backup.find(host, NAMES[5])
+
+    monkeypatch.setattr(backup, "create", create)
+    damage(host, NAMES[4])
+    assert backup.run(host, media=False, as_json=False) == 0
+    assert left(host) == NAMES[2:]
+    said = capsys.readouterr().out
+    assert f"removed {NAMES[0]}, {NAMES[1]}" in said and f"backup {NAMES[4]} is damaged" in said
+
+
 @pytest.mark.parametrize(("setting", "kept"), [("1", 1), ("0", 1), ("5", 5), ("many", 6), ("", 6)])
 def test_how_many_are_kept_is_a_setting_and_the_newest_always_is(host: Host, setting: str, kept: int) -> None:
     host.env_file.write_text(f"VRU_BACKUP_KEEP='{setting}'\n")
