@@ -8,7 +8,7 @@ FROM ${PYTHON_IMAGE} AS builder
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --root-user-action=ignore --disable-pip-version-check uv==0.13.9
 WORKDIR /build
-COPY pyproject.toml uv.lock ./
+COPY pyproject.toml uv.lock hatch_build.py ./
 COPY src/vru/__init__.py src/vru/py.typed src/vru/
 # The package's metadata names these two files; images do not need what they say.
 RUN touch README.md LICENSE

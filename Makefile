@@ -13,7 +13,7 @@ UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),.tools/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo test e2e soak lint format client page install clean
+.PHONY: help demo test e2e soak lint format client page wheel install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,10 +42,13 @@ client: install ## make the page's client and metrics from what the services say
 page: install ## build the page
 	@$(BIN)/python -m vru.frontend.build
 
+wheel: page ## build the distribution, the page in it, into dist/
+	@$(UV) build --quiet && ls dist/*.whl
+
 install: .venv/.synced ## make the environment in .venv
 
 clean: ## remove what was built here; the local platform's data in .vru stay
-	rm -rf .venv .tools src/vru/frontend/static src/vru/frontend/web/node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .tools dist src/vru/frontend/static src/vru/frontend/web/node_modules .pytest_cache .mypy_cache .ruff_cache
 
 .venv/.synced: pyproject.toml uv.lock | $(UV)
 	@echo "installing into .venv (the first time takes a minute or two)"

@@ -32,6 +32,7 @@ _COMMANDS = {
     "model": ("vru.ml_engine.cli.model:model", "Bring your own detector: add, try, list and remove models."),
     "detect": ("vru.ml_engine.cli.detect:detect", "Run a model on a video or on pictures, without a server."),
     "evidence": ("vru.reports.cli:evidence", "Check the signed evidence of a validation run."),
+    "new": ("vru.project.new:new", "Lay out a new project in an empty folder."),
     "local": ("vru.local.cli:local", "Run the whole platform on this machine, without Docker."),
 }
 
@@ -66,8 +67,16 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
+def _version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from vru.project.version import version
+
+        click.echo(version())
+        context.exit()
+
+
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="vru-platform", message="%(version)s")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def main() -> None:
     """Put VRU Platform on a Linux server, and keep it there safely.
 

@@ -33,7 +33,14 @@ def example(tmp_path: Path) -> Environment:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project's files that a deployment needs."""
-    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "docker-compose.production.yml"):
+    for name in (
+        "Dockerfile",
+        ".dockerignore",
+        "hatch_build.py",
+        "pyproject.toml",
+        "uv.lock",
+        "docker-compose.production.yml",
+    ):
         shutil.copy2(ROOT / name, tmp_path)
     for name in ("src", "models", "templates"):
         ignored = shutil.ignore_patterns("node_modules", "static", "__pycache__")

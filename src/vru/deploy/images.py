@@ -13,7 +13,15 @@ from vru.domain import VruError
 _TAG_LENGTH = 12
 
 # What every image is built from, and the rooms that each service's image holds. The Dockerfile copies the same.
-COMMON = ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "src/vru/__init__.py", "src/vru/py.typed")
+COMMON = (
+    "Dockerfile",
+    ".dockerignore",
+    "hatch_build.py",
+    "pyproject.toml",
+    "uv.lock",
+    "src/vru/__init__.py",
+    "src/vru/py.typed",
+)
 ROOMS: Mapping[str, tuple[str, ...]] = {
     # It sees whether markers join the clocks, before they are stored.
     "api_gateway": ("domain", "formats", "sandbox", "reports", "evaluation", "service", "gateway"),

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import vru
 from vru.domain import VruError
+from vru.project.files import source
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +161,13 @@ def find_project(start: Path) -> Path:
 
 
 def find_models(project: Path) -> Path:
-    """The model repository: ``VRU_MODELS_DIR``, else the project's, else that of the checkout which runs now.
+    """The model repository: ``VRU_MODELS_DIR``, else the project's, else the one that came with this program.
 
     Raises:
         VruError: there is none.
     """
-    checkout = Path(vru.__file__).resolve().parents[2]
     named = os.environ.get("VRU_MODELS_DIR")
-    candidates = [Path(named)] if named else [project / "models", checkout / "models"]
+    candidates = [Path(named)] if named else [project / "models", source() / "models"]
     for candidate in candidates:
         if candidate.is_dir():
             return candidate.resolve()
