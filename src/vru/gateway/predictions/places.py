@@ -47,7 +47,7 @@ class Places:
     def recording(self, path: str) -> int | None:
         """The recording that a path names: its file, or a folder of it; the nearest counts."""
         pure = PurePosixPath(path.replace("\\", "/"))
-        for form in (str(pure), str(pure.with_suffix("")), pure.name, pure.stem, *(p.name for p in pure.parents)):
+        for form in (str(pure), str(pure.parent / pure.stem), pure.name, pure.stem, *(p.name for p in pure.parents)):
             if form in self._known:
                 return self._known[form]
         return 0 if len(self.recordings) == 1 else None

@@ -1,5 +1,6 @@
 """What happens to imported predictions in the database."""
 
+import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from vru.service.database.tables import DataSetRecording, PredictedRecording, Pr
 from vru.service.errors import ConflictError, NotFoundError, UnprocessableError
 from vru.service.predictions import RowsDigest
 
+# Boxes that are stored before other requests have their turn.
+_AT_ONCE = 1000
 _COLUMNS = ("prediction_set_id", "position", "frame_index", "road_user", "score", "x", "y", "width", "height")
 
 
@@ -164,6 +167,8 @@ async def _copy(session: WriteSession, stored: uuid.UUID, rows: Iterator[tuple[o
     ):
         for position, row in enumerate(rows):
             await copy.write_row((stored, position, *row))
+            if position % _AT_ONCE == 0:
+                await asyncio.sleep(0)
 
 
 async def delete_predictions(session: WriteSession, predictions_id: uuid.UUID) -> None:

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic import AliasChoices, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from vru.domain import RunKind, RunState, Verdict
 from vru.service.schemas.base import Schema, Whole
@@ -62,6 +62,22 @@ class DataSetRunCreate(_Detector):
     Without ``criteria`` the project's apply. They may name slices of the version's attributes and tags, such as
     ``light:night`` or ``tag:rain``.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "project_id": "6f1c1f0e-3d0e-4f0a-9d5c-0d9c3c7e8a11",
+                    "data_set_id": "0b8f0a52-6a51-4d0e-8a53-2f0c0b6f5a77",
+                    "data_set_version": 3,
+                    "model": "opencv-hog",
+                    "criteria": [
+                        {"metric": "recall", "comparator": ">=", "threshold": 0.9, "slice": "light:night"},
+                    ],
+                }
+            ]
+        }
+    )
 
     project_id: uuid.UUID
     data_set_id: uuid.UUID
