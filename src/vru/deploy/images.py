@@ -16,9 +16,9 @@ _TAG_LENGTH = 12
 COMMON = ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "src/vru/__init__.py", "src/vru/py.typed")
 ROOMS: Mapping[str, tuple[str, ...]] = {
     # It sees whether markers join the clocks, before they are stored.
-    "api_gateway": ("domain", "formats", "sandbox", "reports", "evaluation", "service", "gateway"),
-    "ml_engine": ("domain", "service", "ml_engine"),
-    "camera_service": ("domain", "service", "scenes", "camera_service"),
+    "api_gateway": ("domain", "formats", "sandbox", "media", "reports", "evaluation", "service", "gateway"),
+    "ml_engine": ("domain", "sandbox", "media", "service", "ml_engine"),
+    "camera_service": ("domain", "sandbox", "media", "service", "scenes", "camera_service"),
     "validation_engine": ("domain", "formats", "reports", "service", "evaluation", "signer", "validation_engine"),
     "frontend": ("domain", "service", "frontend"),
 }
