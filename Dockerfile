@@ -47,6 +47,7 @@ RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bi
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/formats/ ${SITE}/formats/
 COPY src/vru/sandbox/ ${SITE}/sandbox/
+COPY src/vru/media/ ${SITE}/media/
 COPY src/vru/reports/ ${SITE}/reports/
 COPY src/vru/evaluation/ ${SITE}/evaluation/
 COPY src/vru/service/ ${SITE}/service/
@@ -61,6 +62,8 @@ RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bi
     --mount=type=bind,from=builder,source=/build,target=/build,rw --mount=type=cache,target=/var/cache/uv \
     uv sync --directory /build --frozen --no-dev --no-editable --extra ml-engine
 COPY src/vru/domain/ ${SITE}/domain/
+COPY src/vru/sandbox/ ${SITE}/sandbox/
+COPY src/vru/media/ ${SITE}/media/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/ml_engine/ ${SITE}/ml_engine/
 RUN python -m compileall -q ${SITE}
@@ -73,6 +76,8 @@ RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bi
     --mount=type=bind,from=builder,source=/build,target=/build,rw --mount=type=cache,target=/var/cache/uv \
     uv sync --directory /build --frozen --no-dev --no-editable --extra camera-service
 COPY src/vru/domain/ ${SITE}/domain/
+COPY src/vru/sandbox/ ${SITE}/sandbox/
+COPY src/vru/media/ ${SITE}/media/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/scenes/ ${SITE}/scenes/
 COPY src/vru/camera_service/ ${SITE}/camera_service/

@@ -1,14 +1,15 @@
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vru.camera_service.reader import CameraReader, State
-from vru.camera_service.sources import FileSource, Picture, VirtualSource, open_source
+from vru.camera_service.sources import READERS, FileSource, Picture, VirtualSource, open_source
 from vru.domain import VruError
+from vru.sandbox.pool import Sandbox
 from vru.scenes import scene
 from vru.service.schemas import CameraCreate
 
@@ -101,9 +102,17 @@ def test_stopping_does_not_wait_for_the_next_frame() -> None:
     assert not any(thread.name == "camera ticks" for thread in threading.enumerate())
 
 
-def test_failure_is_told_with_its_reason(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """What decodes files, as the service starts it."""
+    sandbox = Sandbox(READERS, children=2, niceness=0)
+    yield sandbox
+    sandbox.close()
+
+
+def test_failure_is_told_with_its_reason(tmp_path: Path, sandbox: Sandbox) -> None:
     ended = _Ended()
-    reader = CameraReader("gone", FileSource(tmp_path, "videos/gone.mp4"), loop=True, on_end=ended)
+    reader = CameraReader("gone", FileSource(sandbox, tmp_path, "videos/gone.mp4"), loop=True, on_end=ended)
     reader.start()
     assert reader.wait_started(10) == "failed"
     assert ended.wait() == "failed"
@@ -117,10 +126,10 @@ def test_source_without_a_frame_fails() -> None:
     assert "no frame" in str(reader.error)
 
 
-def test_file_gives_its_own_times(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+def test_file_gives_its_own_times(tmp_path: Path, sandbox: Sandbox, make_video: Callable[..., Path]) -> None:
     times = [0.0, 0.04, 0.5, 0.507, 2.0]
     make_video(tmp_path / "video.mp4", times=times)
-    pictures = list(FileSource(tmp_path, "video.mp4").pictures())
+    pictures = list(FileSource(sandbox, tmp_path, "video.mp4").pictures())
     assert [picture.media_s for picture in pictures] == times
     assert pictures[0].image.shape == (48, 64, 3)
 
@@ -132,6 +141,6 @@ def test_virtual_camera_shows_the_scene() -> None:
     assert np.array_equal(pictures[2].image, chosen.frame(2).image)
 
 
-def test_unknown_scene_is_refused(tmp_path: Path) -> None:
+def test_unknown_scene_is_refused(tmp_path: Path, sandbox: Sandbox) -> None:
     with pytest.raises(VruError, match="no scene 'nowhere'"):
-        open_source(CameraCreate(name="a", kind="virtual", source="nowhere"), tmp_path)
+        open_source(CameraCreate(name="a", kind="virtual", source="nowhere"), tmp_path, sandbox)

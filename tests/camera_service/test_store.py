@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from vru.camera_service.cameras import Cameras
+from vru.camera_service.sources import READERS
 from vru.camera_service.store import CameraStore, StoredCamera
 from vru.domain import VruError
+from vru.sandbox.pool import Sandbox
 from vru.service.errors import NotFoundError
 from vru.service.schemas import CameraCreate
 
@@ -51,10 +53,11 @@ def test_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 def test_two_processes_see_what_the_other_saved(tmp_path: Path) -> None:
     """As while the service is replaced: the old one and the new one run, and a camera must not get lost."""
-    old = Cameras(CameraStore(tmp_path / "state"), tmp_path)
+    sandbox = Sandbox(READERS)  # starts nothing: these cameras are virtual
+    old = Cameras(CameraStore(tmp_path / "state"), tmp_path, sandbox)
     old.restore()
     first = old.create(CameraCreate(name="first", kind="virtual", source="crossing"))
-    new = Cameras(CameraStore(tmp_path / "state"), tmp_path)
+    new = Cameras(CameraStore(tmp_path / "state"), tmp_path, sandbox)
     new.restore()
     try:
         second = old.create(CameraCreate(name="second", kind="virtual", source="crossing"))

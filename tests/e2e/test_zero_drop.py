@@ -71,7 +71,7 @@ def setting(name: str, base: int) -> Callable[[Project, int], None]:
 
 GATEWAY, PAGE = "src/vru/gateway/parameters.py", "src/vru/frontend/site.py"
 ML, CAMERA, ENGINE = (
-    "src/vru/ml_engine/images.py",
+    "src/vru/ml_engine/media.py",
     "src/vru/camera_service/sources.py",
     "src/vru/validation_engine/models.py",
 )

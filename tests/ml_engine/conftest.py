@@ -1,9 +1,11 @@
 """What the ML engine's tests share: the repository of the project itself, and one scene as a video."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from vru.ml_engine.readers import Readers
 from vru.scenes import Scene, scene, write_video
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -26,3 +28,10 @@ def media_dir(crossing: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path
     (folder / "videos").mkdir()
     write_video(crossing, folder / "videos" / "crossing.mp4", b_frames=3, key_every=16)
     return folder
+
+
+@pytest.fixture(scope="session")
+def readers() -> Iterator[Readers]:
+    """The children that decode, as the engine starts them."""
+    with Readers() as readers:
+        yield readers

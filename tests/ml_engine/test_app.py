@@ -20,8 +20,8 @@ from tests.callers import calling
 from tests.conftest import free_port, stop
 
 from vru.ml_engine.hog import HogDetector, HogParameters
+from vru.ml_engine.readers import Readers
 from vru.ml_engine.repository import ModelRepository
-from vru.ml_engine.video import read_frames
 from vru.scenes import Scene
 from vru.service.opened import opened
 from vru.service.schemas import FrameDetections, StreamEnd
@@ -153,7 +153,7 @@ async def test_a_video_that_is_written_to_while_it_is_read_is_an_error(
 
 
 async def test_video_gives_what_the_detector_gives_frame_by_frame(
-    client: aiohttp.ClientSession, media_dir: Path, models_dir: Path
+    client: aiohttp.ClientSession, media_dir: Path, models_dir: Path, readers: Readers
 ) -> None:
     frames, end = await _frames(client, first_frame=38, last_frame=43)
     version = ModelRepository(models_dir).get("opencv-hog")
@@ -161,7 +161,7 @@ async def test_video_gives_what_the_detector_gives_frame_by_frame(
     assert end == StreamEnd(frames=6, video_sha256=sha256, model_sha256=version.sha256, provider="OpenCV")
     detector = HogDetector(HogParameters.model_validate(version.card.parameters))
     with opened(media_dir / VIDEO) as file:
-        pictures = list(read_frames(file, 38, 43))
+        pictures = list(readers.frames(file, 38, 43))
     for frame, picture in zip(frames, pictures, strict=True):
         assert (frame.frame_index, frame.time_s) == (picture.frame_index, picture.time_s)
         found = detector.detect(picture.image)

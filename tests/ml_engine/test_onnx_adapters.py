@@ -29,7 +29,7 @@ RANDOM = np.random.default_rng(7)
 
 
 def _found(folder: Path, outputs: Outputs, output: dict[str, Any], **changes: Any) -> list[Found]:
-    return OnnxDetector(card(constant_model(folder, outputs), output, **changes), folder).detect(PICTURE)
+    return OnnxDetector(card(constant_model(folder, outputs), output, **changes), folder / "model.onnx").detect(PICTURE)
 
 
 def _around(x: float, y: float, width: float, height: float) -> Corners:

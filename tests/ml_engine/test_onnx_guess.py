@@ -48,7 +48,7 @@ def _guess(
     found = guess(_facts(folder), wishes or Wishes(), "model.onnx")
     # What is guessed is a card that the model runs with: all its outputs have the shapes that the adapter wants.
     whole = OnnxParameters.model_validate(found.parameters | named)
-    OnnxDetector(whole, folder)
+    OnnxDetector(whole, folder / whole.file)
     return found
 
 
@@ -138,7 +138,8 @@ def test_layout_and_type_are_those_of_the_input(tmp_path: Path) -> None:
     named = written(tmp_path, model.SerializeToString())
     found = guess(_facts(tmp_path), Wishes(names=COCO), "model.onnx")
     assert _part(found, "input", "layout", "dtype", "mean") == ["nhwc", "uint8", None]
-    OnnxDetector(OnnxParameters.model_validate(found.parameters | named), tmp_path)
+    parameters = OnnxParameters.model_validate(found.parameters | named)
+    OnnxDetector(parameters, tmp_path / parameters.file)
 
 
 @pytest.mark.parametrize(

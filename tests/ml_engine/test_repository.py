@@ -6,6 +6,7 @@ import yaml
 
 from vru.domain import VruError
 from vru.ml_engine.inference import Engine
+from vru.ml_engine.readers import Readers
 from vru.ml_engine.repository import ModelRepository, folder_digest
 from vru.ml_engine.runtimes import load
 from vru.service.errors import NotFoundError, UnprocessableError
@@ -75,10 +76,10 @@ def test_wrong_card_makes_its_version_unusable_and_nothing_else(
         repository.get("opencv-hog", "3")
 
 
-def test_card_that_its_runtime_refuses_is_set_aside_with_the_reason(root: Path) -> None:
+def test_card_that_its_runtime_refuses_is_set_aside_with_the_reason(root: Path, readers: Readers) -> None:
     _add_version(root, "2", runtime="magic")
     repository = ModelRepository(root)
-    engine = Engine(repository, concurrency=1, threads=1, image=None)
+    engine = Engine(repository, readers, concurrency=1, threads=1, image=None)
     engine.close()
     with pytest.raises(UnprocessableError, match="there is no 'magic'"):
         repository.get("opencv-hog", "2")

@@ -1,5 +1,6 @@
 """Evidence: what was signed is what is there, byte for byte."""
 
+import base64
 import gzip
 import hashlib
 import io
@@ -24,6 +25,7 @@ from vru.reports.container import ContainerError, checked_content, open_containe
 from vru.reports.evidence import DETECTIONS, MANIFEST, SEAL, SIGNATURE, build, manifest_of, read_lines, verify
 from vru.reports.ledger import LedgerError, Seal, check_in_ledger, read_ledger
 from vru.reports.signing import fingerprint, public_pem
+from vru.reports.statement import PAYLOAD_TYPE, StatementError, check_envelope, enveloped
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 FACTS = {"run": {"id": "1", "state": "completed", "verdict": "FAIL", "created_by": "a@b.example"}, "inputs": {}}
@@ -42,7 +44,8 @@ def sealed(manifest: bytes, position: int = 1, previous: str | None = None, run:
 
 def made(**more: bytes) -> bytes:
     manifest = manifest_of(FACTS, CONTENTS | more)
-    return b"".join(build({**CONTENTS, **more, MANIFEST: manifest}, sealed(manifest)))
+    seal = sealed(manifest)
+    return b"".join(build({**CONTENTS, **more, MANIFEST: manifest}, seal, enveloped(seal, KEY)))
 
 
 @pytest.fixture
@@ -241,3 +244,53 @@ class TestCommand:
         ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         assert ended.returncode == 3, ended.stderr
         assert "NOT computed again" in ended.stderr and "pip install" in ended.stderr
+
+
+class TestStatement:
+    """The seal as others read it: in-toto in DSSE."""
+
+    SEAL = sealed(manifest_of(FACTS, CONTENTS))
+
+    def test_its_subject_is_the_manifest_and_openssl_agrees_on_what_was_signed(self, file: Path) -> None:
+        with file.open("rb") as stream:
+            members = {member.name: b"".join(checked_content(stream, member)) for member in open_container(stream)}
+        envelope = json.loads(members["seal.intoto.json"])
+        payload = base64.b64decode(envelope["payload"])
+        said = json.loads(payload)
+        assert said["_type"] == "https://in-toto.io/Statement/v1"
+        digest = hashlib.sha256(members[MANIFEST]).hexdigest()
+        assert said["subject"] == [{"name": MANIFEST, "digest": {"sha256": digest}}]
+        assert said["predicate"] == json.loads(members[SEAL])
+        # Written out from the specification: without the library that made it.
+        signed = b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+        (signature,) = envelope["signatures"]
+        assert signature["keyid"] == fingerprint(KEY.public_key())
+        KEY.public_key().verify(base64.b64decode(signature["sig"]), signed)
+        assert "in-toto" in vru("verify", file, "--no-recompute").output
+
+    def test_evidence_without_one_is_whole_too(self, tmp_path: Path) -> None:
+        manifest = manifest_of(FACTS, CONTENTS)
+        (tmp_path / "old.zip").write_bytes(b"".join(build({**CONTENTS, MANIFEST: manifest}, sealed(manifest))))
+        assert verify(tmp_path / "old.zip").stated is False
+
+    @pytest.mark.parametrize(
+        "spoil", ["another seal", "another key", "type", "two", "spaces", "no JSON", "list", "none"]
+    )
+    def test_one_that_says_anything_else_is_refused(self, tmp_path: Path, spoil: str) -> None:
+        whole = json.loads(enveloped(self.SEAL, KEY))
+        other = Ed25519PrivateKey.from_private_bytes(bytes(32))
+        spoiled = {
+            "another seal": enveloped(sealed(b"another"), KEY),
+            "another key": enveloped(self.SEAL, other),
+            "type": json.dumps(whole | {"payloadType": "text/plain"}).encode(),
+            "two": json.dumps(whole | {"signatures": whole["signatures"] * 2}).encode(),
+            "spaces": json.dumps(whole, indent=3).encode(),
+            "no JSON": b"\xff",
+            "list": b"[]",
+            "none": json.dumps(whole | {"signatures": []}).encode(),
+        }[spoil]
+        with pytest.raises(StatementError, match="in-toto statement"):
+            check_envelope(spoiled, self.SEAL)
+        manifest = manifest_of(FACTS, CONTENTS)
+        evidence = b"".join(build({**CONTENTS, MANIFEST: manifest}, self.SEAL, spoiled))
+        assert "in-toto statement" in refused(tmp_path / "file.zip", evidence)

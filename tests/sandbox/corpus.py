@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import av
@@ -50,7 +51,20 @@ def video(form: str, codec: str, width: int = 64, height: int = 48, frames: int 
     return buffer.getvalue()
 
 
-def _png(width: int, height: int, rows: bytes) -> bytes:
+def greys(file: Path, frames: int) -> None:
+    """A video whose frames are each lighter than the one before, without loss."""
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 + 4 * index, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def png(width: int, height: int, rows: bytes) -> bytes:
+    """A grey PNG whose pixels are ``rows``, as they are stored."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -60,7 +74,7 @@ def _png(width: int, height: int, rows: bytes) -> bytes:
 
 def _png_video(width: int, height: int, frames: int, rows: int) -> bytes:
     """A video of black PNG pictures, of which only so many rows are there."""
-    picture, buffer = _png(width, height, bytes((width + 1) * rows)), io.BytesIO()
+    picture, buffer = png(width, height, bytes((width + 1) * rows)), io.BytesIO()
     with av.open(buffer, "w", format="mov") as container:
         stream = container.add_stream("png", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "gray"
@@ -156,7 +170,7 @@ def _videos() -> Iterator[Hostile]:
     yield of("a list of files", lambda: b"ffconcat version 1.0\nfile /etc/passwd\n")
     yield of("a session's description", lambda: b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n")
     yield of("a GIF of 65535x65535", _gif_bomb)
-    yield of("a PNG of 30000x30000", lambda: _png(30_000, 30_000, bytes(30_001 * 100)))
+    yield of("a PNG of 30000x30000", lambda: png(30_000, 30_000, bytes(30_001 * 100)))
     yield of("a zip", _zip_bomb)
     ivf = b"DKIF" + struct.pack("<HHIHHIIII", 0, 32, 0x30385056, 16383, 16383, 30, 1, 2**32 - 1, 0)
     key_frame = b"\x10\0\0\x9d\1\x2a" + struct.pack("<HH", 16383, 16383) + bytes(100)
@@ -251,7 +265,7 @@ def _truths() -> Iterator[Hostile]:
     yield of("a zip", _zip_bomb)
     yield of("gzip", lambda: gzip.compress(bytes(10_000_000)))
     yield of("zero bytes", lambda: bytes(1_000_000))
-    yield of("a PNG", lambda: _png(1, 1, b"\0\0"))
+    yield of("a PNG", lambda: png(1, 1, b"\0\0"))
     for size in ("10000000", "-1", "0", "1e9", DIGITS, "", "0x10", "٢٠", "20.5", "NaN"):
         yield of(f"CVAT of {size[:10]} frames", lambda s=size: _cvat(s), may_be_read=size == "٢٠")
     for box in ('frame="-1"', 'frame="20"', f'frame="{DIGITS}"', 'frame="NaN"', ""):

@@ -34,6 +34,11 @@ _READERS: dict[str, tuple[str, Any, dict[str, Any]]] = {
 _OVER_A_LIMIT = ("of memory", "of processor time", "took more than", "was killed")
 
 
+def over_a_limit(error: FileUnreadableError) -> bool:
+    """Whether it took a limit to stop the reading."""
+    return any(words in error.message for words in _OVER_A_LIMIT)
+
+
 @pytest.fixture(scope="module")
 def readers() -> Iterator[Sandbox]:
     sandbox = Sandbox(READERS, children=2, niceness=0)
@@ -64,7 +69,7 @@ async def test_refused(readers, item, tmp_path):
         assert error.status == 422
     except FileUnreadableError as error:
         # A reader that fails is caught, too; but nothing may need a limit to be stopped.
-        assert item.by_limit or not any(words in error.message for words in _OVER_A_LIMIT), error.message
+        assert item.by_limit or not over_a_limit(error), error.message
     else:
         assert item.may_be_read
 

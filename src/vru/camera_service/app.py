@@ -9,12 +9,16 @@ from fastapi import APIRouter, FastAPI, Response, status
 
 from vru.camera_service.cameras import Cameras
 from vru.camera_service.settings import CameraServiceSettings
+from vru.camera_service.sources import READERS
 from vru.camera_service.store import CameraStore
+from vru.sandbox.pool import Sandbox
 from vru.service.app import create_app
 from vru.service.errors import UnavailableError
 from vru.service.schemas import CameraBody, CameraCreate, Problem, Schema
 
 _DESCRIPTION = "Keeps cameras (video files and virtual scenes), reads them in real time, and shows the newest frame."
+# Each takes a child. More cameras of files than that would wait for each other.
+_MOST_FILES = 64
 
 
 class CameraList(Schema):
@@ -32,13 +36,16 @@ def create_camera_service(settings: CameraServiceSettings | None = None) -> Fast
     """
     settings = settings or CameraServiceSettings()
     store = CameraStore(settings.camera_state_dir)
-    cameras = Cameras(store, settings.media_dir)
+    sandbox = Sandbox(READERS, children=_MOST_FILES, spare=1, niceness=0)
+    cameras = Cameras(store, settings.media_dir, sandbox)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sandbox.warm()
         cameras.restore()
         yield
         await asyncio.to_thread(cameras.close)
+        sandbox.close()
 
     async def check_media() -> None:
         if not settings.media_dir.is_dir():

@@ -13,6 +13,7 @@ from vru.camera_service.reader import CameraReader, NewestFrame, State
 from vru.camera_service.sources import open_source
 from vru.camera_service.store import CameraStore, StoredCamera
 from vru.domain import VruError
+from vru.sandbox.pool import Sandbox
 from vru.service.errors import ConflictError, NotFoundError, UnavailableError, UnprocessableError
 from vru.service.schemas import CameraBody, CameraCreate
 
@@ -25,13 +26,13 @@ log = structlog.get_logger("vru.camera_service")
 class Cameras:
     """Cameras and their readers. All methods block (call them from a thread) and may run at the same time."""
 
-    def __init__(self, store: CameraStore, media_dir: Path) -> None:
-        """Remember what the store holds; nothing runs before ``restore``.
+    def __init__(self, store: CameraStore, media_dir: Path, sandbox: Sandbox) -> None:
+        """Remember what the store holds; nothing runs before ``restore``. Files are decoded in ``sandbox``.
 
         Raises:
             VruError: the store is damaged.
         """
-        self._store, self._media_dir = store, media_dir
+        self._store, self._media_dir, self._sandbox = store, media_dir, sandbox
         self._lock = threading.RLock()
         self._version = store.version()
         self._cameras = {camera.id: camera for camera in store.load()}
@@ -146,7 +147,7 @@ class Cameras:
 
     def _check_source(self, wanted: CameraCreate) -> None:
         try:
-            open_source(wanted, self._media_dir)
+            open_source(wanted, self._media_dir, self._sandbox)
         except VruError as error:
             raise UnprocessableError(error.message, error.fix) from error
         path = (self._media_dir / wanted.source).resolve()
@@ -193,7 +194,7 @@ class Cameras:
                 if state == "ended" and self._readers.get(camera.id) is reader:
                     self._mark(camera.id, running=False)
 
-        source = open_source(camera, self._media_dir)
+        source = open_source(camera, self._media_dir, self._sandbox)
         reader = CameraReader(camera.name, source, loop=camera.loop, on_end=on_end)
         self._readers[camera.id] = reader
         reader.start()

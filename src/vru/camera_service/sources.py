@@ -1,18 +1,23 @@
 """Where a camera's pictures come from."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import av
-import numpy as np
-from numpy.typing import NDArray
-
-from vru.domain import VruError
+from vru.media.facts import limits
+from vru.sandbox import shared
+from vru.sandbox.errors import naming
+from vru.sandbox.pool import Sandbox
 from vru.scenes import Scene, scene
-from vru.service.media import open_video, resolve
+from vru.service.media import resolve
 from vru.service.schemas import CameraCreate
+
+# What reads files, in the sandbox.
+READERS = ("vru.media.frames",)
+# How long a file may keep a camera waiting for its next picture.
+_PICTURE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class Picture:
     """One frame: BGR, uint8, HxWx3, and its media time in seconds."""
 
     media_s: float
-    image: NDArray[np.uint8]
+    image: shared.Picture
 
 
 class Source(Protocol):
@@ -34,25 +39,17 @@ class Source(Protocol):
 class FileSource:
     """A video in the media store."""
 
-    def __init__(self, media_dir: Path, path: str) -> None:
-        self._media_dir, self._path = media_dir, path
+    def __init__(self, sandbox: Sandbox, media_dir: Path, path: str) -> None:
+        self._sandbox, self._media_dir, self._path = sandbox, media_dir, path
 
     def pictures(self) -> Generator[Picture, None, None]:
         """Decode the file once. Raises VruError if it is missing, no video, damaged or without times."""
         file = resolve(self._media_dir, self._path)
-        with open_video(file) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            try:
-                for frame in container.decode(stream):
-                    if frame.pts is None or frame.time_base is None:
-                        raise VruError(
-                            f"The video {self._path!r} has a frame without a timestamp.", "Convert it to MP4."
-                        )
-                    image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-                    yield Picture(float(frame.pts * frame.time_base), image)
-            except av.FFmpegError as error:
-                raise VruError(f"The video {self._path!r} is damaged: {error.strerror}.", "Upload it again.") from error
+        allowed = replace(limits(file.stat().st_size), wall_s=_PICTURE_S)
+        frames = self._sandbox.stream("vru.media.frames:play", file, float, limits=allowed, name=repr(self._path))
+        with naming(repr(self._path)), closing(frames):
+            for media_s, image in frames:
+                yield Picture(media_s, image)
 
 
 class VirtualSource:
@@ -67,7 +64,7 @@ class VirtualSource:
             yield Picture(frame.time_s, frame.image)
 
 
-def open_source(camera: CameraCreate, media_dir: Path) -> Source:
+def open_source(camera: CameraCreate, media_dir: Path, sandbox: Sandbox) -> Source:
     """The source that a camera names. A file need not exist yet; a scene must.
 
     Raises:
@@ -75,4 +72,4 @@ def open_source(camera: CameraCreate, media_dir: Path) -> Source:
     """
     if camera.kind == "virtual":
         return VirtualSource(scene(camera.source))
-    return FileSource(media_dir, camera.source)
+    return FileSource(sandbox, media_dir, camera.source)

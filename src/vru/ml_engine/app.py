@@ -8,8 +8,8 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from vru.ml_engine.images import decode_image
 from vru.ml_engine.inference import Engine, bodies
+from vru.ml_engine.readers import Readers
 from vru.ml_engine.repository import ModelRepository
 from vru.ml_engine.settings import MlEngineSettings
 from vru.service.app import create_app
@@ -77,13 +77,20 @@ def create_ml_engine(settings: MlEngineSettings | None = None) -> FastAPI:
     """
     settings = settings or MlEngineSettings()
     repository = ModelRepository(settings.models_dir)
+    readers = Readers(videos=settings.ml_max_videos, images=settings.ml_concurrency)
     engine = Engine(
-        repository, concurrency=settings.ml_concurrency, threads=settings.ml_threads, image=settings.image or None
+        repository,
+        readers,
+        concurrency=settings.ml_concurrency,
+        threads=settings.ml_threads,
+        image=settings.image or None,
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        readers.warm()
         yield
+        readers.close()
         engine.close()
 
     async def check_models() -> None:
@@ -154,7 +161,7 @@ def _routes(engine: Engine, settings: MlEngineSettings) -> APIRouter:
         data = await _read_body(request, settings.ml_max_image_mb * _MIB)
 
         def work() -> ImageDetections:
-            image = decode_image(data, settings.ml_max_image_megapixels * 1_000_000)
+            image = engine.decode(data, settings.ml_max_image_megapixels * 1_000_000)
             found = bodies(engine.detect(chosen, image), 0, 0.0, score_threshold)
             return ImageDetections(width=image.shape[1], height=image.shape[0], detections=found)
 

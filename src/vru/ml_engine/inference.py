@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
 from vru.domain import VruError
-from vru.ml_engine import video
 from vru.ml_engine.detectors import Detector, Found
+from vru.ml_engine.readers import Readers, VideoPicture
 from vru.ml_engine.repository import ModelRepository, ModelVersion
 from vru.ml_engine.runtimes import load
+from vru.sandbox.shared import Picture
 from vru.service.media import resolve
 from vru.service.opened import OpenedFile, opened
 from vru.service.schemas import DetectionBody, FrameDetections, ModelBody, StreamEnd, VideoDetectionRequest
@@ -58,11 +59,13 @@ def bodies(found: list[Found], frame_index: int, time_s: float, score_threshold:
 class Engine:
     """Every model of a repository, loaded, and the threads that run them."""
 
-    def __init__(self, repository: ModelRepository, *, concurrency: int, threads: int, image: str | None) -> None:
+    def __init__(
+        self, repository: ModelRepository, readers: Readers, *, concurrency: int, threads: int, image: str | None
+    ) -> None:
         """Load every model; one that cannot be loaded is set aside in the repository, with its reason.
 
         ``concurrency`` frames are in inference at once, with ``threads`` threads for each. ``image`` names the
-        container image that this runs in.
+        container image that this runs in. ``readers`` read files; who gave them closes them.
         """
         # Process-wide; 1 means: no threads of its own, which is fastest where several frames run at once.
         cv2.setNumThreads(threads)
@@ -75,7 +78,7 @@ class Engine:
                 repository.set_aside(version, error)
         for wrong in repository.unusable():
             log.error("model is unusable", model=f"{wrong.name}/{wrong.version}", reason=wrong.reason)
-        self._concurrency, self._image = concurrency, image
+        self._concurrency, self._image, self._readers = concurrency, image, readers
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="inference")
 
     def close(self) -> None:
@@ -89,6 +92,10 @@ class Engine:
     async def run(self, function: Callable[[], T]) -> T:
         """Call ``function`` on one of the inference threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def decode(self, data: bytes, max_pixels: int) -> Picture:
+        """The pixels of a JPEG or PNG. Blocks. Raises VruError, with the status that says whose fault it is."""
+        return self._readers.image_of(data, max_pixels)
 
     def detect(self, version: ModelVersion, image: NDArray[np.uint8]) -> list[Found]:
         """Everyone in ``image`` (BGR, uint8, HxWx3), the surest first. Blocks: call it on an inference thread."""
@@ -112,11 +119,14 @@ class Engine:
         loop = asyncio.get_running_loop()
         open_files = ExitStack()
 
-        def begin() -> tuple[OpenedFile, Generator[video.VideoPicture, None, None]]:
+        def begin() -> tuple[OpenedFile, Generator[VideoPicture, None, None]]:
             file = open_files.enter_context(opened(resolve(media_dir, request.path)))
             # What is hashed is what is decoded: both read the file that is open, whatever its name leads to.
             file.sha256()
-            pictures = video.read_frames(file, request.first_frame, request.last_frame, request.frame_stride)
+            # One is looked at on each inference thread, one waits for the first that is free, and one was just sent.
+            pictures = self._readers.frames(
+                file, request.first_frame, request.last_frame, request.frame_stride, kept=self._concurrency + 2
+            )
             open_files.callback(pictures.close)
             return file, pictures
 
@@ -135,7 +145,7 @@ class Engine:
         score_threshold: float,
     ) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
-        waiting: deque[tuple[video.VideoPicture, asyncio.Future[list[Found]]]] = deque()
+        waiting: deque[tuple[VideoPicture, asyncio.Future[list[Found]]]] = deque()
         frames, error, ended = 0, None, False
         try:
             while not ended or waiting:
@@ -187,12 +197,12 @@ class _Source:
     """A video that is being decoded, the thread that does it, and what to close afterwards."""
 
     file: OpenedFile
-    pictures: Generator[video.VideoPicture, None, None]
+    pictures: Generator[VideoPicture, None, None]
     decoder: ThreadPoolExecutor
     open_files: ExitStack
 
 
-def _line(picture: video.VideoPicture, found: list[Found], score_threshold: float) -> bytes:
+def _line(picture: VideoPicture, found: list[Found], score_threshold: float) -> bytes:
     detections = bodies(found, picture.frame_index, picture.time_s, score_threshold)
     line = FrameDetections(frame_index=picture.frame_index, time_s=picture.time_s, detections=detections)
     return line.model_dump_json().encode() + b"\n"

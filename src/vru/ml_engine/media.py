@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vru.domain import VruError
-from vru.ml_engine.images import decode_image
-from vru.ml_engine.video import frame_table, read_frames
+from vru.ml_engine.readers import Readers
 from vru.service.opened import opened
 
 _IMAGES = {".jpg", ".jpeg", ".png"}
@@ -36,43 +35,45 @@ class Media:
     is_video: bool
 
 
-def open_media(path: Path, stride: int = 1) -> Media:
+def open_media(readers: Readers, path: Path, stride: int = 1, *, kept: int = 2) -> Media:
     """The frames of a video, every ``stride``-th, or the images below a folder, by name.
+
+    ``kept`` is how many frames are looked at while the next one is asked for.
 
     Raises:
         VruError: there is nothing, or nothing that can be read. While it is read: a picture is damaged.
     """
     if path.is_dir():
-        return _folder(path, stride)
+        return _folder(readers, path, stride)
     if not path.is_file():
         raise VruError(f"There is no {path}.", "Give the path of a video, or of a folder of pictures.")
     if path.suffix.lower() in _IMAGES:
-        return Media(1, iter([_image(path, path.name, 0)]), is_video=False)
+        return Media(1, iter([_image(readers, path, path.name, 0)]), is_video=False)
     with opened(path) as file:
-        count = len(frame_table(file).pts)
-    return Media(len(range(0, count, stride)), _frames(path, count, stride), is_video=True)
+        count = len(readers.table(file).pts)
+    return Media(len(range(0, count, stride)), _frames(readers, path, range(0, count, stride), kept), is_video=True)
 
 
-def _frames(path: Path, count: int, stride: int) -> Iterator[Picture]:
+def _frames(readers: Readers, path: Path, wanted: range, kept: int) -> Iterator[Picture]:
     with opened(path) as file:
-        for one in read_frames(file, 0, count - 1, stride):
+        for one in readers.frames(file, 0, wanted[-1], wanted.step, kept=kept):
             yield Picture(f"{path.name}#{one.frame_index:06d}", one.frame_index, one.time_s, one.image)
         file.check_unchanged()
 
 
-def _folder(folder: Path, stride: int) -> Media:
+def _folder(readers: Readers, folder: Path, stride: int) -> Media:
     files = [file for file in folder.rglob("*") if file.suffix.lower() in _IMAGES and file.is_file()]
     if not files:
         raise VruError(f"{folder} holds no picture.", f"Put files ending in {', '.join(sorted(_IMAGES))} there.")
     files.sort(key=lambda file: _natural(file.relative_to(folder).as_posix()))
     chosen = range(0, len(files), stride)
-    read = (_image(files[index], files[index].relative_to(folder).as_posix(), index) for index in chosen)
+    read = (_image(readers, files[index], files[index].relative_to(folder).as_posix(), index) for index in chosen)
     return Media(len(chosen), read, is_video=False)
 
 
-def _image(file: Path, name: str, index: int) -> Picture:
+def _image(readers: Readers, file: Path, name: str, index: int) -> Picture:
     try:
-        return Picture(name, index, None, decode_image(file.read_bytes(), _MAX_PIXELS))
+        return Picture(name, index, None, readers.image(file, _MAX_PIXELS))
     except OSError as error:
         raise VruError(f"{file} cannot be read: {error.strerror}.", "Correct its permissions, or remove it.") from error
     except VruError as error:

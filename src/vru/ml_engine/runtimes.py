@@ -31,7 +31,7 @@ def _onnx(version: ModelVersion, threads: int) -> Detector:
             f"By class_map and riders they are: {', '.join(sorted(parameters.road_users()))}.",
         )
     trial(parameters, version.folder)
-    return OnnxDetector(parameters, version.folder, threads)
+    return OnnxDetector(parameters, version.folder / parameters.file, threads)
 
 
 _RUNTIMES: dict[str, Callable[[ModelVersion, int], Detector]] = {"opencv-hog": _opencv_hog, "onnx": _onnx}

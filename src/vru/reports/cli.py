@@ -83,6 +83,8 @@ def _print_facts(file: Path, checked: Verified) -> None:
         click.secho("  The ground truth was not approved.", fg="yellow")
     click.echo(f"  sealed   {seal.sealed_at}, seal {seal.position} of its ledger")
     click.echo(f"  signed   {checked.key}")
+    if checked.stated:
+        click.echo("  in-toto  the statement in seal.intoto.json says the same, signed by the same key")
 
 
 def _show_recordings(recordings: Sequence[Mapping[str, Any]]) -> None:

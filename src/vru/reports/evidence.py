@@ -1,7 +1,8 @@
 """Evidence: a run's inputs by digest, its detections, metrics, verdict and report, sealed, in one file.
 
 ``manifest.json`` names every other file with its SHA-256; ``seal.json`` names the manifest's, and its place in the
-ledger (``vru.reports.ledger``); ``seal.sig`` is the Ed25519 signature over the seal; the container
+ledger (``vru.reports.ledger``); ``seal.sig`` is the Ed25519 signature over the seal, ``seal.intoto.json`` the same
+statement for the tools of others (``vru.reports.statement``); the container
 (``vru.reports.container``) leaves no byte free. So one changed byte anywhere is found.
 """
 
@@ -20,16 +21,20 @@ from vru.reports.canonical import canonical_json
 from vru.reports.container import ContainerError, Content, Member, checked_content, open_container, pack, pieces
 from vru.reports.ledger import LedgerError, Seal, check_seal, read_seal
 from vru.reports.signing import PUBLIC_FILE, fingerprint, public_pem
+from vru.reports.statement import StatementError, check_envelope
 
 FORMAT = "vru-evidence/2"
 MANIFEST, SEAL, SIGNATURE = "manifest.json", "seal.json", "seal.sig"
+# The seal again, for other tools. Evidence of releases before it has none.
+STATEMENT = "seal.intoto.json"
 RUN, METRICS, VERDICT = "run.json", "metrics.json", "verdict.json"
 DETECTIONS, TRUTH, FRAMES, REPORT = "detections.jsonl.gz", "ground-truth.jsonl.gz", "frames.jsonl.gz", "report.html"
 # Of runs over a data set: a line for each recording, which is what the first number in the lines of the others names.
 RECORDINGS = "recordings.jsonl.gz"
 # Of camera runs, which have no detections: the files as they were uploaded, and what was said about them.
 SIGNALS, MARKERS, RECORDING = "signals.gz", "markers.gz", "recording.json"
-_UNLISTED = {MANIFEST, SEAL, SIGNATURE, PUBLIC_FILE}
+_NEEDED = {MANIFEST, SEAL, SIGNATURE, PUBLIC_FILE}
+_UNLISTED = _NEEDED | {STATEMENT}
 # These are read whole; everything else is read in pieces.
 _LARGEST_WHOLE = 64 << 20
 # What a compressed file may become when someone asks for its content.
@@ -45,6 +50,7 @@ class Verified:
     """What a verified evidence file says: its manifest, its seal, and the fingerprint of the key that signed it.
 
     ``trusted`` is whether that is the key that the reader expected; None if no key was given to compare with.
+    ``stated`` is whether the seal is there as an in-toto statement too.
     """
 
     manifest: Mapping[str, Any]
@@ -52,6 +58,7 @@ class Verified:
     key: str
     trusted: bool | None
     files: int
+    stated: bool
 
 
 def compressor(file: BinaryIO) -> gzip.GzipFile:
@@ -65,14 +72,15 @@ def manifest_of(facts: Mapping[str, Any], contents: Mapping[str, Content]) -> by
     return canonical_json({**facts, "format": FORMAT, "files": files})
 
 
-def build(contents: Mapping[str, Content], seal: Seal) -> Iterator[bytes]:
-    """The evidence file in pieces: the ``contents``, of which the manifest is one, and their seal.
+def build(contents: Mapping[str, Content], seal: Seal, statement: bytes | None = None) -> Iterator[bytes]:
+    """The evidence file in pieces: the ``contents``, of which the manifest is one, their seal, and its statement.
 
     Raises:
         ContainerError: it cannot be held in such a file.
     """
     signature = bytes.fromhex(seal.signature)
-    return pack({**contents, SEAL: seal.document(), SIGNATURE: signature, PUBLIC_FILE: public_pem(seal.key())})
+    sealed = {SEAL: seal.document(), SIGNATURE: signature, PUBLIC_FILE: public_pem(seal.key())}
+    return pack({**contents, **sealed, **({STATEMENT: statement} if statement else {})})
 
 
 def _listing(content: Content) -> dict[str, Any]:
@@ -94,13 +102,13 @@ def verify(path: Path, trusted: str | None = None) -> Verified:
             return _verify(stream, trusted)
     except OSError as error:
         raise EvidenceError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
-    except (ContainerError, LedgerError) as error:
+    except (ContainerError, LedgerError, StatementError) as error:
         raise EvidenceError(f"{path}: {error.message}", error.fix) from error
 
 
 def _verify(stream: BinaryIO, trusted: str | None) -> Verified:
     members = {member.name: member for member in open_container(stream)}
-    missing = _UNLISTED - members.keys()
+    missing = _NEEDED - members.keys()
     if "manifest.sig" in members:
         raise EvidenceError(
             "It was signed before evidence was sealed: this version cannot tell what was processed.",
@@ -130,7 +138,9 @@ def _verify(stream: BinaryIO, trusted: str | None) -> Verified:
             digest.update(piece)
         if digest.hexdigest() != expected["sha256"]:
             raise EvidenceError(f"{name} is not what was signed: its SHA-256 differs.", "Do not trust it.")
-    return Verified(manifest, seal, mark, None if trusted is None else True, len(members))
+    if STATEMENT in members:
+        check_envelope(_whole(stream, members[STATEMENT]), seal)
+    return Verified(manifest, seal, mark, None if trusted is None else True, len(members), STATEMENT in members)
 
 
 def _checked_seal(stream: BinaryIO, members: Mapping[str, Member]) -> Seal:

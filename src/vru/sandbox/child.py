@@ -5,14 +5,18 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from vru.domain import VruError
 from vru.sandbox import kernel, wire
 from vru.sandbox.files import open_file
+
+if TYPE_CHECKING:
+    from vru.sandbox.shared import Picture
 
 # Text in these is read now and then. Later on no module can be imported any more.
 _ENCODINGS = ("utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "latin_1", "ascii", "cp1252", "idna")
@@ -30,27 +34,31 @@ def main(argv: Sequence[str]) -> None:
         if "system_calls" not in missing:
             kernel.give_up_opening()
         line.sendall(wire.encode(wire.Ready(missing)))
-        while (job := _next(line)) is not None:
-            line.sendall(_do(*job, set(modules)))
+        while (order := _next(line)) is not None:
+            line.sendall(_do(line, *order, set(modules)))
 
 
-def _next(line: socket.socket) -> tuple[wire.Job, int | None] | None:
-    body = wire.receive(line, wire.LARGEST_JOB)
-    if body is None:
-        return None
-    job = wire.decode(body, wire.Job)
-    if not job.with_file:
-        return job, None
-    _, descriptors, _, _ = socket.recv_fds(line, 1, 1)
-    return job, descriptors[0]
+def _next(line: socket.socket) -> tuple[wire.Job, list[int]] | None:
+    """The next job and the descriptors that come along; None at the end."""
+    while (body := wire.receive(line, wire.LARGEST_JOB)) is not None:
+        order = wire.decode_order(body)
+        if isinstance(order, wire.Job):
+            wanted = order.with_file + (order.shared_bytes > 0)
+            return order, socket.recv_fds(line, 1, wanted)[1] if wanted else []
+        # Else it is about a stream that has ended.
+    return None
 
 
-def _do(job: wire.Job, descriptor: int | None, modules: set[str]) -> bytes:
-    """The answer, encoded."""
+def _do(line: socket.socket, job: wire.Job, descriptors: list[int], modules: set[str]) -> bytes:
+    """The last answer, encoded."""
     try:
         function = _function(job.function, modules)
-        files = () if descriptor is None else (open_file(descriptor),)
-        value = function(*files, **job.arguments)
+        files = (open_file(descriptors[0]),) if job.with_file else ()
+        value = None
+        if job.shared_bytes:
+            _lay(line, function(*files, **job.arguments), descriptors[-1], job)
+        else:
+            value = function(*files, **job.arguments)
         return wire.encode(wire.Value(msgspec.Raw(msgspec.msgpack.encode(value))))
     except VruError as error:
         if _out_of_memory(error):
@@ -60,8 +68,28 @@ def _do(job: wire.Job, descriptor: int | None, modules: set[str]) -> bytes:
     except BaseException as error:  # noqa: BLE001 - the boundary of the process: the parent says what it means
         return _failed(error)
     finally:
-        if descriptor is not None:
+        for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _lay(line: socket.socket, pictures: Iterator[tuple[Any, "Picture"]], descriptor: int, job: wire.Job) -> None:
+    """Lay pictures into the shared memory, one after the other, until there is none or no more are wanted."""
+    # Whoever makes pictures has imported it: children that make none do without numpy.
+    from vru.sandbox.shared import Slots, mapped
+
+    slots = Slots(mapped(descriptor, job.shared_bytes), job.slots)
+    with closing(pictures):  # type: ignore[type-var]
+        for value, picture in pictures:
+            while not slots.has_room():
+                body = wire.receive(line, wire.LARGEST_JOB)
+                order = None if body is None else wire.decode_order(body)
+                if not isinstance(order, wire.Free):
+                    return
+                slots.free(order.places)
+            place = slots.lay(picture)
+            height, width = picture.shape[:2]
+            encoded = msgspec.Raw(msgspec.msgpack.encode(value))
+            line.sendall(wire.encode(wire.Laid(encoded, place, height, width, slots.count)))
 
 
 def _function(path: str, modules: set[str]) -> Callable[..., Any]:

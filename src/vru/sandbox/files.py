@@ -1,6 +1,8 @@
 """A file that is open already, where code wants a path."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PosixPath
 from typing import Any
 
@@ -21,3 +23,15 @@ class OpenFile(PosixPath):
 def open_file(descriptor: int) -> Path:
     """The path for it."""
     return OpenFile(f"/proc/self/fd/{descriptor}")
+
+
+@contextmanager
+def memory_file(data: bytes) -> Iterator[int]:
+    """The descriptor of a file that is nowhere but in memory, for what did not come as a file."""
+    descriptor = os.memfd_create("file", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -11,17 +11,32 @@ import msgspec
 
 T = TypeVar("T")
 _LENGTH = struct.Struct(">I")
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 LARGEST_JOB = 256 * 1024 * 1024
 _LONGEST_TEXT = 4000
 
 
-class Job(msgspec.Struct):
-    """What a child is to do. ``with_file`` says that a descriptor comes along."""
+class Job(msgspec.Struct, tag=True):
+    """What a child is to do. ``with_file`` says that the file's descriptor comes along.
+
+    With ``shared_bytes`` one of so much shared memory comes too, and pictures that the function yields are laid there.
+    """
 
     function: str
     arguments: dict[str, Any]
     with_file: bool
+    shared_bytes: int = 0
+    slots: int = 0
+
+
+class Free(msgspec.Struct, tag=True):
+    """The parent needs the pictures no longer that lie at these places in the shared memory."""
+
+    places: list[int]
+
+
+class Stop(msgspec.Struct, tag=True):
+    """The parent wants no more pictures."""
 
 
 class Ready(msgspec.Struct, tag=True):
@@ -34,6 +49,16 @@ class Value(msgspec.Struct, tag=True):
     """What the function returned."""
 
     value: msgspec.Raw
+
+
+class Laid(msgspec.Struct, tag=True):
+    """A picture lies at ``place`` (bytes) in the shared memory, uint8, HxWx3; ``slots`` is how many have room there."""
+
+    value: msgspec.Raw
+    place: int
+    height: int
+    width: int
+    slots: int
 
 
 class Refused(msgspec.Struct, tag=True):
@@ -52,7 +77,8 @@ class Failed(msgspec.Struct, tag=True):
     trace: str
 
 
-Reply = Ready | Value | Refused | Failed
+Reply = Ready | Value | Laid | Refused | Failed
+Order = Job | Free | Stop
 
 
 class TooLongError(Exception):
@@ -64,7 +90,7 @@ def text(value: object) -> str:
     return str(value)[:_LONGEST_TEXT].encode("utf-8", "backslashreplace").decode()
 
 
-def encode(message: Job | Reply) -> bytes:
+def encode(message: Order | Reply) -> bytes:
     """The bytes of a message, with its length."""
     body = msgspec.msgpack.encode(message)
     return _LENGTH.pack(len(body)) + body
@@ -80,6 +106,12 @@ def decode_reply(body: bytes) -> Reply:
     return reply
 
 
+def decode_order(body: bytes) -> Order:
+    """The parent's message in ``body``."""
+    order: Order = msgspec.msgpack.decode(body, type=Order)
+    return order
+
+
 def decode(body: bytes, kind: type[T]) -> T:
     """The message in ``body``.
 
@@ -87,6 +119,39 @@ def decode(body: bytes, kind: type[T]) -> T:
         msgspec.ValidationError: it is none of this kind.
     """
     return msgspec.msgpack.decode(body, type=kind)
+
+
+class Receiver:
+    """Messages out of a channel. It takes as much at once as is there: not for a channel that brings descriptors."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel, self._rest = channel, bytearray()
+
+    def next(self, largest: int) -> bytes | None:
+        """The next message's body; None at the end.
+
+        Raises:
+            TooLongError: it says that it is longer than ``largest``.
+            TimeoutError: the channel's time is over.
+        """
+        while len(self._rest) < _LENGTH.size:
+            if not self._more():
+                return None
+        (length,) = _LENGTH.unpack_from(self._rest)
+        if length > largest:
+            raise TooLongError
+        end = _LENGTH.size + length
+        while len(self._rest) < end:
+            if not self._more():
+                return None
+        body = bytes(self._rest[_LENGTH.size : end])
+        del self._rest[:end]
+        return body
+
+    def _more(self) -> bool:
+        chunk = self._channel.recv(_CHUNK)
+        self._rest += chunk
+        return bool(chunk)
 
 
 def receive(channel: socket.socket, largest: int) -> bytes | None:

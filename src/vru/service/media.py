@@ -1,16 +1,8 @@
-"""Files in the media store: from a path in a request to a video that is open."""
+"""Files in the media store: from a path in a request to a file that is there."""
 
 from pathlib import Path
 
-import av
-from av.container import InputContainer
-
 from vru.service.errors import NotFoundError, UnprocessableError
-from vru.service.opened import OpenedFile
-
-# FFmpeg's demuxers that may open a file. Others are not even tried: playlists would make a service read other files
-# and addresses, and FFmpeg takes any text for a video.
-_FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,ogg,asf,h264,hevc,m4v,ivf,mxf"
 
 
 def resolve(media_dir: Path, path: str) -> Path:
@@ -29,22 +21,3 @@ def resolve(media_dir: Path, path: str) -> Path:
     if not file.is_file():
         raise NotFoundError(f"There is no video {path!r} in the media directory.", "Upload it again.")
     return file
-
-
-def open_video(file: Path | OpenedFile) -> InputContainer:
-    """Open a video that has a picture. The caller closes it (it is a context manager).
-
-    Raises:
-        UnprocessableError: it is no video, or has no picture.
-    """
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-    try:
-        # An absolute path: FFmpeg would take "concat:..." for a protocol.
-        path = file.path if isinstance(file, OpenedFile) else file.resolve()
-        container = av.open(str(path), container_options=options, metadata_errors="ignore")
-    except (av.FFmpegError, OSError) as error:
-        raise UnprocessableError(f"The file {file.name} is not a video that can be read.", "Upload a video.") from error
-    if not container.streams.video:
-        container.close()
-        raise UnprocessableError(f"The file {file.name} has no picture.", "Upload a video.")
-    return container

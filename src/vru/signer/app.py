@@ -67,9 +67,14 @@ def create_signer(settings: SignerSettings | None = None) -> FastAPI:
             raise ConflictError(f"Run {run_id} is {state}: only a run that is analysed is sealed.")
         try:
             seal = await asyncio.to_thread(ledger.seal, str(run_id), row.manifest_sha256, await last_known(database))
+            statement = await asyncio.to_thread(ledger.statement, seal)
         except VruError as error:
             raise ConflictError(error.message, error.fix) from error
-        return SealBody(document=seal.document().decode(), signature=seal.signature)
+        return SealBody(
+            document=seal.document().decode(),
+            signature=seal.signature,
+            statement=statement.decode() if statement else None,
+        )
 
     @app.get("/ledger", summary="Get every seal", response_class=FileResponse)
     async def get_ledger() -> Response:

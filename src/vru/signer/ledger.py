@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from vru.domain import VruError
 from vru.reports.ledger import LedgerError, Seal, read_ledger
 from vru.reports.signing import fingerprint
+from vru.reports.statement import enveloped
 from vru.signer.key import KEY_FILE, load_key, make_key
 
 LEDGER_FILE = "ledger.jsonl"
@@ -58,6 +59,11 @@ class Ledger:
                         )
                     return seal
             return self._append(seals, key, run, manifest_sha256)
+
+    def statement(self, seal: Seal) -> bytes | None:
+        """The in-toto statement of a seal, signed by the seal's own key; None if that was replaced."""
+        key = load_key(self.folder)
+        return enveloped(seal, key) if key is not None and key.public_key() == seal.key() else None
 
     def replace_key(self, known: int = 0) -> Seal:
         """Make a new key; the seal that says so is the first that it signs. Where the ledger is lost too, a new one

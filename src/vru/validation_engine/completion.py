@@ -46,8 +46,8 @@ async def complete(
             metrics.analysis_seconds.observe(time.monotonic() - began)
             if not await _store_prepared(run_id, digest, prepared, database):
                 return None
-        seal = await sealing.request_seal(http, settings.signer_url, run_id)
-        outcome = await asyncio.to_thread(sealing.store_sealed, settings.evidence_dir, run_id, seal)
+        sealed = await sealing.request_seal(http, settings.signer_url, run_id)
+        outcome = await asyncio.to_thread(sealing.store_sealed, settings.evidence_dir, run_id, sealed)
     except OSError as error:
         raise VruError(
             f"The evidence cannot be stored in {settings.evidence_dir}: {error.strerror or error}.",
@@ -63,6 +63,7 @@ async def complete(
             f"The files that were sealed for the run are not in {settings.evidence_dir}.",
             "Restore the folder from a backup and retry the run, or start a new run.",
         )
+    seal = sealed.seal
     signed = {
         "position": seal.position,
         "document": seal.document().decode(),

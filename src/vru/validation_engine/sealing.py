@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -23,6 +24,7 @@ from pydantic import ValidationError
 from vru.domain import VruError
 from vru.reports.evidence import METRICS, RUN, VERDICT, build
 from vru.reports.ledger import LedgerError, Seal, check_seal, read_seal
+from vru.reports.statement import StatementError, check_envelope
 from vru.service.errors import UnavailableError
 from vru.service.schemas import Problem, SealBody
 from vru.validation_engine.packing import open_contents
@@ -77,7 +79,15 @@ def is_kept(evidence: Path, manifest_sha256: str) -> bool:
     return (_unsealed(evidence) / manifest_sha256).is_dir()
 
 
-async def request_seal(session: aiohttp.ClientSession, signer_url: str, run_id: uuid.UUID) -> Seal:
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A seal, and its in-toto statement, if there is one."""
+
+    seal: Seal
+    statement: bytes | None
+
+
+async def request_seal(session: aiohttp.ClientSession, signer_url: str, run_id: uuid.UUID) -> Sealed:
     """Have the signer seal what is stored for a run; the same seal again if it did so before.
 
     Raises:
@@ -94,7 +104,7 @@ async def request_seal(session: aiohttp.ClientSession, signer_url: str, run_id: 
             await asyncio.sleep(1.0)
 
 
-async def _request(session: aiohttp.ClientSession, url: str) -> Seal:
+async def _request(session: aiohttp.ClientSession, url: str) -> Sealed:
     try:
         async with session.post(url, timeout=aiohttp.ClientTimeout(total=15)) as response:
             text = await response.text()
@@ -105,16 +115,19 @@ async def _request(session: aiohttp.ClientSession, url: str) -> Seal:
             body = SealBody.model_validate_json(text)
             seal = read_seal(body.document.encode(), body.signature)
             check_seal(seal)
-            return seal
+            statement = body.statement.encode() if body.statement else None
+            if statement:
+                check_envelope(statement, seal)
+            return Sealed(seal, statement)
         problem = Problem.model_validate_json(text)
-    except (ValidationError, LedgerError) as error:
+    except (ValidationError, LedgerError, StatementError) as error:
         raise UnavailableError(f"The signer's answer ({response.status}) is not understood.") from error
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise UnavailableError(f"The signer cannot sign: {problem.detail}", problem.fix or "")
     raise VruError(f"The signer refuses: {problem.detail}", problem.fix or "")
 
 
-def store_sealed(evidence: Path, run_id: uuid.UUID, seal: Seal) -> dict[str, Any] | None:
+def store_sealed(evidence: Path, run_id: uuid.UUID, sealed: Sealed) -> dict[str, Any] | None:
     """Write the sealed file of a run, whole or not at all; the run's outcome, from the files that were sealed.
 
     None if those files are gone: another worker has done this already.
@@ -122,12 +135,12 @@ def store_sealed(evidence: Path, run_id: uuid.UUID, seal: Seal) -> dict[str, Any
     Raises:
         OSError: it cannot be written.
     """
-    folder = _unsealed(evidence) / str(seal.manifest_sha256)
+    folder = _unsealed(evidence) / str(sealed.seal.manifest_sha256)
     if not folder.is_dir():
         return None
     path = sealed_path(evidence, run_id)
     with open_contents(folder) as contents:
-        _replace(path, lambda file: file.writelines(build(contents, seal)))
+        _replace(path, lambda file: file.writelines(build(contents, sealed.seal, sealed.statement)))
     run, metrics, verdict = (json.loads((folder / name).read_bytes()) for name in (RUN, METRICS, VERDICT))
     return {
         "metrics": metrics,

@@ -15,9 +15,10 @@ from vru.gateway.ranges import check_range
 from vru.gateway.resources import Gateway
 from vru.gateway.uploads import UNLIMITED, announced_size, raw_body
 from vru.gateway.videos import service
-from vru.gateway.videos.probe import VideoFacts, limits
+from vru.gateway.videos.probe import VideoFacts
 from vru.gateway.videos.schemas import FrameTimes, UploadLimits, VideoBody, VideoList
 from vru.gateway.videos.store import MEGABYTE, MediaStore
+from vru.media.facts import limits
 from vru.service.database.sessions import Reading
 from vru.service.schemas import Name
 

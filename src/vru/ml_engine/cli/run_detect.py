@@ -19,6 +19,7 @@ from vru.ml_engine.cli.options import repository_folder
 from vru.ml_engine.cli.run_model import find
 from vru.ml_engine.detectors import Detector
 from vru.ml_engine.media import Media, open_media
+from vru.ml_engine.readers import Readers
 from vru.ml_engine.repository import ModelVersion
 from vru.ml_engine.results import CocoWriter, MotWriter, Writer, whole_file
 from vru.ml_engine.runtimes import load
@@ -49,7 +50,13 @@ def run(request: Request) -> None:
     version = find(repository_folder(request.models), request.model)
     only = parse_class(request.only) if request.only else None
     classes = _kept_classes(version, only, request.format_name)
-    media = open_media(request.media, request.stride)
+    with Readers() as readers:
+        _run(request, version, classes, readers)
+
+
+def _run(request: Request, version: ModelVersion, classes: list[VruClass], readers: Readers) -> None:
+    workers = request.threads or usable_cores()
+    media = open_media(readers, request.media, request.stride, kept=workers + 2)
     if request.format_name == "mot" and not media.is_video:
         raise VruError(f"{request.media} is no video: MOT text counts frames.", "Use --format coco.")
     detector = _loaded(version)
@@ -57,7 +64,7 @@ def run(request: Request) -> None:
     found: Counter[str] = Counter()
     with whole_file(request.output) as out:
         writer = _writer(out, classes, request, version, detector)
-        for looked in _with_a_bar(detector, media, request.threads or usable_cores()):
+        for looked in _with_a_bar(detector, media, workers):
             kept = [one for one in looked.found if one.road_user in classes and one.score >= (request.score or 0)]
             writer.take(looked.picture, kept)
             found.update(str(one.road_user) for one in kept)
@@ -71,18 +78,19 @@ def run(request: Request) -> None:
 def test(models: Path | None, name: str, path: Path, frames: int, score: float) -> None:
     """Say what a model finds, and how long it takes."""
     version = find(repository_folder(models), name)
-    media = open_media(path)
-    if media.count > frames:
-        media = open_media(path, media.count // frames)
-    detector = _loaded(version)
-    seconds = []
-    for looked in look_at(detector, media.pictures, 1):
-        seconds.append(looked.seconds)
-        sure = [one for one in looked.found if one.score >= score]
-        click.echo(f"{looked.picture.name}: {len(sure) or 'nobody'}{' found' if sure else ''}")
-        for one in sure:
-            x, y, width, height = one.box.as_tuple()
-            click.echo(f"  {one.road_user:<16} {one.score:.2f}  x {x:.0f} y {y:.0f}, {width:.0f} x {height:.0f}")
+    with Readers() as readers:
+        media = open_media(readers, path)
+        if media.count > frames:
+            media = open_media(readers, path, media.count // frames)
+        detector = _loaded(version)
+        seconds = []
+        for looked in look_at(detector, media.pictures, 1):
+            seconds.append(looked.seconds)
+            sure = [one for one in looked.found if one.score >= score]
+            click.echo(f"{looked.picture.name}: {len(sure) or 'nobody'}{' found' if sure else ''}")
+            for one in sure:
+                x, y, width, height = one.box.as_tuple()
+                click.echo(f"  {one.road_user:<16} {one.score:.2f}  x {x:.0f} y {y:.0f}, {width:.0f} x {height:.0f}")
     click.echo(f"{version.label} on {detector.provider}: {_times(seconds)}")
 
 

@@ -1,21 +1,20 @@
-"""Read and try an unknown ONNX file in a child process: what is in it cannot take this one down."""
+"""Have an unknown ONNX file read and tried in the sandbox: what is in it cannot take this process down."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from vru.domain import VruError
 from vru.ml_engine.onnx.card import OnnxParameters
 from vru.ml_engine.onnx.facts import FileFacts
+from vru.sandbox.errors import FileUnreadableError, naming
+from vru.sandbox.limits import Limits
+from vru.sandbox.pool import Sandbox
 
 SECONDS = 60
 """Of processor time that a trial may take."""
 # Of wall clock it may take more: other programs run too.
 _PATIENCE = 5
+_GIB = 1024**3
 _FIX = "Export the model again; if it is from somebody else, do not use it."
 
 
@@ -25,7 +24,7 @@ def inspect(file: Path) -> FileFacts:
     Raises:
         VruError: it is missing, no ONNX model, or unfit; see ``read_facts``.
     """
-    return FileFacts.model_validate(_ask(file, None)["facts"])
+    return _ask("inspect", file)
 
 
 def trial(parameters: OnnxParameters, folder: Path) -> FileFacts:
@@ -34,40 +33,23 @@ def trial(parameters: OnnxParameters, folder: Path) -> FileFacts:
     Raises:
         VruError: it is unfit, does not fit its card, or brought the child down.
     """
-    file = folder / parameters.file
-    answer = _ask(file, parameters.model_dump(mode="json"))
-    return FileFacts.model_validate(answer["facts"])
+    return _ask("try_out", folder / parameters.file, parameters=parameters.model_dump(mode="json"))
 
 
-def _ask(file: Path, parameters: dict[str, Any] | None) -> dict[str, Any]:
+def _ask(function: str, file: Path, **arguments: Any) -> FileFacts:
     if not file.is_file():
         raise VruError(f"{file} cannot be read: there is no such file.", "Put the weights beside the card.")
-    question = {"file": str(file.resolve()), "parameters": parameters, "seconds": SECONDS}
-    # Nothing of this process's environment: it holds secrets. One thread each, as memory is limited.
-    environment = {"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
+    limits = Limits(memory_bytes=4 * _GIB + 8 * file.stat().st_size, cpu_s=SECONDS, wall_s=_PATIENCE * SECONDS)
+    # One child for each file, so that no file can have an effect on what is said of the next one.
+    sandbox = Sandbox(["vru.ml_engine.onnx.trial"], children=1, spare=0, niceness=0)
     try:
-        child = subprocess.run(
-            [sys.executable, "-I", "-m", "vru.ml_engine.onnx.trial"],
-            input=json.dumps(question).encode(),
-            capture_output=True,
-            timeout=_PATIENCE * SECONDS,
-            env=environment,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise VruError(f"{file} did not end its trial within {_PATIENCE * SECONDS} s.", _FIX) from None
-    if child.returncode == -signal.SIGXCPU or child.returncode == -signal.SIGKILL:
-        raise VruError(f"{file} took more time or memory in its trial than it may ({SECONDS} s).", _FIX)
-    if child.returncode != 0:
-        raise VruError(f"{file} broke its trial ({_ending(child)}).", _FIX)
-    answer: dict[str, Any] = json.loads(child.stdout)
-    if "message" in answer:
-        raise VruError(answer["message"], answer["fix"])
-    return answer
-
-
-def _ending(child: "subprocess.CompletedProcess[bytes]") -> str:
-    if child.returncode < 0:
-        return signal.Signals(-child.returncode).name
-    lines = child.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else f"exit code {child.returncode}"
+        reader = f"vru.ml_engine.onnx.trial:{function}"
+        with naming(file):
+            facts = sandbox.call(reader, file, dict[str, Any], limits=limits, name=str(file), **arguments)
+    except FileUnreadableError as error:
+        raise VruError(error.message, _FIX) from error
+    except OSError as error:
+        raise VruError(f"{file} cannot be read: {error.strerror}.", "Put the weights beside the card.") from error
+    finally:
+        sandbox.close()
+    return FileFacts.model_validate(facts)

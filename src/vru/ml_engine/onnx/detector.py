@@ -24,14 +24,14 @@ _LEAST_SCORE = 1e-6
 class OnnxDetector:
     """A detector in an ONNX file, whose card says what goes in and what comes out."""
 
-    def __init__(self, parameters: OnnxParameters, folder: Path, threads: int = 1) -> None:
+    def __init__(self, parameters: OnnxParameters, file: Path, threads: int = 1) -> None:
         """Load the file and look at one grey picture with it. ``threads`` work on one frame.
 
         Raises:
             VruError: the file is missing, is not the one of the card, cannot be loaded, or does not fit the card.
         """
         self._parameters = parameters
-        self._file = folder / parameters.file
+        self._file = file
         self._session = _session(self._file, parameters.sha256, threads)
         self._decode = adapter(parameters)
         self._outputs = parameters.output.tensors()

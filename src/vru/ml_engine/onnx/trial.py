@@ -1,79 +1,65 @@
-"""The child process in which an unknown ONNX file is read and run for the first time: ``python -m ...trial``.
+"""Read an unknown ONNX file, and run it for the first time. Runs in the sandbox, which it may bring down."""
 
-It takes a question as JSON on standard input, and answers as JSON on standard output. It has no secrets in its
-environment and narrow limits; if the file brings it down, that is the answer.
-"""
-
-import json
-import os
-import resource
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_GIB = 1024**3
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.random import default_rng
+from onnx import TensorProto, helper
+
+from vru.domain import VruError
+from vru.ml_engine.onnx.card import OnnxParameters
+from vru.ml_engine.onnx.detector import OnnxDetector
+from vru.ml_engine.onnx.facts import FileFacts
+from vru.ml_engine.onnx.reading import read_facts
+
+_SIZES = ((360, 640), (97, 61))
 
 
-def limit(file: Path, seconds: int) -> None:
-    """Bound memory, processor time, files and processes of this process, for good."""
-    memory = 4 * _GIB + 8 * file.stat().st_size
-    for what, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-    ):
-        hard = resource.getrlimit(what)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, most))
-    # Where memory runs out all the same, the kernel is to end this process and not the engine. A kernel that does not
-    # let itself be told so has the limits above all the same.
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
+def inspect(path: Path, name: str) -> dict[str, Any]:
+    """What a file, which is called ``name``, says of itself: ``FileFacts`` as plain data.
+
+    Raises:
+        VruError: it is no ONNX model, or unfit; see ``read_facts``.
+    """
+    return _facts(path, name).model_dump()
 
 
-def answer(question: dict[str, Any]) -> dict[str, Any]:
-    """The facts of the file; with ``parameters`` also a trial of its card, on two pictures of noise."""
-    import hashlib
+def try_out(path: Path, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """As ``inspect``, and let the model look at a grey picture and two of noise, as its card says.
 
-    import numpy as np
-
-    from vru.domain import VruError
-    from vru.ml_engine.onnx.card import OnnxParameters
-    from vru.ml_engine.onnx.detector import OnnxDetector
-    from vru.ml_engine.onnx.reading import read_facts
-
-    file = Path(question["file"])
+    Raises:
+        VruError: it is unfit, or does not fit its card.
+    """
+    facts = _facts(path, name)
     try:
-        content = file.read_bytes()
-        facts = read_facts(file, content)
-        found = {"facts": facts.model_dump(), "sha256": hashlib.sha256(content).hexdigest()}
-        del content
-        if question["parameters"] is not None:
-            detector = OnnxDetector(OnnxParameters.model_validate(question["parameters"]), file.parent)
-            noise = np.random.default_rng(0)
-            for height, width in ((360, 640), (97, 61)):
-                detector.detect(noise.integers(0, 256, (height, width, 3), np.uint8))
+        detector = OnnxDetector(OnnxParameters.model_validate(parameters), path)
+        noise = default_rng(0)
+        for height, width in _SIZES:
+            detector.detect(noise.integers(0, 256, (height, width, 3), np.uint8))
     except VruError as error:
-        return {"message": error.message, "fix": error.fix}
-    except OSError as error:
-        return {"message": f"{file} cannot be read: {error.strerror}.", "fix": "Put the weights beside the card."}
-    except MemoryError:
-        return {"message": f"{file} needs more memory than a trial may have.", "fix": "Use a smaller model."}
-    return found
+        # It knows the file by its descriptor only.
+        raise VruError(error.message.replace(str(path), name), error.fix) from error
+    return facts.model_dump()
 
 
-def main() -> None:
-    """Answer one question."""
-    question = json.load(sys.stdin)
-    # Results leave by a descriptor of their own: libraries may write to standard output.
-    out = os.dup(1)
-    os.dup2(2, 1)
-    limit(Path(question["file"]), question["seconds"])
-    os.write(out, json.dumps(answer(question)).encode())
+def _facts(path: Path, name: str) -> FileFacts:
+    return read_facts(Path(name), path.read_bytes())
 
 
-if __name__ == "__main__":
-    main()
+def _load_everything() -> None:
+    """Run the smallest model there is. What libraries fetch when they are first needed is there afterwards."""
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    same = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [value], [same])
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    onnx.checker.check_model(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session.run(None, {"x": np.zeros(1, np.float32)})
+
+
+_load_everything()

@@ -1,12 +1,17 @@
-"""Decode an image that a client sent."""
+"""Decode an image file. Runs in the sandbox."""
 
 import struct
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from vru.service.errors import TooLargeError, UnprocessableError
+from vru.sandbox.errors import FileRefusedError
+from vru.sandbox.shared import Picture
+
+cv2.setNumThreads(1)
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
@@ -45,21 +50,25 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def decode_image(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
-    """The pixels of a JPEG or PNG as they are stored (BGR, uint8, HxWx3; no rotation by metadata).
+def decode(path: Path, max_pixels: int) -> Iterator[tuple[None, Picture]]:
+    """The pixels of a JPEG or PNG as they are stored (BGR, uint8, HxWx3; no rotation by metadata): one picture.
 
     Raises:
-        UnprocessableError: the data are no JPEG or PNG, or damaged.
-        TooLargeError: it declares more than ``max_pixels``; nothing is decoded then.
+        FileRefusedError: the file is no JPEG or PNG, or damaged (422); or it declares more than ``max_pixels``, and
+            nothing is decoded then (413).
     """
+    with path.open("rb") as file:
+        data = file.read()
     size = image_size(data)
     if size is None:
-        raise UnprocessableError("The body is not a JPEG or PNG image.", "Send the image file itself as the body.")
+        raise FileRefusedError("The image is not a JPEG or PNG image.", "Send the image file itself as the body.")
     if size[0] * size[1] > max_pixels:
-        raise TooLargeError(
-            f"The image has {size[0]} x {size[1]} pixels, more than {max_pixels}.", "Send a smaller image."
+        raise FileRefusedError(
+            f"The image has {size[0]} x {size[1]} pixels, more than {max_pixels}.",
+            "Send a smaller image.",
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         )
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        raise UnprocessableError("The image is damaged and cannot be decoded.", "Send it again.")
-    return np.asarray(image, np.uint8)
+        raise FileRefusedError("The image is damaged and cannot be decoded.", "Send it again.")
+    yield None, np.asarray(image, np.uint8)
