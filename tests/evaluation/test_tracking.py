@@ -121,9 +121,9 @@ def by_trackeval(data: DataSet) -> dict[str, float]:
 
 def ours(sequences: list[Sequence]) -> dict[str, float | None]:
     return {
-        **ClearCounts.total(clear(sequence)[0] for sequence in sequences).figures(),
-        **IdentityCounts.total(identity(sequence) for sequence in sequences).figures(),
-        **HotaCounts.total(hota(sequence) for sequence in sequences).figures(),
+        **ClearCounts.total(clear(sequence)[0] for sequence in sequences).metrics(),
+        **IdentityCounts.total(identity(sequence) for sequence in sequences).metrics(),
+        **HotaCounts.total(hota(sequence) for sequence in sequences).metrics(),
     }
 
 

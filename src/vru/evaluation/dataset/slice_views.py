@@ -84,7 +84,7 @@ def sequence_groups(data: DataSet, kind: str, conditions: Conditions) -> dict[st
         VruError: no picture has the attribute, or it changes within a sequence.
     """
     if kind in GEOMETRY:
-        raise VruError(f"Metrics of tracking have no slices of {kind}.", "Use --protocol default or coco.")
+        raise VruError(f"Figures of tracking have no slices of {kind}.", "Use --protocol default or coco.")
     groups = picture_groups(kind, conditions)
     result: dict[str, list[bool]] = {value: [] for value in groups}
     for number, name in enumerate(data.sequences):

@@ -73,7 +73,7 @@ def road_users_of(data: DataSet) -> tuple[DataSet, list[str]]:
             kept.append(label)
     there = {data.labels[number] for number in np.unique(np.concatenate([data.truth.label, data.found.label])).tolist()}
     named = [label for label in others if label in there]
-    notes = [f"Metrics of time leave out what is no road user: {', '.join(named)}."] if named else []
+    notes = [f"Figures of time leave out what is no road user: {', '.join(named)}."] if named else []
     number = np.array([kept.index(label) if label in kept else -1 for label in data.labels], dtype=np.int64)
     truth = data.truth.take(number[data.truth.label] >= 0)
     found = data.found.take(number[data.found.label] >= 0)
