@@ -119,3 +119,14 @@ def test_the_gateway_s_reader_takes_whole_videos_only(name: str) -> None:
 def test_frames_that_were_uploaded_as_images_have_no_size() -> None:
     truth = read_truth(HERE / "cvat-frames/annotations.xml")
     assert truth.pictures[0].width is None and any("size of the frames" in note for note in truth.notes)
+
+
+def test_detections_in_deleted_frames_are_left_out_and_counted(tmp_path: Path) -> None:
+    truth = read_truth(HERE / "cvat-deleted/annotations.xml")
+    (tmp_path / "t.txt").write_text("".join(f"{frame},1,10,20,30,60,0.9,-1,-1,-1\n" for frame in range(1, 6)))
+    found = read_predictions(tmp_path / "t.txt", truth)
+    assert [truth.pictures[picture].frame_index for picture in found.picture] == [0, 1, 3, 4]
+    assert "1 detections in frames that the truth leaves out" in found.notes[0]
+    (tmp_path / "t.txt").write_text("6,1,10,20,30,60,0.9,-1,-1,-1\n")
+    with pytest.raises(FormatError, match="about frame 6, but the truth's last frame is 5"):
+        read_predictions(tmp_path / "t.txt", truth)

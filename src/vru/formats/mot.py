@@ -151,21 +151,34 @@ def read_mot_results(sequences: Sequence[MotSequence], truth: Annotations) -> Bo
         rows = [
             (count, *_found_row(count, text, sequence, truth)) for count, text in lines(sequence.stream, sequence.file)
         ]
-        last = max((index for owner, index in by_frame if owner == number_of), default=-1)
+        frames_of = [index for owner, index in by_frame if owner == number_of]
+        begin, last = min(frames_of, default=0), max(frames_of, default=-1)
+        between = 0
         start = _first_frame([row[1] for row in rows], starts.get(number_of, 1), last + 1, sequence, boxes.notes)
         labels = _labels_of([(row[0], row[-1]) for row in rows], sequence, truth, boxes.notes)
         for count, frame, track, box, score, own in rows:
             where = line(count, sequence.file)
             picture = by_frame.get((number_of, frame - start))
             if picture is None:
-                raise FormatError(
-                    f"{where} is about frame {frame}, but the truth's last frame is {last + start}.",
-                    "Is it of another video? If nobody is there after that frame, say how many frames there are: "
-                    "--frames, or seqinfo.ini beside the truth.",
-                )
+                if not begin <= frame - start <= last:
+                    raise _beyond(where, frame, last + start)
+                # The detector saw the whole video, the truth leaves out frames: those deleted, or all but each tenth.
+                between += 1
+                continue
             boxes.add(BoxRow(picture, labels[own], *box, None if track == -1 else track, score), count)
             sources.append(position)
+        if between:
+            file = sequence.file or sequence.name
+            boxes.notes.append(f"{file}: {between} detections in frames that the truth leaves out were left out.")
     return boxes
+
+
+def _beyond(where: str, frame: int, last: int) -> FormatError:
+    return FormatError(
+        f"{where} is about frame {frame}, but the truth's last frame is {last}.",
+        "Is it of another video? If nobody is there after that frame, say how many frames there are: --frames, or "
+        "seqinfo.ini beside the truth.",
+    )
 
 
 def _found_row(

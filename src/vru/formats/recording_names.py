@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import string
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
@@ -31,7 +32,8 @@ _OF_PARTS = re.compile(r"(?:crop|patch|tile|aug|copy)[-_ ]*$", re.IGNORECASE)
 _SUFFIX = re.compile(r"(_(?:jpe?g|png|bmp|webp))?\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
 # Label Studio puts this before the name of each upload.
 _PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
-_HEXADECIMAL = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-f]{4,16}|[0-9A-F]{4,16})$")
+_HEXADECIMAL = re.compile(r"[0-9a-f]{4,16}|[0-9A-F]{4,16}")
+_WORD = string.ascii_letters + string.digits
 _FOLDER = re.compile(
     r"(?<![a-z])(?:video|vid|clip|seq|sequence|scene|cam|camera|drive|ride|run|rec|recording|take|session)(?![a-z])"
     r"|\.(?:mp4|avi|mov|mkv|webm|m4v)$",
@@ -103,11 +105,12 @@ def _by_hexadecimal(names: Sequence[_Name], owner: list[str | None]) -> None:
     groups: dict[tuple[str, object], list[tuple[float, int]]] = defaultdict(list)
     letters = set[tuple[str, object]]()
     for position, name in enumerate(names):
-        found = _HEXADECIMAL.search(name.text)
-        if found is not None and owner[position] is None:
-            key: tuple[str, object] = _joined(name.text[: found.start()], ""), (name.size, len(found.group()))
-            groups[key].append((float(int(found.group(), 16)), position))
-            if not found.group().isdecimal():
+        before = name.text.rstrip(_WORD)
+        last = name.text[len(before) :]
+        if owner[position] is None and _HEXADECIMAL.fullmatch(last):
+            key: tuple[str, object] = _joined(before, ""), (name.size, len(last))
+            groups[key].append((float(int(last, 16)), position))
+            if not last.isdecimal():
                 letters.add(key)
     for key, members in groups.items():
         if key in letters and len(members) > _FEW and _even([at for at, _ in members], _NEARLY_ALL):

@@ -17,6 +17,8 @@ _SORTING = {
     "", ".", "images", "image", "img", "imgs", "labels", "jpegimages", "data", "train", "training", "val", "valid",
     "validation", "test", "testing", "all",
 }  # fmt: skip
+# Of each byte of flags, whether the box has a track.
+_TRACKED = bytes(flag & HAS_TRACK for flag in range(256))
 INDEPENDENT = "The images are taken as independent: nothing in the files says otherwise."
 
 
@@ -116,9 +118,8 @@ def _by_source(pictures: Sequence[Picture], owner: Sequence[str | None]) -> list
 
 def _by_name(pictures: Sequence[Picture], owner: Sequence[str | None]) -> list[str | None]:
     """By the number, or the time, in each image's name."""
-    found = by_names(pictures)
     # With all sources known, names have nothing to add.
-    return found if None in owner else [None] * len(pictures)
+    return by_names(pictures) if None in owner else [None] * len(pictures)
 
 
 def _by_folder(pictures: Sequence[Picture], owner: Sequence[str | None]) -> list[str | None]:
@@ -159,6 +160,8 @@ def _joined_by_tracks(annotations: Annotations, owner: list[str | None]) -> bool
     Where names or folders tell each picture's recording, the same id may stand for somebody else in another one.
     """
     boxes, pictures = annotations.boxes, len(owner)
+    if not any(boxes.flags.translate(_TRACKED)):
+        return False
     # A forest: pictures, and behind them what joins them, tracks and recordings.
     above = list(range(pictures))
     node_of: dict[object, int] = {}
