@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import tests.hypothesis_profile  # noqa: F401 - it is its effect that counts
 
 from vru.deploy import environment
 from vru.deploy.environment import Environment

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import tests.hypothesis_profile  # noqa: F401 - it is its effect that counts
 
 from vru.scenes import Scene, scene, write_video
 
