@@ -4,11 +4,10 @@ from collections.abc import Generator
 
 import aiohttp
 import httpx2
+from tests.service_secrets import SECRETS
 
 from vru.service.assertions import Asserter
 
-# Those of the tests' environment (see conftest.py).
-SECRETS = {name: name.ljust(40, "-") for name in ("ml_engine", "camera_service", "validation_engine", "signer")}
 USER = "engineer@example.org"
 
 

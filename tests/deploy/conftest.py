@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import tests.hypothesis_profile  # noqa: F401 - it is its effect that counts
 from tests.host.containers import TOPOLOGY
 
 from vru.deploy.settings import environment

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tests.hypothesis_profile  # noqa: F401 - it is its effect that counts
 
 from vru.ml_engine.readers import Readers
 from vru.scenes import Scene, scene, write_video

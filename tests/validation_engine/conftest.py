@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
+import tests.hypothesis_profile  # noqa: F401 - it is its effect that counts
 import yaml
 from tests.callers import Calling
 from tests.conftest import Postgres, RedisServer, free_port, stop

@@ -229,7 +229,7 @@ def _print_next_steps(output: "Output", data: Path | None) -> None:
     this = Path(sys.argv[0]).absolute()
     on_path = Path(shutil.which("vru") or "")
     vru = "vru" if on_path.absolute() == this else os.path.relpath(this)
-    here = f" --data {data}" if data else ""
+    here, cwd = f" --data {data}" if data else "", Path.cwd()
     output.line()
     output.heading("Try next")
     output.line("  Open the page, log in, and look at the run: truth and detections drawn over the video.")
@@ -237,7 +237,9 @@ def _print_next_steps(output: "Output", data: Path | None) -> None:
     output.line(f"    {vru} local demo{here} --video FILE --ground-truth FILE")
     output.line("        validates your own recording: a video, and COCO JSON or CVAT XML")
     output.line(f"    {vru} local status{here}")
-    output.line(f"    {vru} init --host YOUR-SERVER && {vru} deploy")
+    no_project = not any((folder / "docker-compose.production.yml").is_file() for folder in (cwd, *cwd.parents))
+    new, project = (f"{vru} new my-platform && ", " --project my-platform") if no_project else ("", "")
+    output.line(f"    {new}{vru} init{project} --host YOUR-SERVER && {vru} deploy{project}")
     output.line("        puts the same platform on a server; docs/operating.md says how")
 
 

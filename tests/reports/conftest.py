@@ -1,0 +1,3 @@
+"""What this room's tests share."""
+
+import tests.hypothesis_profile  # noqa: F401 - it is its effect that counts
