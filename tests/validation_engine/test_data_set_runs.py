@@ -156,7 +156,7 @@ async def test_imported_predictions_over_a_data_set(
     other = await store_predictions(db, made, lambda name, *_: name != "day")
     second = await finished(client, made.body(predictions_id=str(other)))
     assert second["state"] == "completed", second["error"]
-    body = {"before": run["id"], "after": second["id"], "margins": [{"metric": "recall", "margin": 0.9}]}
+    body = {"before": run["id"], "after": second["id"], "margins": [{"metric": "recall", "margin": 0.05}]}
     answer = await client.post("/comparisons", json=body)
     assert answer.status_code == 200, answer.text
     compared = answer.json()
@@ -167,8 +167,9 @@ async def test_imported_predictions_over_a_data_set(
     changed = {(row["slice"], row["metric"]): row for row in compared["differences"]}
     assert changed["light:day", "recall"]["difference"] == -1.0
     assert changed["all", "recall"]["units"] == "recordings"
-    assert compared["verdict"] == "INCONCLUSIVE"
-    assert "recordings" in compared["margins"][0]["reason"]
+    # Three recordings prove no loss of less than 0.05, least of all where one of them lost everybody.
+    assert compared["verdict"] in ("FAIL", "INCONCLUSIVE")
+    assert compared["margins"][0]["verdict"] == compared["verdict"]
 
     # A single recording, with the same predictions.
     body = {
