@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -116,6 +117,11 @@ def test_stamped_and_verified(file: Path, authority: Authority, url: str) -> Non
     verified = vru("verify", file, "--no-recompute", "--timestamp", stamp, "--timestamp-roots", authority.root)
     assert verified.exit_code == 3, verified.output  # no --key was given
     assert "stamped  20" in verified.output
+    with zipfile.ZipFile(file) as archive:
+        archive.extract("seal.json", file.parent)
+    data = ("-data", file.parent / "seal.json", "-in", stamp, "-CAfile", authority.root)
+    checked = subprocess.run(["openssl", "ts", "-verify", *data], capture_output=True, text=True)
+    assert "Verification: OK" in checked.stdout + checked.stderr
 
 
 def test_a_stamp_of_another_seal_or_authority_is_refused(
