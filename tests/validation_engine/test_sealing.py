@@ -54,7 +54,9 @@ async def test_evidence_names_what_was_opened_and_the_images(
 ) -> None:
     start_worker(VRU_IMAGE="vru/validation_engine:abc")
     run = await finished(client, stored.body(settings=SETTINGS))
-    manifest = verify(await download(client, run, tmp_path / "evidence.zip")).manifest
+    checked = verify(await download(client, run, tmp_path / "evidence.zip"))
+    assert checked.stated, "the signer gave the in-toto statement with the seal"
+    manifest = checked.manifest
     inputs = manifest["inputs"]
     assert manifest["opened"] == {
         "video_sha256": inputs["video"]["sha256"], "model_sha256": inputs["model"]["sha256"],

@@ -19,6 +19,8 @@ from vru.service.schemas import DetectionBody, ModelBody, Problem, Schema, Video
 _MIB = 1024 * 1024
 # Lifts the application's general limit; what stands for it is _read_body, whose error is a problem with a fix.
 _LIMITED_HERE = 2**40
+# Decoded at once; further requests wait for their turn.
+_MOST_VIDEOS = 16
 _DESCRIPTION = "Runs the models of the model repository on single images and on videos in the media store."
 
 
@@ -77,7 +79,7 @@ def create_ml_engine(settings: MlEngineSettings | None = None) -> FastAPI:
     """
     settings = settings or MlEngineSettings()
     repository = ModelRepository(settings.models_dir)
-    readers = Readers(videos=settings.ml_max_videos, images=settings.ml_concurrency)
+    readers = Readers(videos=_MOST_VIDEOS, images=settings.ml_concurrency)
     engine = Engine(
         repository,
         readers,

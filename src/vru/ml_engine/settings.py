@@ -28,8 +28,5 @@ class MlEngineSettings(ServiceSettings):
         default_factory=usable_cores, ge=1, le=256, description="frames in inference at once, over all requests"
     )
     ml_threads: int = Field(1, ge=1, le=256, description="threads that the inference of one frame may use")
-    ml_max_videos: int = Field(
-        16, ge=1, le=256, description="videos that are decoded at once; further requests wait for their turn"
-    )
     ml_max_image_mb: int = Field(20, ge=1, description="largest image body in MiB")
     ml_max_image_megapixels: int = Field(50, ge=1, description="largest image in millions of pixels")

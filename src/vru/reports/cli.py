@@ -18,6 +18,9 @@ _FILE = click.Path(path_type=Path)
 _key = click.option(
     "--key", metavar="FINGERPRINT|FILE", help="The key that must have signed it: SHA256:..., or its public-key.pem."
 )
+_roots = click.option(
+    "--timestamp-roots", "roots", type=_FILE, help="Certificates (PEM) of the time stamp authorities that you trust."
+)
 # Needs the platform's own evaluation, which lies above this room: named here, imported only when called.
 _RECOMPUTE = "vru.validation_engine.recompute"
 # Nothing that was checked is wrong, but not all was checked.
@@ -37,18 +40,26 @@ def evidence() -> None:
 @click.argument("file", type=_FILE)
 @_key
 @click.option("--ledger", type=_FILE, help="A ledger of seals (GET /evidence-ledger), in which its seal must be.")
+@click.option("--timestamp", type=_FILE, help="A time stamp of its seal (RFC 3161, DER); needs --timestamp-roots.")
+@_roots
 @click.option("--recompute/--no-recompute", default=True, show_default=True, help="Evaluate what is in it again.")
-def verify_command(file: Path, key: str | None, ledger: Path | None, recompute: bool) -> None:
+def verify_command(
+    file: Path, key: str | None, ledger: Path | None, timestamp: Path | None, roots: Path | None, recompute: bool
+) -> None:
     """Check FILE: seal and every digest, its place in a ledger, and its figures and verdict, computed again.
 
     One changed byte anywhere fails. Without --key it is not known who sealed it: exit code 3. To compute again needs
     the extra validation-engine, in the version of the platform that made FILE.
     """
+    if (timestamp is None) != (roots is None):
+        raise click.UsageError("--timestamp and --timestamp-roots go together.")
     checked = _checked(file, key)
     _print_facts(file, checked)
     whole = bool(checked.trusted)
     if ledger is not None:
         _look_up(checked.seal, ledger)
+    if timestamp is not None and roots is not None:
+        _compare_time(checked.seal, timestamp, roots)
     whole &= recompute and _recompute(file, required=False)
     if checked.trusted:
         click.echo("  This is the key that you gave.")
@@ -101,6 +112,47 @@ def _look_up(seal: Seal, ledger: Path) -> None:
     except VruError as error:
         _fail(error)
     click.echo(f"  ledger   whole, {count} seals; this is seal {seal.position}.")
+
+
+def _compare_time(seal: Seal, timestamp: Path, roots: Path) -> None:
+    from vru.reports.timestamp import check_timestamp, read_roots
+
+    try:
+        made = check_timestamp(timestamp.read_bytes(), seal, read_roots(roots))
+    except OSError as error:
+        raise click.UsageError(f"{timestamp} cannot be read: {error.strerror}.") from None
+    except VruError as error:
+        _fail(error)
+    click.echo(f"  stamped  {made.isoformat()}, by an authority of {roots}: the seal was there then")
+
+
+@evidence.command()
+@click.argument("file", type=_FILE)
+@_key
+@click.option("--url", required=True, help="Of a time stamp authority, as it publishes it.")
+@_roots
+@click.option("-o", "--output", type=_FILE, help="Write the time stamp there.  [default: FILE.tsr]")
+def timestamp(file: Path, key: str | None, url: str, roots: Path | None, output: Path | None) -> None:
+    """Have an authority stamp the seal of FILE with its time (RFC 3161). It is sent a digest, and nothing else.
+
+    Needs the extra timestamp. FILE is not changed; the time stamp lies beside it, for `verify --timestamp`.
+    """
+    from vru.reports.timestamp import check_timestamp, read_roots, request_timestamp
+
+    if roots is None:
+        raise click.UsageError("--timestamp-roots is missing: the authority's root certificate.")
+    target = output or file.with_name(f"{file.name}.tsr")
+    seal = _checked(file, key).seal
+    try:
+        trusted = read_roots(roots)
+        content = request_timestamp(seal, url, trusted)
+        target.write_bytes(content)
+        made = check_timestamp(content, seal, trusted)
+    except OSError as error:
+        raise click.UsageError(f"{target} cannot be written: {error.strerror}.") from None
+    except VruError as error:
+        _fail(error)
+    click.secho(f"{target}: seal {seal.position} was there on {made.isoformat()}.", fg="green")
 
 
 @evidence.command()
