@@ -89,6 +89,7 @@ def test_a_plan_changes_nothing_and_names_what_is_missing(root):
         "detail": "6 bytes",
         "lines": [],
         "setup": False,
+        "stage": "files",
     } in answer["changes"]
     assert list(root.path.iterdir()) == []
 

@@ -17,7 +17,7 @@ from vru.host.docker.compose import Compose
 from vru.host.operations import status
 from vru.host.release import store
 from vru.host.resources import firewall, packages
-from vru.host.wire import FirewallEntry
+from vru.host.wire import FirewallEntry, Migration, Packages
 
 AWAY = "Docker does not run on this server; 3 containers run on without it (live-restore)"
 
@@ -71,7 +71,7 @@ def test_a_plan_without_docker_shows_no_full_installation(host: Host, monkeypatc
     monkeypatch.setattr(packages, "facts", lambda host: stopped)
     manifest = store.load(host, OLD)
     planner = plan.Planner(host, manifest)
-    planner.manifest = replace(manifest, docker_source="distribution", migrate="migrate", pull=("redis:8",))
+    planner.manifest = replace(manifest, packages=Packages(), migrate=Migration("migrate"), pull=("redis:8",))
     changes = [str(change) for change in planner.changes()]
     assert planner.notes[0].startswith(AWAY)
     assert planner.notes[0].endswith("This plan is uncertain until it runs.")
