@@ -87,7 +87,7 @@ def test_sums_are_those_of_the_recordings(pooled, parts):
         assert mine.estimates["recall"].value == mine.true_positives / boxes
         assert mine.estimates["recall"].units == "recordings"
     assert evaluation.minutes == pytest.approx(sum(part.minutes for part in parts))
-    assert [int(value) for value in pooled.counts.hits] == [part.overall.true_positives for part in parts]
+    assert [int(value) for value in pooled.counts.true_positives] == [part.overall.true_positives for part in parts]
     assert [int(value) for value in pooled.counts.alarms] == [len(part.overall.alarms) for part in parts]
     tracks = [(pooled.owner[track.track_id], track.latency_ms) for track in evaluation.overall.tracks]
     assert tracks == [
@@ -96,7 +96,7 @@ def test_sums_are_those_of_the_recordings(pooled, parts):
 
 
 def test_figures_of_time_equal_those_of_vru_evaluate(pooled, parts):
-    expected, _ = _pooled(parts, SETTINGS)
+    expected, _ = _pooled(parts, [f"recording {place}" for place in range(len(parts))], SETTINGS)
     for name, estimate in expected.items():
         mine = pooled.evaluation.overall.estimates[name]
         assert mine.value == pytest.approx(estimate.value)
@@ -132,7 +132,7 @@ def test_one_recording_is_evaluated_as_by_itself():
             same(result.evaluation.slices[name].estimates[metric], alone.slices[name].estimates[metric])
         same(result.evaluation.slices["light:night"].estimates[metric], alone.overall.estimates[metric])
     assert result.evaluation.overall.estimates["recall"].units == "clips"
-    assert result.counts.hits.tolist() == [alone.overall.true_positives]
+    assert result.counts.true_positives.tolist() == [alone.overall.true_positives]
     assert [result.owner[track.track_id] for track in result.evaluation.overall.tracks] == [
         (0, track.track_id) for track in alone.overall.tracks
     ]

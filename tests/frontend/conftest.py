@@ -90,7 +90,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     return Material(video, truth, drawn.times, boxes, np.stack([grey(frame) for frame in frames]))
 
 
-@pytest.fixture(scope="session")
+# Its event loop runs in this thread until it is closed: no other test's would start meanwhile.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

@@ -139,12 +139,10 @@ def test_changing_picture_size_is_refused(api, make_video, tmp_path):
     assert api.stored_files() == []
 
 
-def test_the_limits_are_told_before_anything_is_sent(api, settings):
-    assert api.client.get("/upload-limits").json() == {
-        "video_bytes": settings.max_upload_mb * 1_000_000,
-        "ground_truth_bytes": settings.max_ground_truth_mb * 1_000_000,
-        "signals_bytes": settings.max_upload_mb * 1_000_000,
-    }
+def test_the_limits_are_told_before_anything_is_sent(start_gateway, connect):
+    api = connect(start_gateway(max_upload_mb=7, max_ground_truth_mb=3))
+    expected = {"video_bytes": 7_000_000, "ground_truth_bytes": 3_000_000, "signals_bytes": 7_000_000}
+    assert api.client.get("/upload-limits").json() == expected
 
 
 @pytest.mark.parametrize("announce", [True, False])

@@ -226,7 +226,7 @@ def test_a_text_file_as_video_is_one_clear_error(up, tmp_path, first_demo):
         "demo", "--exit", "--video", str(text), "--ground-truth", str(up.data / "sample" / "crossing.coco.json")
     )
     assert answer.returncode == 1
-    assert "no video" in answer.stderr
+    assert "not a video" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 

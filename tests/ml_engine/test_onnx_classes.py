@@ -55,7 +55,7 @@ def _scene(folder: Path, boxes: list[list[float]], labels: list[int], **changes:
         "labels": np.array(labels, np.int64),
     }
     parameters = card(constant_model(folder, outputs), BOXES, **({"class_map": {0: "pedestrian"}} | changes))
-    found = OnnxDetector(parameters, folder).detect(np.zeros((SIDE, SIDE, 3), np.uint8))
+    found = OnnxDetector(parameters, folder / parameters.file).detect(np.zeros((SIDE, SIDE, 3), np.uint8))
     return [(one.road_user.value, list(one.box.as_tuple())) for one in found]
 
 

@@ -258,7 +258,7 @@ async def test_a_woken_worker_s_token_is_outdated(
     run_id = uuid.UUID(await start_run(client, stored))
     async with db.write() as session:
         await repository.enter(session, run_id, (RunState.QUEUED,), state=RunState.RUNNING)
-        (shard_id,) = await repository.add_shards(session, run_id, [(0, 99)])
+        (shard_id,) = await repository.add_shards(session, run_id, [(None, 0, 99)])
     async with db.write() as session:
         first = await repository.start_shard(session, shard_id)
     async with db.write() as session:

@@ -102,7 +102,7 @@ def test_the_host_program_rolls_it_and_leads_nginx_to_it(with_sixth: Path) -> No
 
 
 def test_what_the_image_takes_in_is_read_from_the_dockerfile() -> None:
-    assert topology.rooms(ROOT, "ml_engine") == ("domain", "ml_engine", "service")
+    assert topology.rooms(ROOT, "ml_engine") == ("domain", "media", "ml_engine", "sandbox", "service")
     assert topology.rooms(ROOT, "frontend") == ("domain", "frontend", "service")
     with pytest.raises(VruError, match="no target nothing"):
         topology.rooms(ROOT, "nothing")
