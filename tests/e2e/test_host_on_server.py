@@ -209,7 +209,8 @@ def test_6b_a_server_whose_docker_was_stopped_says_so_first(driver):
 
 
 def test_6c_a_killed_container_is_started_by_the_watchdog(driver):
-    driver.server.run("docker kill vru-platform-postgres-1")
+    # Docker answers the kill before it has seen the container's end.
+    driver.server.run("docker kill vru-platform-postgres-1 && docker wait vru-platform-postgres-1")
     said = driver.run("heal")
     assert "postgres does not run (exit code 137) and is started again" in said
     # The watchdog starts it; reading its log again after the kill takes a moment.
