@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { Upload as UploadIcon } from "lucide-react";
 import { type DragEvent, useId, useRef, useState } from "react";
 import { FileTooLargeError } from "@/api/problem";
@@ -28,15 +28,15 @@ export function FileUpload({ place, label, hint, accept, limit, compact, send }:
   const id = useId();
   const input = useRef<HTMLInputElement>(null);
   const [over, setOver] = useState(false);
-  const limits = useQuery(uploadLimitsQuery());
+  const queries = useQueryClient();
   const upload = useUpload(place);
   const sending = upload !== undefined && upload.error === undefined;
 
   function begin(file: File | undefined) {
     if (!file) return;
-    const most = limits.data?.[limit];
     void startUpload(place, file, async (chosen, options) => {
-      // Refused before the first byte is sent; where the limit is not known the server refuses it.
+      // Refused before the first byte is sent; where the limit cannot be asked for the server refuses it.
+      const most = (await queries.ensureQueryData(uploadLimitsQuery()).catch(() => undefined))?.[limit];
       if (most !== undefined && chosen.size > most)
         throw new FileTooLargeError(chosen.name, chosen.size, most);
       await send(chosen, options);
