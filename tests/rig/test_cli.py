@@ -83,6 +83,8 @@ def test_wrong_arguments_are_named() -> None:
         (["rig", "play", "prompt"], "missing a required argument: 'port'"),
         (["rig", "prove", "--simulate", "nope"], "There is no scenario 'nope'"),
         (["signals", "record", "udp", "--set", "port=0", "-o", "/nowhere"], "port"),
+        (["signals", "record", "can", "--set", "dbc=@/no/such.dbc", "-o", "/nowhere"], "/no/such.dbc cannot be read"),
+        (["signals", "record", "udp", "--set", "port=[", "-o", "/nowhere"], "--set port=[ has no value"),
     ):
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 1 and message in result.output, result.output

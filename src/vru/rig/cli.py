@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 from vru.domain import VruError
 from vru.rig.scenario import SCENARIO_NAMES, Output, Scenario, load_scenario
+from vru.signals.cli import parse_settings
 
 if TYPE_CHECKING:
     from vru.rig.proof import Proof
@@ -80,12 +80,7 @@ def _asked(name: str, driver: str | None, settings: tuple[str, ...], seed: int |
     changes: dict[str, Any] = {} if seed is None else {"seed": seed}
     if driver is not None or settings:
         kept = scenario.output.settings if driver in (None, scenario.output.driver) else {}
-        given = {}
-        for said in settings:
-            key, equals, value = said.partition("=")
-            if not equals or not key:
-                raise VruError(f"--set {said} names no setting.", "Write NAME=VALUE, such as port=5005.")
-            given[key] = yaml.safe_load(value)
+        given = parse_settings(settings)
         changes["output"] = Output(driver=driver or scenario.output.driver, settings=kept | given)
     return scenario.model_copy(update=changes)
 

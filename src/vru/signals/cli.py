@@ -125,26 +125,42 @@ def _losses(state: Any) -> str:
     return f"; dropped: {', '.join(said)}" if said else ""
 
 
+def parse_settings(said: Sequence[str]) -> dict[str, Any]:
+    """The settings that ``--set NAME=VALUE`` gives; ``NAME=@FILE`` has the content of a file.
+
+    Raises:
+        VruError: one names no setting, or a file cannot be read.
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for one in said:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise VruError(f"--set {one} names no setting.", "Write NAME=VALUE, such as port=5005.")
+        try:
+            found[name] = Path(value[1:]).read_text(encoding="utf-8") if value[:1] == "@" else yaml.safe_load(value)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise VruError(f"--set {name}: {value[1:]} cannot be read: {reason}.", "Check the path.") from error
+        except yaml.YAMLError as error:
+            raise VruError(f"--set {one} has no value that can be read.", "Put it in quotes.") from error
+    return found
+
+
 def _source(
     driver: str, settings: tuple[str, ...], payload: str, pattern: str | None, road_user: str | None, debounce_ms: float
 ) -> Any:
-    import yaml
     from pydantic import ValidationError
 
     from vru.signals.source import SourceSettings
 
-    given: dict[str, Any] = {}
-    for said in settings:
-        name, equals, value = said.partition("=")
-        if not equals or not name:
-            raise VruError(f"--set {said} names no setting.", "Write NAME=VALUE, such as port=5005.")
-        given[name] = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else yaml.safe_load(value)
     try:
         return SourceSettings.model_validate(
             {
                 "name": driver,
                 "driver": driver,
-                "settings": given,
+                "settings": parse_settings(settings),
                 "payload": {"format": "text" if driver in ("can", "gpio", "voltage") else payload, "pattern": pattern},
                 "road_user": road_user,
                 "debounce_ms": debounce_ms,

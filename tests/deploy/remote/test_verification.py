@@ -104,6 +104,23 @@ def test_an_address_that_does_not_answer_is_named(tmp_path: Path, serve) -> None
     assert "VRU_EXTERNAL_IP" in check.fix
 
 
+def test_what_does_not_speak_http_is_a_problem_and_no_traceback(tmp_path: Path, serve) -> None:
+    class Mail(Answers):
+        def handle(self) -> None:
+            self.rfile.readline()
+            self.wfile.write(b"220 mail.example ESMTP\r\n")
+
+    class Closes(Answers):
+        def handle(self) -> None:
+            self.rfile.readline()
+
+    checks = verification.verify_outside(environment(tmp_path, [serve(Mail), serve(Closes), serve(Answers)]))
+    said = {check.detail for check in problems(checks)}
+    assert any("does not speak HTTP" in detail for detail in said)
+    # A service that is just being replaced closes connections: that is another thing.
+    assert any("cannot be reached from here" in detail for detail in said)
+
+
 def test_a_port_that_answers_but_must_not_is_a_problem(tmp_path: Path, serve, shut_port: socket.socket) -> None:
     shut_port.listen()
     checks = verification.verify_outside(environment(tmp_path, [serve(Answers) for _ in range(3)]))

@@ -1,5 +1,6 @@
 """Verification: the platform as the server sees it, and as its users see it from outside."""
 
+import http.client
 import json
 import socket
 import time
@@ -98,6 +99,8 @@ def _check_url(name: str, url: str) -> Check:
             return problem(
                 name, f"{url} cannot be reached from here: {reason}.", "Check VRU_EXTERNAL_IP and firewalls on the way."
             )
+        except http.client.HTTPException:
+            return problem(name, f"What answers at {url} does not speak HTTP.", "See what has that port: ss -ltnp")
 
 
 def _refused(name: str, url: str, error: urllib.error.HTTPError) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import time
 import urllib.error
@@ -102,6 +103,8 @@ def _address(name: str, url: str, deadline: float) -> Check:
         except OSError as error:
             reason = getattr(error, "reason", None)
             problem = f"{url} does not answer: {plain(reason if isinstance(reason, OSError) else error)}"
+        except http.client.HTTPException:
+            problem = f"what answers at {url} does not speak HTTP"
         if time.monotonic() >= deadline:
             return Check(name, "problem", problem, "Read: vru-platform logs nginx --tail 50, and vru-platform status")
         time.sleep(1)
