@@ -53,10 +53,8 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """``said`` is the camera run's table. ``differences`` are sentences, none where both are equal.
-
-    ``slowest_s`` is the longest time that a signal took on its way, by the joined clocks. A latency agrees if that
-    is at most 50 ms, beside twice the expanded uncertainty of the join.
+    """``said`` is the camera run's table. ``differences`` are sentences, none where both are equal: a latency may be
+    longer by what a signal takes on its way, 50 ms at most, beside twice the expanded uncertainty of the join.
     """
 
     scenario: Scenario
@@ -64,7 +62,6 @@ class Proof:
     said: TruthTable
     evaluation: CameraEvaluation
     injected_median_ms: float
-    slowest_s: float
     differences: tuple[str, ...]
 
     @property
@@ -156,7 +153,7 @@ def prove(scenario: Scenario, recorded: Recorded, plan: Plan, settings: CameraSe
         if not -reach <= by <= reach + GUARD_S
     ]
     median = delay_quantile_s(scenario.device, 0.5) * 1000
-    return Proof(scenario, planned, said, evaluation, median, max(away.values(), default=0.0), tuple(differences))
+    return Proof(scenario, planned, said, evaluation, median, tuple(differences))
 
 
 def reported(evaluation: CameraEvaluation, plan: Plan) -> TruthTable:
