@@ -45,8 +45,8 @@ def run(server: Server, container: str, command: Sequence[str], *, terminal: boo
     if not terminal:
         with server.session(argv) as channel:
             return _with_pipes(channel)
-    with server.session(argv, _size()) as channel, _raw_terminal(channel):
-        return _with_terminal(channel)
+    with server.session(argv, _size()) as channel, _raw_terminal() as resized:
+        return _with_terminal(channel, resized)
 
 
 def _with_pipes(channel: paramiko.Channel) -> int:
@@ -76,10 +76,13 @@ def _copy(receive: Callable[[int], bytes], target: int) -> None:
             view = view[os.write(target, view) :]
 
 
-def _with_terminal(channel: paramiko.Channel) -> int:
+def _with_terminal(channel: paramiko.Channel, resized: int) -> int:
     keyboard = sys.stdin.fileno()
     while True:
-        ready, _, _ = select.select([channel, keyboard], [], [])
+        ready, _, _ = select.select([channel, keyboard, resized], [], [])
+        if resized in ready:
+            os.read(resized, _CHUNK)
+            _resize(channel)
         if channel in ready:
             data = channel.recv(_CHUNK)
             if not data:
@@ -95,17 +98,30 @@ def _with_terminal(channel: paramiko.Channel) -> int:
             channel.sendall(typed)
 
 
+def _resize(channel: paramiko.Channel) -> None:
+    size = _size()
+    # On a connection that has just gone there is nothing to resize.
+    with contextlib.suppress(paramiko.SSHException, OSError):
+        channel.resize_pty(size.columns, size.rows)
+
+
 @contextmanager
-def _raw_terminal(channel: paramiko.Channel) -> Iterator[None]:
-    """Every key goes to the other side, Ctrl-C too; the terminal is as before at every end, a signal's as well."""
+def _raw_terminal() -> Iterator[int]:
+    """Every key goes to the other side, Ctrl-C too; the terminal is as before at every end, a signal's as well.
+
+    Yields:
+        The descriptor on which a byte comes when the terminal got another size.
+    """
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
+    resized, changed = os.pipe()
+    os.set_blocking(changed, False)
 
+    # A signal comes in the middle of anything, also while the connection holds its locks: the handler only says that
+    # it came.
     def resize(number: int, frame: FrameType | None) -> None:
-        size = _size()
-        # On a connection that has just gone there is nothing to resize.
-        with contextlib.suppress(paramiko.SSHException, OSError):
-            channel.resize_pty(size.columns, size.rows)
+        with contextlib.suppress(BlockingIOError):
+            os.write(changed, b"\0")
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
@@ -114,11 +130,13 @@ def _raw_terminal(channel: paramiko.Channel) -> Iterator[None]:
     previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         tty.setraw(keyboard)
-        yield
+        yield resized
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
         for number, handler in previous.items():
             signal.signal(number, handler)
+        os.close(resized)
+        os.close(changed)
 
 
 def _size() -> Terminal:
