@@ -1,19 +1,21 @@
 """Metrics of videos in time: from a data set's tables to ``vru.evaluation.video``, pooled over recordings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vru.domain import Box, Detection, GroundTruth, Track, TruthBox, VruClass, VruError, parse_class
-from vru.evaluation.core.settings import FEWEST_RESAMPLES, EvaluationSettings, UnseenUnit
-from vru.evaluation.core.tables import DataSet, Floats, ratio
-from vru.evaluation.statistics.draws import Draws
-from vru.evaluation.statistics.estimates import Estimate, Fixed, Quantile, Resampled
-from vru.evaluation.statistics.resampling import resampled
-from vru.evaluation.video.evaluate import Evaluation, evaluate
-from vru.evaluation.video.latency import Outcome, TrackOutcome, latency_quantile
-from vru.evaluation.video.visibility import TrackTiming, timing_metrics
+from vru.evaluation.core.frames import Frames
+from vru.evaluation.core.settings import EvaluationSettings
+from vru.evaluation.core.tables import DataSet
+from vru.evaluation.statistics.estimates import Estimate
+from vru.evaluation.video.evaluate import Roster
+from vru.evaluation.video.latency import TrackOutcome
+from vru.evaluation.video.pooled import PooledEvaluator
+
+# What is counted in boxes: of several recordings these are the data set's own figures, over the same units.
+_OF_BOXES = ("recall", "precision", "f1", "ap50")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +42,21 @@ def evaluate_videos(data: DataSet, times: Sequence[float], settings: EvaluationS
         return VideoMetrics({}, (), (*notes, "There is no class of road users: there are no figures of time."))
     known = ~(data.truth.crowd | data.truth.ignore)
     identified = bool((data.truth.track[known] >= 0).all())
-    # What is pooled is resampled over the recordings; within each of them the fewest resamples that there can be.
-    within = settings if len(data.sequences) == 1 else replace(settings, resamples=FEWEST_RESAMPLES)
-    parts = []
+    pooled = PooledEvaluator(settings, [()] * len(data.sequences), "sequences")
     for number in range(len(data.sequences)):
-        own = _recording(data, number)
         own_times = [times[int(picture)] for picture in np.flatnonzero(data.sequence == number)]
-        parts.append(_evaluate_one(own, own_times, within, identified=identified))
-    if len(parts) == 1:
-        found = dict(parts[0].overall.estimates)
-        tracks = parts[0].overall.tracks
-    else:
-        found, tracks = _pooled(parts, data.sequences, settings)
+        _add(pooled, number, _recording(data, number), own_times, identified=identified)
+    result = pooled.result()
+    overall = result.evaluation.overall
+    found, tracks = dict(overall.estimates), tuple(_named(overall.tracks, result.owner, data.sequences))
+    if len(data.sequences) > 1:
+        found = {name: estimate for name, estimate in found.items() if name not in _OF_BOXES}
     if not identified:
         notes.append("The truth has no track ids: there is no latency, and no share of road users found.")
         found = {"false_alarms_per_minute": found["false_alarms_per_minute"]}
         tracks = ()
-    if len(parts) == 1:
-        notes += [note for note in parts[0].notes if note not in notes]
+    if len(data.sequences) == 1:
+        notes += [note for note in result.evaluation.notes if note not in notes]
     return VideoMetrics(found, tracks, tuple(notes))
 
 
@@ -104,9 +103,8 @@ def _recording(data: DataSet, number: int) -> DataSet:
     )
 
 
-def _evaluate_one(
-    data: DataSet, times: Sequence[float], settings: EvaluationSettings, *, identified: bool
-) -> Evaluation:
+def _add(pooled: PooledEvaluator, place: int, data: DataSet, times: Sequence[float], *, identified: bool) -> None:
+    """One recording to the others."""
     classes = [parse_class(label) for label in data.labels]
     frame, time_of = data.frame.tolist(), list(times)
     detections = [
@@ -120,12 +118,23 @@ def _evaluate_one(
         )
         if box[2] > 0 and box[3] > 0
     ]
-    frames = dict(sorted(zip(frame, time_of, strict=True)))
     if not identified:
         # Each box is a road user of its own: false alarms do not ask who was missed.
         own = np.arange(len(data.truth), dtype=np.int64)
         data = replace(data, truth=replace(data.truth, track=own))
-    return evaluate(ground_truth_of(data, times), detections, frames, settings)
+    truth = ground_truth_of(data, times)
+    pooled.begin(place, Roster.of(truth), Frames.of(dict(sorted(zip(frame, time_of, strict=True)))))
+    pooled.add(truth, detections)
+
+
+def _named(
+    tracks: Sequence[TrackOutcome], owner: Sequence[tuple[int, int]], names: Sequence[str]
+) -> Iterator[TrackOutcome]:
+    """The tracks with the ids of their recordings, and the recording of each where there are several."""
+    for track in tracks:
+        place, track_id = owner[track.track_id]
+        recording = names[place] if len(names) > 1 else track.recording
+        yield replace(track, track_id=track_id, recording=recording)
 
 
 def ground_truth_of(data: DataSet, times: Sequence[float]) -> GroundTruth:
@@ -165,62 +174,3 @@ def _tracks(data: DataSet, classes: Sequence[VruClass], times: Sequence[float]) 
         )
         tracks.append(Track(number, labels.pop(), boxes))
     return tuple(tracks)
-
-
-def _pooled(
-    parts: Sequence[Evaluation], names: Sequence[str], settings: EvaluationSettings
-) -> tuple[dict[str, Estimate], tuple[TrackOutcome, ...]]:
-    """The figures of several recordings, which are the units: what happens in one of them is of a piece."""
-    draws, assumed = Draws(len(parts), settings.resamples, settings.seed), settings.unseen
-    tracks = [
-        replace(track, recording=name) for name, part in zip(names, parts, strict=True) for track in part.overall.tracks
-    ]
-    unit = np.repeat(np.arange(len(parts)), [len(part.overall.tracks) for part in parts]).astype(np.int64)
-    minutes = np.array([part.minutes for part in parts])
-    frames = np.array([part.frames for part in parts], dtype=np.float64)
-    alarms = np.array([len(part.overall.alarms) for part in parts], dtype=np.float64)
-    count = np.bincount(unit, minlength=len(parts)).astype(np.float64)
-    detected = np.bincount(unit, [t.outcome == Outcome.DETECTED for t in tracks], len(parts)).astype(np.float64)
-    result = _rates(draws, assumed, detected, count, alarms, minutes, frames)
-    earliest = np.array([np.inf if track.outcome == Outcome.MISSED else track.observed_ms for track in tracks])
-    latest = np.array([track.observed_ms if track.outcome == Outcome.DETECTED else np.inf for track in tracks])
-    for label, share in (("median", 0.5), ("p95", 0.95)):
-        value, unseen = latency_quantile(tracks, share), assumed.truths(count)
-        result[f"latency_{label}_ms"] = Quantile(value, share, earliest, latest, unit, draws, unseen, "sequences")
-    timings = [(timing, number) for number, part in enumerate(parts) for timing in part.overall.timings]
-    # Track ids are those of a recording: numbered through, they are different road users.
-    renamed: list[TrackTiming] = [replace(timing, track_id=place) for place, (timing, _) in enumerate(timings)]
-    owner = dict(enumerate(number for _, number in timings))
-    for name, estimate in timing_metrics(renamed, owner, draws, assumed).items():
-        result[name] = replace(estimate, units="sequences") if isinstance(estimate, Quantile) else estimate
-    known = [part.overall.estimates["latency_resolution_ms"].value for part in parts]
-    steps = [value for value in known if value is not None]
-    result["latency_resolution_ms"] = Fixed(max(steps) if steps else None, int(frames.sum()))
-    unseen_tracks = sum(len(part.overall.not_evaluated) for part in parts)
-    result["tracks_not_evaluated"] = Fixed(float(unseen_tracks), len(tracks) + unseen_tracks, "tracks")
-    return result, tuple(tracks)
-
-
-def _rates(
-    draws: Draws,
-    assumed: UnseenUnit,
-    detected: Floats,
-    tracks: Floats,
-    alarms: Floats,
-    minutes: Floats,
-    frames: Floats,
-) -> dict[str, Estimate]:
-    most, longest = assumed.truths(tracks), float(minutes.max())
-    unseen = np.array([[0.0, most, assumed.false_positives(alarms, frames), longest], [most, most, 0.0, longest]])
-
-    def rates(sums: Floats) -> dict[str, Floats]:
-        return {
-            "track_recall": ratio(sums[:, 0], sums[:, 1]),
-            "false_alarms_per_minute": ratio(sums[:, 2], sums[:, 3]),
-        }
-
-    found = resampled(draws, np.column_stack([detected, tracks, alarms, minutes]), rates, unseen)
-    resting = {"track_recall": int(np.count_nonzero(tracks)), "false_alarms_per_minute": len(minutes)}
-    return {
-        name: Resampled(figure.value, resting[name], figure.replicates, "sequences") for name, figure in found.items()
-    }

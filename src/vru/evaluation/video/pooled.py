@@ -24,8 +24,6 @@ from vru.evaluation.video.metrics import ClipCounts, Clips, Sample
 from vru.evaluation.video.ranked_detections import IGNORED_UNIT, RankedDetections
 from vru.evaluation.video.visibility import TrackTiming
 
-_UNITS = "recordings"
-
 
 @dataclass(frozen=True, slots=True)
 class PooledEvaluation:
@@ -46,9 +44,13 @@ class PooledEvaluator:
     What is kept of a recording is what ``Evaluator`` keeps of a video.
     """
 
-    def __init__(self, settings: EvaluationSettings, groups: Sequence[Collection[str]]) -> None:
-        """``groups`` are the slices that each recording belongs to as a whole, such as ``light:night``."""
-        self._settings, self._groups = settings, groups
+    def __init__(
+        self, settings: EvaluationSettings, groups: Sequence[Collection[str]], units: str = "recordings"
+    ) -> None:
+        """``groups`` are the slices that each recording belongs to as a whole, such as ``light:night``; ``units`` is
+        what the recordings are called.
+        """
+        self._settings, self._groups, self._units = settings, groups, units
         self._collected: dict[int, Collected] = {}
         self._now: tuple[int, Evaluator] | None = None
 
@@ -91,7 +93,7 @@ class PooledEvaluator:
             raise VruError("No frame was evaluated.", "Evaluate at least one frame of a recording.")
         places = tuple(sorted(self._collected))
         parts = [self._collected.pop(place) for place in places]
-        return _Pool(places, parts, self._groups, self._settings).result()
+        return _Pool(places, parts, self._groups, self._settings, self._units).result()
 
 
 def _single(evaluator: Evaluator, groups: Collection[str]) -> PooledEvaluation:
@@ -190,6 +192,7 @@ class _Pool:
         parts: list[Collected],
         groups: Sequence[Collection[str]],
         settings: EvaluationSettings,
+        units: str,
     ) -> None:
         self._places, self._settings = places, settings
         self._groups = [groups[place] for place in places]
@@ -203,7 +206,7 @@ class _Pool:
             np.zeros(0, dtype=np.int32),
             np.array([part.minutes for part in parts]),
             np.array([part.frames for part in parts], dtype=np.float64),
-            _UNITS,
+            units,
         )
         self._steps = np.array([np.nan if part.longest_step_s is None else part.longest_step_s for part in parts])
         self._parts = parts
@@ -306,7 +309,7 @@ class _Pool:
         return part, counts
 
     def _notes(self, overall: SliceEvaluation, *, approved: bool) -> list[str]:
-        notes = [f"The units are the {len(self._places)} recordings: what happens within one is of a piece."]
+        notes = [f"The units are the {len(self._places)} {self._clips.name}: what happens within one is of a piece."]
         if not approved:
             notes.append("Not all ground truth is approved: no person has vouched for it.")
         resolution = overall.estimates["latency_resolution_ms"].value
@@ -321,4 +324,4 @@ class _Pool:
             notes.append(
                 f"{missed} of {len(overall.tracks)} tracks were never detected; they are censored in the latencies."
             )
-        return [*notes, self._settings.unseen.sentence(_UNITS)]
+        return [*notes, self._settings.unseen.sentence(self._clips.name)]
