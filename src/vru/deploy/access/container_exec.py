@@ -3,7 +3,6 @@
 import contextlib
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -45,7 +44,10 @@ def run(server: Server, container: str, command: Sequence[str], *, terminal: boo
     if not terminal:
         with server.session(argv) as channel:
             return _with_pipes(channel)
-    with server.session(argv, _size()) as channel, _raw_terminal() as resized:
+    begun = _size()
+    with server.session(argv, begun) as channel, _raw_terminal() as resized:
+        if _size() != begun:
+            _resize(channel)  # before anybody listened for it
         return _with_terminal(channel, resized)
 
 
@@ -140,7 +142,7 @@ def _raw_terminal() -> Iterator[int]:
 
 
 def _size() -> Terminal:
-    size = shutil.get_terminal_size()
+    size = os.get_terminal_size(sys.stdin.fileno())
     return Terminal(os.environ.get("TERM") or "xterm", size.columns, size.lines)
 
 
