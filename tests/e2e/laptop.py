@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,31 @@ def on_server(laptop: Laptop, command: str, **options: Any) -> str:
 def container_ids(laptop: Laptop) -> dict[str, str]:
     listed = on_server(laptop, "docker ps --no-trunc --format '{{.Names}} {{.ID}}'")
     return dict(line.split() for line in listed.splitlines())
+
+
+def wait_verified(laptop: Laptop, seconds: float = 120) -> None:
+    """Until `vru verify` passes: Docker's own view of a container's health is some seconds behind."""
+    end = time.monotonic() + seconds
+    while (verified := laptop.vru("verify", check=False)).returncode and time.monotonic() < end:
+        time.sleep(2)
+    assert "checks passed" in verified.stdout
+
+
+def stop_watchdog(server: BareServer) -> None:
+    """It looks every minute, and mends what a test has just broken. A look that has begun comes to its end."""
+    busy = '[ "$(systemctl is-active vru-watchdog.service)" = activating ]'
+    server.run(f"systemctl stop vru-watchdog.timer; while {busy}; do sleep 0.2; done", check=False)
+
+
+@contextmanager
+def watchdog_asleep(server: BareServer) -> Iterator[None]:
+    """The watchdog does not look of its own accord in here."""
+    stop_watchdog(server)
+    try:
+        yield
+    finally:
+        # Where it is not installed yet, there is nothing to start.
+        server.run("systemctl start vru-watchdog.timer", check=False)
 
 
 def wait_healthy(laptop: Laptop, seconds: float = 180) -> None:

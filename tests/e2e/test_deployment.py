@@ -11,7 +11,7 @@ import httpx2
 from tests.e2e.api import Api
 from tests.e2e.bareserver import BareServer
 from tests.e2e.bareserver.server import docker
-from tests.e2e.laptop import ADDRESS, Laptop, container_ids, on_server, wait_healthy
+from tests.e2e.laptop import ADDRESS, Laptop, container_ids, on_server, wait_healthy, wait_verified
 
 from vru.deploy.console.phases import PHASES
 
@@ -68,11 +68,17 @@ def test_no_secret_is_shown_or_shipped_in_the_open(deployed: Laptop) -> None:
 
 
 def test_every_service_is_healthy(deployed: Laptop) -> None:
-    status = deployed.vru_json("status")
-    services = {service["service"]: service for service in status["services"]}
-    assert set(services) >= SERVICES
-    assert {name for name in SERVICES if services[name]["health"] != "healthy"} == set()
-    assert {name for name, service in services.items() if service["state"] != "running"} == set()
+    end = time.monotonic() + 120
+    while True:
+        services = {service["service"]: service for service in deployed.vru_json("status")["services"]}
+        assert set(services) >= SERVICES
+        assert {name for name, service in services.items() if service["state"] != "running"} == set()
+        ill = {name for name in SERVICES if services[name]["health"] != "healthy"}
+        if not ill:
+            break
+        # On a busy machine one health check may come too late.
+        assert time.monotonic() < end, ill
+        time.sleep(2)
 
 
 def test_the_papers_addresses_answer(deployed: Laptop) -> None:
@@ -132,7 +138,7 @@ def test_status_logs_and_verify(deployed: Laptop) -> None:
     ]
     assert 1 <= len(entries) <= 5
     assert {entry["service"] for entry in entries} == {"api_gateway"}
-    assert "checks passed" in deployed.vru("verify").stdout
+    wait_verified(deployed)
     unknown = deployed.vru("logs", "nonsense", check=False)
     assert unknown.returncode != 0
     assert "api_gateway" in unknown.stdout + unknown.stderr
@@ -165,7 +171,7 @@ def test_a_sudo_user_deploys_as_root_does(deployed: Laptop) -> None:
     file.write_bytes(original.replace(b"VRU_SSH_USER=root\n", b"VRU_SSH_USER=debian\n"))
     try:
         assert "Nothing to change" in deployed.vru("deploy").stdout
-        assert "checks passed" in deployed.vru("verify").stdout
+        wait_verified(deployed)
         deployed.server.run("mv /etc/sudoers.d/90-debian /root/90-debian")
         refused = deployed.vru("deploy", check=False)
         assert refused.returncode == 3
@@ -207,7 +213,10 @@ def test_a_backup_brings_back_every_row_after_the_database_was_dropped(
     on_server(
         deployed, f"docker exec vru-platform-postgres-1 psql -h /var/run/postgresql -U vru -d postgres -c '{sql}'"
     )
-    assert httpx2.get(deployed.url(8000, "/health"), timeout=60).status_code == 503
+    end = time.monotonic() + 60
+    while httpx2.get(deployed.url(8000, "/health"), timeout=60).status_code != 503:
+        assert time.monotonic() < end, "nobody misses the database"
+        time.sleep(0.5)
     on_server(deployed, "vru-platform restore latest", timeout=600)
     assert row_counts(deployed) == before
     wait_healthy(deployed)
@@ -219,11 +228,7 @@ def test_a_restarted_server_is_healthy_again_without_help(deployed: Laptop, api:
     deployed.server.restart(states=("running", "degraded", "starting"))
     wait_healthy(deployed, seconds=300)
     assert api.get("/auth/me")["role"] == "admin", "sessions did not survive"
-    # Docker's own view of a container's health is some seconds behind what the platform says of itself.
-    end = time.monotonic() + 90
-    while (verified := deployed.vru("verify", check=False)).returncode and time.monotonic() < end:
-        time.sleep(2)
-    assert "checks passed" in verified.stdout
+    wait_verified(deployed)
 
 
 def row_counts(laptop: Laptop) -> dict[str, int]:

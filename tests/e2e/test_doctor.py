@@ -33,12 +33,18 @@ HOLD_LOCK = """
 use Fcntl; open(my $f, "+<", "/var/lib/dpkg/lock-frontend") or die;
 my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);
 fcntl($f, F_SETLK, $lock) or die "$!";
+open(my $held, ">", "/run/lock-held");
 sleep 600;
 """
 LISTEN_80 = (
     "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 1, ReuseAddr => 1); sleep 600;"
 )
 IMAGE = "python:3.13-slim-trixie"
+
+
+def await_(fact: str) -> str:
+    """A line of shell that waits until a command succeeds, for a minute."""
+    return f"for i in $(seq 600); do {fact} && break; sleep 0.1; done; {fact} || exit 1"
 
 
 @dataclass
@@ -57,7 +63,7 @@ class Patient:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         print(f"$ vru doctor {' '.join(options)} -> {done.returncode} in {time.monotonic() - started:.1f} s")
@@ -118,7 +124,7 @@ def test_a_fresh_server_is_well(patient: Patient) -> None:
     patient.run("touch /root/before")
     started = time.monotonic()
     found = patient.examine()
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 90  # about 5 s, where the machine has nothing else to do
     assert found.names("problem", "unknown") == set()
     assert found.names("warning") <= GIVEN
     assert found.counts["ok"] >= 75
@@ -137,7 +143,9 @@ def test_faults_of_the_system(patient: Patient) -> None:
         "cp /var/lib/dpkg/status /root/status; cp /etc/os-release /root/os-release; cp /etc/hosts /root/hosts;"
         'awk \'/^Package: hostname$/ {at = 1} at && /^Status:/ {$0 = "Status: install ok half-configured"; at = 0}'
         " {print}' /root/status > /var/lib/dpkg/status;"
-        "systemctl daemon-reload; systemctl start wrong.service; sleep 0.5;"
+        "systemctl daemon-reload; systemctl start wrong.service;"
+        f"{await_('systemctl is-failed -q wrong.service')}; {await_('test -e /run/lock-held')};"
+        f"{await_('ss -Hltn sport = :80 | grep -q .')};"
         "mv /etc/ssl/certs/ca-certificates.crt /root/;"
         "touch /run/reboot-required; echo linux-image > /run/reboot-required.pkgs;"
         "rm /etc/os-release; printf 'ID=fedora\\nVERSION_ID=44\\nPRETTY_NAME=\"Fedora 44\"\\n' > /etc/os-release;"
@@ -152,7 +160,8 @@ def test_faults_of_the_system(patient: Patient) -> None:
             "systemctl stop lock.service web.service; systemctl reset-failed; rm /etc/systemd/system/wrong.service;"
             "cp /root/status /var/lib/dpkg/status; mv /root/ca-certificates.crt /etc/ssl/certs/;"
             "cat /root/hosts > /etc/hosts;"
-            "rm /run/reboot-required* /etc/default/locale /etc/os-release; cp /root/os-release /etc/os-release;"
+            "rm /run/reboot-required* /run/lock-held /etc/default/locale /etc/os-release;"
+            "cp /root/os-release /etc/os-release;"
             "mount -o remount,exec /tmp; mount -o remount,ro /opt/vru-platform"
         )
     read_only = patient.examine()
@@ -174,7 +183,7 @@ def test_faults_of_network_and_ssh(patient: Patient) -> None:
         "/etc/ssh/sshd_config.d/00-few.conf", b"MaxSessions 1\nMaxStartups 2:50:5\nAllowTcpForwarding no\n"
     )
     patient.server.write("/etc/apt/apt.conf.d/90proxy", b'Acquire::http::Proxy "http://me:secret@192.0.2.9:3128";\n')
-    patient.run("systemctl reload ssh; cp /etc/docker/daemon.json /root/ 2>/dev/null; cp /etc/resolv.conf /root/")
+    patient.run("systemctl restart ssh; cp /etc/docker/daemon.json /root/ 2>/dev/null; cp /etc/resolv.conf /root/")
     patient.run("ip route show default > /root/route; ip link set eth0 mtu 1400; ip route add 172.30.77.0/25 dev lo")
     patient.server.write("/etc/docker/daemon.json", b'{"registry-mirrors": ["http://192.0.2.9:5000"],\n}\n')
     try:
@@ -187,7 +196,7 @@ def test_faults_of_network_and_ssh(patient: Patient) -> None:
         patient.run(
             "cat /root/resolv.conf > /etc/resolv.conf; ip route replace $(cat /root/route); ip link set eth0 mtu 1500;"
             "ip route del 172.30.77.0/25; rm -f /etc/apt/apt.conf.d/90proxy /etc/ssh/sshd_config.d/00-few.conf;"
-            "rm /etc/docker/daemon.json; cp /root/daemon.json /etc/docker/ 2>/dev/null; systemctl reload ssh"
+            "rm /etc/docker/daemon.json; cp /root/daemon.json /etc/docker/ 2>/dev/null; systemctl restart ssh"
         )
     found.has(
         problem="SSH sessions, packages' source, image registry, daemon.json, networks",
@@ -281,7 +290,7 @@ def test_faults_of_docker(patient: Patient) -> None:
         "mkdir -p /opt/vru-platform/releases /opt/vru-platform/backups/one;"
         "echo abc > /opt/vru-platform/releases/current;"
         "touch -d '9 days ago' /opt/vru-platform/backups/one; sysctl -qw net.ipv4.ip_forward=0;"
-        "for i in $(seq 100); do docker -H unix:///run/docker.sock inspect -f '{{.RestartCount}} {{.State.Status}}'"
+        "for i in $(seq 600); do docker -H unix:///run/docker.sock inspect -f '{{.RestartCount}} {{.State.Status}}'"
         " vru-platform-ml_engine-1 | grep -qE '^([5-9]|[1-9][0-9])' && exit 0; sleep 0.2; done; exit 1"
     )
     found = patient.examine()

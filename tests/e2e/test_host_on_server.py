@@ -69,7 +69,7 @@ class Driver:
         return done.stdout.strip()
 
     def get(self, port: int) -> tuple[str, str]:
-        with urllib.request.urlopen(self.server.url(port), timeout=4) as answer:
+        with urllib.request.urlopen(self.server.url(port), timeout=10) as answer:
             return answer.read().decode().strip(), answer.headers["X-Config"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.bareserver import BareServer
-from tests.e2e.laptop import Laptop, copy_project, on_server
+from tests.e2e.laptop import Laptop, copy_project, on_server, stop_watchdog, wait_verified
 
 ROOT = "/opt/vru-platform"
 CONFIG = f"{ROOT}/config/production"
@@ -239,6 +239,7 @@ def test_what_was_changed_by_hand_is_found_named_and_mended(converged: Laptop) -
     script = "\n".join(
         f"({drift.by_hand}) >/dev/null || echo 'failed: {number}'" for number, drift in enumerate(DRIFTS)
     )
+    stop_watchdog(converged.server)
     said = on_server(converged, f"{script}\nsystemctl daemon-reload")
     assert "failed" not in said
     plan = converged.vru_json("plan")
@@ -246,7 +247,7 @@ def test_what_was_changed_by_hand_is_found_named_and_mended(converged: Laptop) -
     assert missed == [], json.dumps(plan["changes"], indent=1)
     converged.vru("deploy", "--watch", "0")
     assert converged.vru_json("plan")["changes"] == []
-    assert "checks passed" in converged.vru("verify").stdout
+    wait_verified(converged)
 
 
 def test_a_plan_that_no_longer_holds_is_refused(converged: Laptop) -> None:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.e2e.laptop import Laptop, on_server
+from tests.e2e.laptop import Laptop, on_server, wait_verified
 from tests.e2e.updates import ROOT, User, assert_whole, change, changed_project, live_title
 
 _FILES = (
@@ -66,7 +66,7 @@ def test_a_rollback_is_the_old_release_byte_for_byte_and_builds_nothing(deployed
         assert containers(deployed) == running
         assert live_title(deployed) == title
         assert on_server(deployed, "docker image ls -q | sort") == built
-        assert "checks passed" in deployed.vru("verify").stdout
+        wait_verified(deployed)
 
         again = deployed.vru("rollback", release[:8])
         assert "is live" in again.stdout

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx2
-from tests.e2e.laptop import VRU, Laptop, on_server
+from tests.e2e.laptop import VRU, Laptop, on_server, wait_verified
 
 ROOT = "/opt/vru-platform"
 _CHANGED = ("src/vru/gateway/app.py", "templates/prometheus.yml.j2", "templates/nginx.conf.j2", ".env.production")
@@ -106,11 +106,7 @@ class User:
 def assert_whole(laptop: Laptop) -> None:
     """Nothing is left to change, nothing is left over, and everything works."""
     assert "Nothing to change" in laptop.vru("deploy", "--watch", "0").stdout
-    end = time.monotonic() + 60
-    # Docker's own view of a container's health is some seconds behind.
-    while (verified := laptop.vru("verify", check=False)).returncode and time.monotonic() < end:
-        time.sleep(2)
-    assert "checks passed" in verified.stdout
+    wait_verified(laptop)
     left = on_server(
         laptop,
         f"find {ROOT} /etc /usr/local -xdev -path {ROOT}/data -prune -o "
