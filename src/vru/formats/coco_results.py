@@ -14,7 +14,7 @@ def describe_result(boxes: Boxes, position: int) -> str:
     return f"results[{boxes.place[position]}]"
 
 
-def read_coco_results(stream: BinaryIO, truth: Annotations) -> Boxes:
+def read_coco_results(stream: BinaryIO, truth: Annotations) -> Boxes:  # noqa: C901 - one sentence for each thing that a detection can have wrong
     """Read detections: ``[{"image_id", "category_id", "bbox", "score", "track_id"?}, ...]``, or a whole COCO file with
     them among its ``annotations``.
 

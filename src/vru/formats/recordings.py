@@ -154,7 +154,7 @@ _EVIDENCE: tuple[tuple[str, Callable[[Sequence[Picture], Sequence[str | None]], 
 )
 
 
-def _joined_by_tracks(annotations: Annotations, owner: list[str | None]) -> bool:
+def _joined_by_tracks(annotations: Annotations, owner: list[str | None]) -> bool:  # noqa: C901 - union and find, which nobody reads better in pieces
     """Put each picture without an owner, and all that share a track with it, into one recording; whether there was any.
 
     Where names or folders tell each picture's recording, the same id may stand for somebody else in another one.

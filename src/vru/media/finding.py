@@ -171,7 +171,7 @@ def _by_time(video: Path, wanted: Sequence[Wanted]) -> Iterator[Found]:
         waiting = waiting[given:]
 
 
-def _decoded_by_time(video: Path, wanted: Sequence[Wanted], *, seek: bool) -> Iterator[tuple[Wanted, Image | str]]:
+def _decoded_by_time(video: Path, wanted: Sequence[Wanted], *, seek: bool) -> Iterator[tuple[Wanted, Image | str]]:  # noqa: C901 - two positions that go on together, the frame's and the question's
     """Decode on from the first that is wanted to one from which on seeking is quicker; at least one is answered."""
     due, entered = 0, False
     with _open(video) as container:

@@ -106,7 +106,7 @@ def verify(path: Path, trusted: str | None = None) -> Verified:
         raise EvidenceError(f"{path}: {error.message}", error.fix) from error
 
 
-def _verify(stream: BinaryIO, trusted: str | None) -> Verified:
+def _verify(stream: BinaryIO, trusted: str | None) -> Verified:  # noqa: C901 - one check after another, in the order in which one builds on the other
     members = {member.name: member for member in open_container(stream)}
     missing = _NEEDED - members.keys()
     if "manifest.sig" in members:

@@ -28,7 +28,7 @@ async def last_known(database: Database) -> int:
         return await session.scalar(select(func.max(SealRow.position))) or 0
 
 
-def create_signer(settings: SignerSettings | None = None) -> FastAPI:
+def create_signer(settings: SignerSettings | None = None) -> FastAPI:  # noqa: C901 - its endpoints are written inside it
     """The signer, ready for ``vru.service.app.serve``."""
     settings = settings or SignerSettings()
     database, ledger = Database(settings), Ledger(settings.signer_dir)

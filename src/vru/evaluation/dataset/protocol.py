@@ -100,7 +100,7 @@ def load_protocol(name: str) -> Protocol:
     return read_protocol(path.stem, text, str(path))
 
 
-def read_protocol(name: str, text: str, where: str = "") -> Protocol:
+def read_protocol(name: str, text: str, where: str = "") -> Protocol:  # noqa: C901 - one sentence for each thing that a protocol can have wrong
     """A protocol from its YAML text.
 
     Raises:

@@ -166,7 +166,7 @@ class _Reading:
     format: str = ""
     count: int = 0
 
-    def take(self, members: Sequence[Member]) -> None:
+    def take(self, members: Sequence[Member]) -> None:  # noqa: C901 - one branch a format, one sentence for each file that does not fit
         """Read all files. They are in one format."""
         if not members:
             raise FormatError("There is no file with detections.", "docs/api.md says what is read.")

@@ -59,7 +59,7 @@ def probe(path: Path) -> VideoFacts:
             raise unreadable("The file", error) from error
 
 
-def _read(container: InputContainer, stream: VideoStream) -> VideoFacts:
+def _read(container: InputContainer, stream: VideoStream) -> VideoFacts:  # noqa: C901 - one sentence for each thing that a video can have wrong
     times: list[float] = []
     size: tuple[int, int] | None = None
     last_duration = 0.0
