@@ -9,6 +9,7 @@ NEEDED: Mapping[str, frozenset[str]] = {
     "VRU_VALIDATION_WORKER_DATABASE_PASSWORD": frozenset({"migrate", "validation_worker"}),
     "VRU_SIGNER_DATABASE_PASSWORD": frozenset({"migrate", "signer"}),
     "VRU_REDIS_PASSWORD": frozenset(),
+    "VRU_TLS_SEED": frozenset(),
     "VRU_SECRET_KEY": frozenset({"api_gateway"}),
     "VRU_ADMIN_PASSWORD": frozenset({"api_gateway"}),
     "VRU_GRAFANA_PASSWORD": frozenset({"grafana"}),

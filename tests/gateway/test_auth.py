@@ -56,7 +56,29 @@ def test_cookie_is_secure_behind_https(client):
     answer = client.post(
         "/auth/login", json={"email": EMAIL, "password": PASSWORD}, headers={"X-Forwarded-Proto": "https"}
     )
-    assert "Secure" in answer.headers["set-cookie"]
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-vru_session=")
+    assert "; Secure" in cookie and "; Path=/;" in cookie and "Domain" not in cookie
+
+
+def test_over_https_only_the_cookie_that_nobody_else_can_set_is_a_login(client):
+    token = log_in(client).json()["token"]
+    client.cookies.clear()
+    tls = {"X-Forwarded-Proto": "https"}
+    for name, headers, status in (
+        ("vru_session", tls, 401),
+        ("__Host-vru_session", tls, 200),
+        ("__Host-vru_session", {}, 401),
+        ("vru_session", {}, 200),
+    ):
+        answer = client.get("/auth/me", headers={**headers, "Cookie": f"{name}={token}"})
+        assert answer.status_code == status, (name, headers)
+    out = client.post(
+        "/auth/logout", headers={**tls, "Cookie": f"__Host-vru_session={token}", "Sec-Fetch-Site": "same-origin"}
+    )
+    assert out.status_code == 204
+    assert out.headers["set-cookie"].startswith('__Host-vru_session="";')
+    assert "; Secure" in out.headers["set-cookie"]
 
 
 def test_e_mail_s_case_does_not_matter(client):

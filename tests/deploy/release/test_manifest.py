@@ -59,7 +59,8 @@ def test_secrets_are_in_the_one_file_that_only_root_reads(project: Path, environ
             with content.open() as file:
                 if secret.encode() in file.read():
                     holders.append(key)
-        assert holders == [sha256]
+        # What the self-signed certificate's key is made from never leaves the laptop.
+        assert holders == ([] if secret == environment["VRU_TLS_SEED"] else [sha256])
 
 
 def test_nothing_private_is_shipped(project: Path, environment: Environment) -> None:

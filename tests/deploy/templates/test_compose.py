@@ -76,16 +76,33 @@ def test_nginx_listens_where_the_operator_says(
     code, out, errors = compose_config(env_text(example.replace(VRU_PUBLISH_ADDRESS=address)))
     assert code == 0, errors
     ports = json.loads(out)["services"]["nginx"]["ports"]
-    assert {port.get("host_ip") for port in ports} == {host_ip}
-    assert {port["published"] for port in ports} == {"80", "3000", "8000", "3001"}
+    # The last one is not published at all: a place of its own on the loopback address, where nobody listens.
+    assert {port.get("host_ip") for port in ports if port.get("published")} == {host_ip}
+    assert {port["published"] for port in ports if port.get("published")} == {"80", "3000", "8000", "3001"}
+    assert [(one["host_ip"], one["target"]) for one in ports if not one.get("published")] == [("127.0.0.1", 8443)]
+
+
+def test_with_tls_every_published_port_leads_to_where_nginx_speaks_it(
+    example: Environment, compose_config: ComposeConfig
+) -> None:
+    code, out, errors = compose_config(env_text(example.replace(VRU_TLS="selfsigned")))
+    assert code == 0, errors
+    services = json.loads(out)["services"]
+    assert {(int(port["published"]), port["target"]) for port in services["nginx"]["ports"]} == {
+        (80, 8082), (443, 8443), (3000, 3443), (8000, 8444), (3001, 3444),
+    }  # fmt: skip
+    grafana = services["grafana"]["environment"]
+    assert grafana["GF_SERVER_ROOT_URL"] == "https://192.0.2.10:3001/"
+    assert grafana["GF_SECURITY_COOKIE_SECURE"] == "true"
 
 
 def test_only_nginx_publishes_ports_and_they_are_the_papers(config: dict[str, Any]) -> None:
     published = {
-        name: {(int(port["published"]), port["target"]) for port in service["ports"]}
+        name: {(int(port.get("published") or 0), port["target"]) for port in service["ports"]}
         for name, service in config["services"].items()
         if service.get("ports")
     }
+    published = {name: {one for one in ports if one[0]} for name, ports in published.items()}
     assert published == {"nginx": {(80, 8080), (3000, 3000), (8000, 8000), (3001, 3001)}}
 
 

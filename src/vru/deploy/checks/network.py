@@ -206,7 +206,7 @@ def _ufw(this: Fault, seen: Evidence) -> Iterator[Check]:
         return
     allowed = {int(port) for line in lines for port in re.findall(r"^(\d+)(?:/tcp)?\s+ALLOW", line)}
     settings = seen.settings()
-    missing = sorted({settings.http_port, settings.frontend_port, settings.api_port} - allowed)
+    missing = sorted(set(settings.open_ports) - allowed)
     if missing and seen.deployed:
         shown = ", ".join(map(str, missing))
         yield this.warning(f"ufw is active and does not allow port {shown}.", port=missing[0])

@@ -6,7 +6,7 @@ What a server needs is judged by the doctor's own functions, from the facts that
 from collections.abc import Iterator
 from pathlib import Path
 
-from vru.deploy.checks import machine, network
+from vru.deploy.checks import certificate, machine, network
 from vru.deploy.checks.check import ok, problem, warning
 from vru.deploy.checks.evidence import Evidence
 from vru.deploy.checks.fault import examine
@@ -68,6 +68,7 @@ def check_configuration(root: Path, environment: Environment, facts: Facts | Non
         yield problem("sources", error.message, error.fix)
     else:
         yield ok("sources", "hold no private key and no password")
+    yield from certificate.check(environment)
 
 
 def check_server(environment: Environment, facts: Facts) -> Iterator[Check]:

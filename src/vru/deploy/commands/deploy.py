@@ -212,4 +212,4 @@ def _changes(text: str, outcome: dict[str, Any]) -> str:
 
 
 def _address(target: phases.Target) -> str:
-    return target.environment.url(target.environment.http_port)
+    return target.environment.url(target.environment.page_port)

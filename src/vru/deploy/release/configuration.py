@@ -120,6 +120,11 @@ def _context(environment: Environment, limits: Limits, services: Iterable[Servic
         "rate_limit": int(environment["VRU_RATE_LIMIT"]),
         "rate_burst": int(environment["VRU_RATE_BURST"]),
         "max_upload_mb": int(environment["VRU_MAX_UPLOAD_MB"]),
+        "tls": environment.tls,
+        # With a certificate that browsers do not trust, HSTS would lock users out.
+        "hsts": environment["VRU_TLS"] == "files",
+        "https_port": environment.page_port,
+        "trusted_proxies": environment.trusted_proxies,
         "edge_gateway": environment.edge_gateway,
         "edge_subnet": environment["VRU_EDGE_SUBNET"],
         "internal_ports": {one.name: one.proxy_port for one in services if one.proxy_port is not None},

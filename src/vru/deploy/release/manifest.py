@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from vru.deploy.release import configuration, images
+from vru.deploy.release import certificates, configuration, images
 from vru.deploy.server.facts import ROOT
 from vru.deploy.settings.environment import Environment
 from vru.deploy.settings.limits import scale_limits
@@ -121,13 +121,16 @@ def build(root: Path, environment: Environment, facts: Facts, rendered: Mapping[
         path: (Content.of(root / path), 0o644) for path in images.source_files(root)
     }
     files |= {path: (Content.of(content), 0o644) for path, content in rendered.items()}
+    tls = {path: Content.of(content) for path, content in certificates.files(environment).items()}
+    files |= {path: (content, certificates.MODE) for path, content in tls.items()}
     files[ENV_FILE] = (Content.of(env.encode()), 0o600)
     files[PROGRAM] = (Content.of(build_pyz()), 0o644)
     files[WRAPPER] = (Content.of(_WRAPPER_TEXT), 0o755)
     unnamed = Manifest(
         release=_UNNAMED,
         files=tuple(
-            wire.FileEntry(path, content.sha256, content.size, mode) for path, (content, mode) in sorted(files.items())
+            wire.FileEntry(path, content.sha256, content.size, mode, gid=certificates.GROUP if path in tls else None)
+            for path, (content, mode) in sorted(files.items())
         ),
         directories=configuration.directories(),
         images=tuple(wire.ImageEntry(image.service, image.image, image.target) for image in built),
@@ -137,7 +140,7 @@ def build(root: Path, environment: Environment, facts: Facts, rendered: Mapping[
         packages=wire.Packages(environment.docker_source),
         firewall=wire.FirewallEntry(
             ssh_ports=(facts.ssh_port or _SSH_PORT,),
-            open=(environment.http_port, environment.frontend_port, environment.api_port),
+            open=environment.open_ports,
             restricted={environment.monitoring_port: environment.monitoring_allow},
             close_others=environment["VRU_FIREWALL_OTHERS"] == "close",
         ),

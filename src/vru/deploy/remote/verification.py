@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from vru.deploy.checks.check import ok, problem, problems, warning
 from vru.deploy.console import log_file
+from vru.deploy.release import certificates
 from vru.deploy.server import host_program
 from vru.deploy.settings.environment import Environment
 from vru.deploy.ssh.connection import RemoteError, Server
@@ -48,13 +50,16 @@ def verify_outside(environment: Environment, own: Mapping[int, str] | None = Non
     may_answer = {*environment.published_ports, *(own or {})}
     host = environment.external_ip
     urls = {
-        "page": f"{environment.url(environment.http_port)}/",
+        "page": f"{environment.url(environment.page_port)}/",
         "page at its own port": f"{environment.url(environment.frontend_port)}/",
         "API documentation": f"{environment.url(environment.api_port)}/docs",
         "health": f"{environment.url(environment.api_port)}/health",
     }
+    context = certificates.client_context(environment)
+    if context is not None:
+        urls["redirect to HTTPS"] = f"{environment.redirecting_url}/"
     with ThreadPoolExecutor(max_workers=len(urls) + len(_CLOSED_PORTS)) as pool:
-        answers = pool.map(_check_url, urls, urls.values())
+        answers = pool.map(lambda name: _check_url(name, urls[name], context), urls)
         shut = pool.map(lambda port: _check_shut(host, port), (p for p in _CLOSED_PORTS if p not in may_answer))
         return [*answers, *shut]
 
@@ -82,12 +87,15 @@ def worst(checks: Iterable[Check]) -> str:
     return next((state for state in ("problem", "warning") if state in states), "ok")
 
 
-def _check_url(name: str, url: str) -> Check:
+def _check_url(name: str, url: str, context: ssl.SSLContext | None) -> Check:
     attempts = 0
     while True:
         attempts += 1
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - http URLs made above
+            # The addresses were made above.
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310
+                if context is not None and not answer.url.startswith("https:"):
+                    return problem(name, f"{url} answers without TLS.", "Run: vru deploy")
                 return ok(name, f"{url} answers {answer.status}")
         except urllib.error.HTTPError as error:
             if error.code != _TOO_MANY or attempts == _PATIENCE:
@@ -95,6 +103,9 @@ def _check_url(name: str, url: str) -> Check:
             time.sleep(1)
         except OSError as error:
             reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                fix = "See that VRU_TLS_CERTIFICATE has its chain, and that this laptop trusts who signed it."
+                return problem(name, f"{url} has a certificate that does not hold: {reason.verify_message}.", fix)
             reason = getattr(reason, "strerror", None) or reason
             return problem(
                 name, f"{url} cannot be reached from here: {reason}.", "Check VRU_EXTERNAL_IP and firewalls on the way."

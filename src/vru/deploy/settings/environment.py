@@ -17,7 +17,7 @@ from dotenv.parser import Binding, parse_stream
 from vru.deploy.settings import values
 from vru.deploy.settings.service_secrets import service_secrets
 from vru.deploy.settings.variable import Scope, Variable
-from vru.deploy.settings.variables import END_MARKER, VARIABLES, layout
+from vru.deploy.settings.variables import END_MARKER, PUBLISHED, VARIABLES, layout
 from vru.domain import VruError
 from vru.host.base.disk import write_atomic
 
@@ -109,9 +109,19 @@ class Environment:
         return self["VRU_EXTERNAL_IP"] or self["VRU_HOST"] or "localhost"
 
     @property
+    def tls(self) -> bool:
+        """Whether nginx speaks HTTPS."""
+        return self["VRU_TLS"] != "off"
+
+    @property
     def http_port(self) -> int:
-        """Where page and API are published."""
+        """Where page and API are published; with TLS only a redirect to :attr:`page_port`."""
         return int(self["VRU_HTTP_PORT"])
+
+    @property
+    def page_port(self) -> int:
+        """Where users find the page."""
+        return int(self["VRU_HTTPS_PORT"]) if self.tls else self.http_port
 
     @property
     def frontend_port(self) -> int:
@@ -131,7 +141,17 @@ class Environment:
     @property
     def published_ports(self) -> tuple[int, ...]:
         """All ports that nginx publishes."""
-        return (self.http_port, self.frontend_port, self.api_port, self.monitoring_port)
+        return (*self.open_ports, self.monitoring_port)
+
+    @property
+    def open_ports(self) -> tuple[int, ...]:
+        """Those of them that everybody may reach."""
+        return tuple(dict.fromkeys((self.http_port, self.page_port, self.frontend_port, self.api_port)))
+
+    @property
+    def trusted_proxies(self) -> tuple[str, ...]:
+        """Networks of proxies before nginx whose word on clients is taken."""
+        return tuple(values.networks(self["VRU_TRUSTED_PROXIES"]))
 
     @property
     def monitoring_allow(self) -> tuple[str, ...]:
@@ -147,7 +167,7 @@ class Environment:
     def cors_origins(self) -> tuple[str, ...]:
         """Origins whose pages may call the API; by default the ones that this platform's page has itself."""
         given = values.origins(self["VRU_CORS_ORIGINS"])
-        return tuple(given or dict.fromkeys((self.url(self.http_port), self.url(self.frontend_port))))
+        return tuple(given or dict.fromkeys((self.url(self.page_port), self.url(self.frontend_port))))
 
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
@@ -175,9 +195,17 @@ class Environment:
         return str(next(IPv4Network(self["VRU_EDGE_SUBNET"]).hosts()))
 
     def url(self, port: int, scheme: str = "http") -> str:
-        """The address of a published port as users type it."""
+        """The address of a published port as users type it; with TLS ``http`` is ``https``, and ``ws`` is ``wss``."""
+        return self._url(f"{scheme}s", port, 443) if self.tls else self._url(scheme, port, 80)
+
+    @property
+    def redirecting_url(self) -> str:
+        """The page's address without TLS, as people type it; with TLS it leads to the other."""
+        return self._url("http", self.http_port, 80)
+
+    def _url(self, scheme: str, port: int, usual: int) -> str:
         name = f"[{self.external_ip}]" if ":" in self.external_ip else self.external_ip
-        return f"{scheme}://{name}" if port == 80 else f"{scheme}://{name}:{port}"
+        return f"{scheme}://{name}" if port == usual else f"{scheme}://{name}:{port}"
 
     def secrets(self) -> tuple[str, ...]:
         """The values that must never be shown, for whoever writes logs."""
@@ -342,10 +370,18 @@ def _check_end(text: str) -> list[Problem]:
 def _check_together(merged: Mapping[str, str]) -> list[Problem]:
     ports: dict[str, str] = {}
     problems = []
-    for name in ("VRU_HTTP_PORT", "VRU_FRONTEND_PUBLIC_PORT", "VRU_API_PUBLIC_PORT", "VRU_MONITORING_PUBLIC_PORT"):
+    tls = merged["VRU_TLS"]
+    for name, _, _ in PUBLISHED.values():
+        if name == "VRU_HTTPS_PORT" and tls == "off":
+            continue
         other = ports.setdefault(merged[name], name)
         if other != name:
             problems.append(Problem(f"{other} and {name} are both {merged[name]}.", "Give each its own port."))
+    needed = {"selfsigned": ("VRU_TLS_SEED",), "files": ("VRU_TLS_CERTIFICATE", "VRU_TLS_KEY")}
+    for name in needed.get(tls, ()):
+        if not merged[name]:
+            fix = "Run: vru init --force" if VARIABLES[name].secret else "Name the file, or choose another VRU_TLS."
+            problems.append(Problem(f"VRU_TLS={tls} needs {name}, which is not set.", fix))
     return problems
 
 

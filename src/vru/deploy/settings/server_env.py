@@ -31,7 +31,24 @@ def derive(environment: Environment) -> dict[str, str]:
 
 
 # Where to log in, and how patient to be, is the laptop's business, not the server's.
-_LAPTOP_ONLY = frozenset({"VRU_HOST", "VRU_SSH_PORT", "VRU_SSH_USER", "VRU_SSH_KEY", "VRU_WATCH_S"})
+_LAPTOP_ONLY = frozenset(
+    f"VRU_{name}"
+    for name in ("HOST", "SSH_PORT", "SSH_USER", "SSH_KEY", "WATCH_S", "TLS_CERTIFICATE", "TLS_KEY", "TLS_SEED")
+)
+# Compose knows no port that is sometimes published: without TLS it is one of the server's own loopback address, which
+# Docker chooses, and behind which nobody listens.
+_NOT_PUBLISHED = "127.0.0.1:"
+
+
+def _published(environment: Environment) -> dict[str, str]:
+    """What nginx publishes, as Compose reads it: address, port, and the port inside the container."""
+    found = {}
+    for name, (variable, plain, encrypted) in PUBLISHED.items():
+        where = values.published(environment["VRU_PUBLISH_ADDRESS"], environment[variable])
+        if name == "VRU_PUBLISH_HTTPS" and not environment.tls:
+            where = _NOT_PUBLISHED
+        found[name] = f"{where}:{encrypted if environment.tls else plain}"
+    return found
 
 
 def server_env(
@@ -46,8 +63,9 @@ def server_env(
         config_digests: digest of its configs by configured service.
     """
     settled = {name: value for name, value in environment.values.items() if name not in _LAPTOP_ONLY}
-    address = environment["VRU_PUBLISH_ADDRESS"]
-    settled |= {name: values.published(address, environment[port]) for name, port in PUBLISHED.items()}
+    settled |= _published(environment)
+    settled["VRU_MONITORING_URL"] = environment.url(environment.monitoring_port) + "/"
+    settled["VRU_SECURE_COOKIES"] = "true" if environment.tls else "false"
     settled["VRU_EXTERNAL_IP"] = environment.external_ip
     settled["VRU_ALLOWED_HOSTS"] = ",".join(environment.allowed_hosts)
     settled |= environment.service_secrets

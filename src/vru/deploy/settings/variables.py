@@ -81,12 +81,14 @@ def _limits() -> Iterator[Variable]:
         )
 
 
-# What nginx publishes: where Compose publishes it, by the variable that says the port.
-PUBLISHED: Mapping[str, str] = {
-    "VRU_PUBLISH_HTTP": "VRU_HTTP_PORT",
-    "VRU_PUBLISH_FRONTEND": "VRU_FRONTEND_PUBLIC_PORT",
-    "VRU_PUBLISH_API": "VRU_API_PUBLIC_PORT",
-    "VRU_PUBLISH_MONITORING": "VRU_MONITORING_PUBLIC_PORT",
+# What nginx publishes, as Compose reads it: the variable that says the port, and where nginx listens for it in its
+# container, without TLS and with it (see templates/nginx.conf.j2).
+PUBLISHED: Mapping[str, tuple[str, int, int]] = {
+    "VRU_PUBLISH_HTTP": ("VRU_HTTP_PORT", 8080, 8082),
+    "VRU_PUBLISH_HTTPS": ("VRU_HTTPS_PORT", 8443, 8443),
+    "VRU_PUBLISH_FRONTEND": ("VRU_FRONTEND_PUBLIC_PORT", 3000, 3443),
+    "VRU_PUBLISH_API": ("VRU_API_PUBLIC_PORT", 8000, 8444),
+    "VRU_PUBLISH_MONITORING": ("VRU_MONITORING_PUBLIC_PORT", 3001, 3444),
 }
 
 
@@ -100,8 +102,10 @@ def _generated() -> Iterator[Variable]:
             name = f"VRU_{service.upper()}_{ending}"
             text = f"{about.format(label(service))}; made from {made_from}"
             yield Variable(name, text, secret=True, scope=Scope.GENERATED)
-    for name, port in PUBLISHED.items():
+    for name, (port, _, _) in PUBLISHED.items():
         yield Variable(name, f"VRU_PUBLISH_ADDRESS and {port} as Compose reads them", scope=Scope.GENERATED)
+    yield Variable("VRU_MONITORING_URL", "Grafana's own address", scope=Scope.GENERATED)
+    yield Variable("VRU_SECURE_COOKIES", "whether Grafana's cookies are for HTTPS only", scope=Scope.GENERATED)
     for service in BUILT:
         yield Variable(
             f"VRU_{service.upper()}_TAG", f"content tag of the {label(service)}'s image", scope=Scope.GENERATED
@@ -159,7 +163,7 @@ GROUPS: tuple[Group, ...] = (
                 "address of the server on which nginx listens; :: is all of IPv4 and IPv6",
                 values.ip,
             ),
-            _operator("VRU_HTTP_PORT", "80", "page and API", values.port),
+            _operator("VRU_HTTP_PORT", "80", "page and API; with TLS it leads to VRU_HTTPS_PORT", values.port),
             _operator("VRU_FRONTEND_PUBLIC_PORT", "3000", "page and API, at the page's own port", values.port),
             _operator("VRU_API_PUBLIC_PORT", "8000", "API, its documentation and the health check", values.port),
             _operator("VRU_MONITORING_PUBLIC_PORT", "3001", "Grafana, for VRU_MONITORING_ALLOW only", values.port),
@@ -204,6 +208,34 @@ GROUPS: tuple[Group, ...] = (
             ),
             _operator(
                 "VRU_RATE_BURST", "60", "requests above that rate that a client may make at once", values.positive
+            ),
+        ),
+    ),
+    Group(
+        "TLS (with it all published ports speak HTTPS)",
+        (
+            _operator(
+                "VRU_TLS",
+                "off",
+                "off; selfsigned: browsers ask once; files: a certificate of yours",
+                values.one_of("off", "selfsigned", "files"),
+            ),
+            _operator("VRU_HTTPS_PORT", "443", "page and API, with TLS", values.port),
+            _operator(
+                "VRU_TLS_CERTIFICATE", "", "for files: the certificate and its chain (PEM), a file here", values.text
+            ),
+            _operator("VRU_TLS_KEY", "", "for files: its key (PEM, without a password), a file here", values.text),
+            Variable(
+                "VRU_TLS_SEED",
+                "what the self-signed certificate's key is made from; it stays on laptops",
+                secret=True,
+                check=values.key,
+            ),
+            _operator(
+                "VRU_TRUSTED_PROXIES",
+                "",
+                "networks of proxies before this one that end TLS, comma-separated: their word on clients is taken",
+                values.networks,
             ),
         ),
     ),
@@ -346,6 +378,7 @@ GROUPS: tuple[Group, ...] = (
             _container("VRU_RELEASE", "", "told to hooks: the release, as far as it is known"),
             _container("VRU_RECORDED_AT", "", "told to hooks: the time, in UTC"),
             _container("VRU_RUNTIME_S", "", "told to hooks: seconds since the command began"),
+            _container("VRU_LOGIN", "", "for vru-platform: key and login uid of who started a unit, for the audit"),
             _container("VRU_SSH_CONNECTION", "", "for vru-platform: SSH_CONNECTION, which sudo drops"),
             _container(
                 "VRU_ROOT", "/opt/vru-platform", "where vru-platform keeps everything; another one for its tests"

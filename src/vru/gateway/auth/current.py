@@ -15,6 +15,9 @@ from vru.gateway.resources import Gateway
 from vru.service.errors import ForbiddenError, UnauthorizedError
 
 COOKIE = "vru_session"
+# Browsers take a cookie of such a name over TLS only, from this very host, and for all its paths: neither a neighbour's
+# page nor anybody on the way can put another in its place.
+SECURE_COOKIE = f"__Host-{COOKIE}"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _bearer = HTTPBearer(auto_error=False, description="The token from POST /api/v1/auth/login")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="Set by POST /api/v1/auth/login")
@@ -34,6 +37,16 @@ def session_store(gateway: Gateway) -> SessionStore:
 
 
 Sessions = Annotated[SessionStore, Depends(session_store)]
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser speaks TLS: to nginx, or to a proxy before it (``VRU_TRUSTED_PROXIES``)."""
+    return request.url.scheme == "https"
+
+
+def cookie_name(request: Request) -> str:
+    """The cookie that carries a login; over TLS no other is looked at."""
+    return SECURE_COOKIE if is_secure(request) else COOKIE
 
 
 def is_from_own_page(request: Request, origins: Collection[str]) -> bool:
@@ -62,9 +75,9 @@ async def _current_session(
     gateway: Gateway,
     sessions: Sessions,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    cookie: Annotated[str | None, Depends(_cookie)],
+    _described: Annotated[str | None, Depends(_cookie)],
 ) -> Session:
-    token = bearer.credentials if bearer else cookie
+    token = bearer.credentials if bearer else request.cookies.get(cookie_name(request))
     if not token:
         raise nobody_is_logged_in()
     if not bearer and request.method not in _SAFE and not is_from_own_page(request, gateway.settings.cors_origin_list):
@@ -91,7 +104,7 @@ CurrentUser = Annotated[UserBody, Depends(_current_user)]
 async def is_logged_in(request: Request, sessions: SessionStore) -> bool:
     """Whether a valid token or cookie came along; for what everybody may ask, and the logged in get more of."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    token = token if scheme.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    token = token if scheme.lower() == "bearer" else request.cookies.get(cookie_name(request), "")
     try:
         return bool(token) and await sessions.find(token) is not None
     except RedisError:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response, status
 
 from vru.gateway.auth import users
-from vru.gateway.auth.current import COOKIE, CurrentSession, CurrentUser, Sessions
+from vru.gateway.auth.current import CurrentSession, CurrentUser, Sessions, cookie_name, is_secure
 from vru.gateway.auth.passwords import verify_password
 from vru.gateway.auth.schemas import LoginBody, LoginRequest, UserBody
 from vru.gateway.parameters import problems
@@ -36,23 +36,23 @@ async def log_in(
     known = UserBody.model_validate({"id": user.id, "email": user.email, "role": user.role})
     login = await sessions.create(known)
     response.set_cookie(
-        COOKIE,
+        cookie_name(request),
         login.token,
         expires=login.expires_at,
         path="/",
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_secure(request),
     )
     response.headers["Cache-Control"] = "no-store"
     return LoginBody(token=login.token, expires_at=login.expires_at, user=known)
 
 
 @router.post("/logout", summary="Log out", status_code=status.HTTP_204_NO_CONTENT, responses=problems(401))
-async def log_out(session: CurrentSession, sessions: Sessions, response: Response) -> None:
+async def log_out(session: CurrentSession, sessions: Sessions, request: Request, response: Response) -> None:
     """Ends the session of the token or cookie that the request carries."""
     await sessions.end(session.token, session.user)
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    response.delete_cookie(cookie_name(request), path="/", httponly=True, samesite="strict", secure=is_secure(request))
 
 
 @router.get("/me", summary="Who is logged in", responses=problems(401))

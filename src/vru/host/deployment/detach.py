@@ -14,7 +14,7 @@ from ..base.errors import FAILED, OK, HostError
 from ..base.host import DEFAULT_ROOT, Host
 from ..base.journal import newest, now, read_events
 from ..base.systemd import has_systemd
-from ..lock import audit
+from ..lock import audit, login
 from ..lock.lock import busy, holder, require_unlocked
 from ..release.program import own_command
 from ..strict_json import write as to_json
@@ -42,7 +42,7 @@ def start(host: Host, release: str, mode: str, *, expect: str | None = None, wat
         command += ["--watch", f"{watch_s:g}"]
     if expect is not None:
         command += ["--expect", expect]
-    variables = {audit.ACTOR_VARIABLE: audit.actor()}
+    variables = {audit.ACTOR_VARIABLE: audit.actor(), login.VARIABLE: login.login().as_variable()}
     if host.root != DEFAULT_ROOT:
         variables["VRU_ROOT"] = str(host.root)
     if has_systemd():

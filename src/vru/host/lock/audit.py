@@ -27,6 +27,7 @@ from ..base.host import Host
 from ..base.journal import now
 from ..base.processes import started
 from ..wire import AuditHead
+from .login import Login, login
 
 ACTOR_VARIABLE = "VRU_ACTOR"
 ZERO = "0" * 64
@@ -36,6 +37,8 @@ _ACTOR = 100
 # More than the longest line can have.
 _TAIL_BYTES = 64 * 1024
 _LINE_FIELDS = frozenset({"seq", "time", "actor", "action", "release", "outcome", "detail", "previous", "hash"})
+# Lines from before they were kept lack these two.
+_LOGIN_FIELDS = frozenset({"key", "login_uid"})
 
 Entry = Mapping[str, Any]
 
@@ -67,6 +70,8 @@ def record(host: Host, action: str, *, outcome: str, release: str | None = None,
         The line's number and hash, by which a laptop can remember it.
     """
     host.state.mkdir(parents=True, exist_ok=True)
+    # Asked before others have to wait.
+    who = actor(), login()
     with _alone(host):
         last, cut = _end(host)
         head = _head(host)
@@ -75,10 +80,10 @@ def record(host: Host, action: str, *, outcome: str, release: str | None = None,
             last = head
         if cut:
             said = cut.decode(errors="replace")[:200]
-            last = _append(host, last, actor(), "audit", None, "repaired", f"a crash had cut this line: {said}")
+            last = _append(host, last, who, "audit", None, "repaired", f"a crash had cut this line: {said}")
         elif last is not None and head is None:
-            last = _append(host, last, actor(), "audit", None, "repaired", "the record of the newest line was gone")
-        made = _append(host, last, actor(), action, release, outcome, detail)
+            last = _append(host, last, who, "audit", None, "repaired", "the record of the newest line was gone")
+        made = _append(host, last, who, action, release, outcome, detail)
     return AuditHead(made["seq"], made["hash"])
 
 
@@ -116,12 +121,15 @@ def _follows(last: Entry | None, head: Entry) -> bool:
 
 
 def _append(
-    host: Host, last: Entry | None, who: str, action: str, release: str | None, outcome: str, detail: str
+    host: Host, last: Entry | None, who: tuple[str, Login], action: str, release: str | None, outcome: str, detail: str
 ) -> Entry:
+    name, known = who
     entry: dict[str, Any] = {
         "seq": 1 if last is None else int(last["seq"]) + 1,
         "time": now(),
-        "actor": who,
+        "actor": name,
+        "key": known.key,
+        "login_uid": known.uid,
         "action": action,
         "release": release,
         "outcome": outcome,
@@ -162,7 +170,7 @@ def check(entries: Sequence[Entry], head: Entry | None) -> list[str]:
                 # The next change writes a line that says so.
                 return _check_head(entries[:-1], head)
             return [f"Line {number} cannot be read."]
-        if set(entry) != _LINE_FIELDS or digest(entry) != entry["hash"]:
+        if set(entry) - _LOGIN_FIELDS != _LINE_FIELDS or digest(entry) != entry["hash"]:
             return [f"Line {number} was altered: its hash is not that of its content."]
         if entry["seq"] != number:
             return [f"Line {number} has the number {entry['seq']}: lines were taken out or put in before it."]
@@ -220,18 +228,24 @@ def show(host: Host, *, as_json: bool, tail: int | None, check_only: bool) -> in
     return FAILED if problems else OK
 
 
-COLUMNS = ("NO.", "TIME", "ACTOR", "ACTION", "RELEASE", "OUTCOME", "DETAIL")
+COLUMNS = ("NO.", "TIME", "ACTOR", "LOGIN", "ACTION", "RELEASE", "OUTCOME", "DETAIL")
 
 
 def row(entry: Entry) -> tuple[str, ...]:
     """One line for a table with `COLUMNS`."""
     if "unreadable" in entry:
-        return ("?", "", "", "", "", "cut" if entry.get("cut") else "unreadable", entry["unreadable"][:80])
+        return ("?", "", "", "", "", "", "cut" if entry.get("cut") else "unreadable", entry["unreadable"][:80])
     return (
         str(entry.get("seq", "?")), str(entry.get("time", ""))[:19].replace("T", " "), str(entry.get("actor", "")),
-        str(entry.get("action", "")), str(entry.get("release") or "-"), str(entry.get("outcome", "")),
+        _login(entry), str(entry.get("action", "")), str(entry.get("release") or "-"), str(entry.get("outcome", "")),
         str(entry.get("detail", "")),
     )  # fmt: skip
+
+
+def _login(entry: Entry) -> str:
+    """What the server knows of the login, short: ``SHA256:AbCdEfGh uid 1000``."""
+    key, uid = entry.get("key"), entry.get("login_uid")
+    return " ".join(filter(None, (str(key)[:15] if key else "", f"uid {uid}" if uid is not None else ""))) or "-"
 
 
 # -- internal ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -18,12 +19,13 @@ from ..firewall import confirmation
 from ..release import store
 from ..resources import containers, files, migration, units
 from ..wire import Check, Manifest
-from . import maintenance
+from . import door, maintenance
 
 _TIMEOUT_S = 10.0
 # What nginx publishes: the name of a check, the variable with the port, its default, the path.
 _ADDRESSES = (
     ("page", "VRU_HTTP_PORT", 80, "/"),
+    ("page with TLS", "VRU_HTTPS_PORT", 443, "/"),
     ("page at its own port", "VRU_FRONTEND_PUBLIC_PORT", 3000, "/"),
     ("health", "VRU_API_PUBLIC_PORT", 8000, "/health"),
     ("API documentation", "VRU_API_PUBLIC_PORT", 8000, "/docs"),
@@ -78,21 +80,30 @@ def _addresses(host: Host, view: View, patience_s: float) -> Iterator[Check]:
     nginx = view.services.get(containers.NGINX)
     values = host.environment()
     address = values.get("VRU_PUBLISH_ADDRESS", "")
-    where = "127.0.0.1" if address in ("", "0.0.0.0", "::") else f"[{address}]" if ":" in address else address  # noqa: S104
+    address = "127.0.0.1" if address in ("", "0.0.0.0", "::") else address  # noqa: S104
+    where = f"[{address}]" if ":" in address else address
+    scheme = door.scheme(values)
+    context = door.own_context(host) if scheme == "https" else None
     deadline = time.monotonic() + patience_s
     wanted = []
     for name, variable, default, path in _ADDRESSES:
         port = int(values.get(variable) or default)
         if nginx is not None and port in nginx.ports:
-            wanted.append((name, f"http://{where}:{port}{path}"))
+            # With TLS the page's plain port leads to the encrypted one.
+            asked = "http" if variable == "VRU_HTTP_PORT" else scheme
+            wanted.append((name, f"{asked}://{where}:{port}{path}"))
     with ThreadPoolExecutor(4) as pool:
-        yield from pool.map(lambda item: _address(item[0], item[1], deadline), wanted)
+        yield from pool.map(lambda item: _address(item[0], item[1], deadline, context), wanted)
+    yield from door.certificate(host, values, address)
 
 
-def _address(name: str, url: str, deadline: float) -> Check:
+def _address(name: str, url: str, deadline: float, context: ssl.SSLContext | None = None) -> Check:
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - http addresses made above
+            # This server's own addresses, made above.
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310
+                if context is not None and not answer.url.startswith("https:"):
+                    return Check(name, "problem", f"{url} answers without TLS", "Run: vru deploy")
                 return Check(name, "ok", f"{url} answers {answer.status}")
         except urllib.error.HTTPError as error:
             if error.code == 503 and error.headers.get(maintenance.HEADER):

@@ -16,6 +16,10 @@ from ..base.host import Host, read_env_text
 from ..wire import ENV_FILE, Manifest, Variable
 from . import store
 
+# What nginx reads for TLS. Beside nginx.conf, in a folder whose name begins with nginx: a change of it reloads nginx.
+TLS_CERTIFICATE = "config/production/nginx-tls/certificate.pem"
+TLS_KEY = "config/production/nginx-tls/key.pem"
+
 MASK = "********"
 _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|PRIVATE|CREDENTIAL|API_?KEY|WEBHOOK", re.IGNORECASE)
 _IN_URL = re.compile(r"(?<=://)[^/\s'\"@]+(?=@)")
@@ -28,7 +32,7 @@ _SHORTEST_SECRET = 6
 
 def is_shown(path: str) -> bool:
     """Whether a plan shows what changes inside a file of a release."""
-    return path != ENV_FILE and path.startswith(_SHOWN)
+    return path not in (ENV_FILE, TLS_KEY) and path.startswith(_SHOWN)
 
 
 def is_secret(name: str) -> bool:
