@@ -14,7 +14,7 @@ from tests.validation_engine.data_sets import STREET, TRUTH, store_predictions, 
 from tests.validation_engine.test_documents import download, finished
 
 from vru.cli import main
-from vru.reports.evidence import verify
+from vru.reports.evidence import FINDINGS, read_json, verify
 from vru.service.database.sessions import Database
 
 RECORDINGS = {
@@ -150,7 +150,21 @@ async def test_imported_predictions_over_a_data_set(
     assert manifest["providers"] == ["imported predictions"]
     assert manifest["opened"]["model_sha256"] is None
     assert "identical" in await recomputed(client, evidence)
-    assert "Imported predictions: made elsewhere" in (await client.get(f"/runs/{run['id']}/report.html")).text
+    report = (await client.get(f"/runs/{run['id']}/report.html")).text
+    assert "Imported predictions: made elsewhere" in report
+
+    # What was missed, one by one, is sealed with it, and in the report.
+    wrong = read_json(evidence, FINDINGS)
+    assert wrong["misses"]["count"] == run["metrics"]["false_negatives"] == len(wrong["misses"]["worst"])
+    assert wrong["false_alarms"] == {"count": 0, "worst": []}
+    whole = next(row for row in wrong["missed_stretches"] if (row["recording"], row["track_id"]) == ("night", 1))
+    assert (whole["frames"], whole["from"]["time_s"]) == (results["night"]["false_negatives"], last.boxes[0].time_s)
+    counts = {tuple(row["values"]): (row["images"], row["missed"]) for row in wrong["scenarios"]["rows"]}
+    frames = STREET.frame_count
+    assert counts["day", "A"] == (frames, [0]) and counts["dusk", "not stated"] == (frames, [late])
+    for heading in ("Missed stretches", "Confusion matrix", "Appendix: misses"):
+        assert f"<h2>{heading}</h2>" in report
+    assert "--csv" not in report
 
     # Against another version, which finds everybody at night and nobody by day.
     other = await store_predictions(db, made, lambda name, *_: name != "day")

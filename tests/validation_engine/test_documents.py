@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from tests.validation_engine.conftest import StartWorker, Stored
 
 from vru.cli import main
-from vru.reports.evidence import METRICS, VERDICT, read_json, verify
+from vru.reports.evidence import FINDINGS, METRICS, VERDICT, read_json, verify
 from vru.service.database.sessions import Database
 from vru.service.database.tables import Project
 
@@ -61,6 +61,7 @@ async def test_reports_and_evidence_of_a_run(
         assert f'filename="vru-run-{run["id"]}.{form}"' in answer.headers["content-disposition"]
         assert answer.content == (await client.get(f"/runs/{run['id']}/report.{form}")).content
         if form == "html":
+            assert "<h2>Confusion matrix</h2>" in answer.text
             assert "<script>alert" not in answer.text and "sandbox" in answer.headers["content-security-policy"]
     assert (await client.get(f"/runs/{run['id']}/report.exe")).status_code == 422
 
@@ -79,9 +80,14 @@ async def test_reports_and_evidence_of_a_run(
     assert result.exit_code == 0, result.output
     assert "identical" in result.output and "whole, 1 seals" in result.output
 
+    wrong = read_json(first, FINDINGS)
+    assert wrong["misses"]["count"] == run["metrics"]["false_negatives"] > 0
+    assert wrong["false_alarms"]["count"] == run["metrics"]["false_positives"]
+    assert {row["recording"] for row in wrong["misses"]["worst"]} == {checked.manifest["inputs"]["video"]["name"]}
+
     # The same run again: the same metrics, byte for byte.
     second = await download(client, await finished(client, body), tmp_path / "second.zip")
-    for name in (METRICS, VERDICT):
+    for name in (METRICS, VERDICT, FINDINGS):
         assert json.dumps(read_json(first, name)) == json.dumps(read_json(second, name))
 
 

@@ -19,7 +19,7 @@ from tests.validation_engine.test_documents import download, finished
 from vru.cli import main
 from vru.reports.canonical import canonical_json
 from vru.reports.container import checked_content, open_container
-from vru.reports.evidence import MANIFEST, VERDICT, build, manifest_of, read_json, verify
+from vru.reports.evidence import FINDINGS, MANIFEST, VERDICT, build, manifest_of, read_json, verify
 from vru.scenes import scene, write_video
 from vru.service.database.sessions import Database
 from vru.signer.ledger import Ledger
@@ -108,6 +108,9 @@ async def test_figures_that_were_signed_but_do_not_follow_are_found(
     manifest = json.loads(contents[MANIFEST])
     files = {name: contents[name] for name in manifest.pop("files")}
     files[VERDICT] = canonical_json(json.loads(files[VERDICT]) | {"verdict": "PASS"})
+    wrong = json.loads(files[FINDINGS])
+    missed = wrong["misses"]["count"]
+    files[FINDINGS] = canonical_json(wrong | {"misses": wrong["misses"] | {"count": 0}})
     manifest.pop("format")
     forged = manifest_of(manifest, files)
     own = Ledger(tmp_path / "own")
@@ -115,6 +118,7 @@ async def test_figures_that_were_signed_but_do_not_follow_are_found(
     file.write_bytes(b"".join(build({**files, MANIFEST: forged}, seal)))
     code, output = await vru("verify", file)
     assert code == 1 and "verdict.verdict: stated 'PASS', computed 'INCONCLUSIVE'" in output
+    assert f"findings.misses.count: stated 0, computed {missed}" in output
 
 
 async def test_a_signer_that_is_away_is_waited_for(

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from vru.evaluation.video.evaluate import (
         Evaluation,
         Evaluator,
-        Roster,
         SliceEvaluation,
         check_independent,
         evaluate,
     )
     from vru.evaluation.video.latency import Outcome, TrackOutcome
     from vru.evaluation.video.metrics import METRICS
+    from vru.evaluation.video.slice_log import Roster
 
 # Imported when they are first used: a command line's --help does not wait for numpy.
 _MODULES = {
@@ -34,7 +34,7 @@ _MODULES = {
     "Evaluator": "video.evaluate",
     "Frames": "core.frames",
     "Outcome": "video.latency",
-    "Roster": "video.evaluate",
+    "Roster": "video.slice_log",
     "SliceEvaluation": "video.evaluate",
     "TrackOutcome": "video.latency",
     "UnseenUnit": "core.settings",

@@ -63,8 +63,12 @@ def report_of_evaluation(document: Mapping[str, Any]) -> Report:
     )
 
 
-def report_of_run(run: Mapping[str, Any], title: str, inputs: Iterable[Section]) -> Report:
-    """A report on a run that is over. ``run`` is the API's ``RunBody`` as JSON; ``inputs`` are what it was made of."""
+def report_of_run(
+    run: Mapping[str, Any], title: str, inputs: Iterable[Section], findings: Mapping[str, Any] | None = None
+) -> Report:
+    """A report on a run that is over. ``run`` is the API's ``RunBody`` as JSON; ``inputs`` are what it was made of,
+    ``findings`` is the document of what was missed and what was false, if there is one.
+    """
     metrics = run["metrics"] or {}
     approved = metrics.get("ground_truth_approved")
     tracks = _tracks(metrics.get("tracks", ()))
@@ -102,6 +106,7 @@ def report_of_run(run: Mapping[str, Any], title: str, inputs: Iterable[Section])
         errors=(),
         platform=version("vru-platform"),
         times=(*(Fact(name, run[key]) for name, key in times if run[key]), Fact("started by", run["created_by"])),
+        findings=read_findings(findings) if findings else None,
         method=_CAMERA_METHOD if "clocks" in metrics else _METHOD,
         under_test=_model_of(run),
         seconds=_seconds_of(run),

@@ -28,6 +28,8 @@ MANIFEST, SEAL, SIGNATURE = "manifest.json", "seal.json", "seal.sig"
 # The seal again, for other tools. Evidence of releases before it has none.
 STATEMENT = "seal.intoto.json"
 RUN, METRICS, VERDICT = "run.json", "metrics.json", "verdict.json"
+# Of runs that compare boxes: what was missed and what was false. Evidence of releases before has none.
+FINDINGS = "findings.json"
 DETECTIONS, TRUTH, FRAMES, REPORT = "detections.jsonl.gz", "ground-truth.jsonl.gz", "frames.jsonl.gz", "report.html"
 # Of runs over a data set: a line for each recording, which is what the first number in the lines of the others names.
 RECORDINGS = "recordings.jsonl.gz"

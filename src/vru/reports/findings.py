@@ -130,7 +130,10 @@ class Scenarios:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """``misses`` and ``false_alarms`` are the worst of ``missed`` and ``false`` altogether, the worst first."""
+    """``misses`` and ``false_alarms`` are the worst of ``missed`` and ``false`` altogether, the worst first, and
+    ``stretches`` the longest of ``stretched``. ``sealed`` is whether they are those of a run, whose evidence has every
+    box.
+    """
 
     overlap: float
     missed: int
@@ -141,6 +144,12 @@ class Findings:
     confusion: Confusion
     recordings: tuple[RecordingRow, ...]
     scenarios: Scenarios | None
+    stretched: int
+    sealed: bool
+
+    def all_in(self, table: str) -> str:
+        """Where all of a list are, to follow what is said of the worst: of files in a ``table`` of ``--csv``."""
+        return "the evidence has every box" if self.sealed else f"NAME.{table}.csv of --csv has all"
 
 
 def read_findings(document: Mapping[str, Any]) -> Findings:
@@ -156,6 +165,8 @@ def read_findings(document: Mapping[str, Any]) -> Findings:
         Confusion(tuple(confusion["classes"]), tuple(map(tuple, confusion["counts"]))),
         tuple(RecordingRow(**row) for row in document["recordings"]),
         _scenarios(document["scenarios"]) if document["scenarios"] else None,
+        document.get("stretch_count", len(document["missed_stretches"])),
+        "stretch_count" in document,
     )
 
 

@@ -167,7 +167,9 @@ def _findings(found: Findings) -> dict[str, Any]:
             for row in found.misses[:_MOST_ROWS]
         ],
         "all_misses": found.missed,
-        "all_stretches": len(found.stretches),
+        "all_stretches": found.stretched,
+        "all_misses_in": found.all_in("misses"),
+        "all_false_alarms_in": found.all_in("false-alarms"),
         "false_alarms": [
             [row.recording, row.place, row.road_user, charts.figure(row.score), row.box_words, row.nearest]
             for row in found.false_alarms[:_MOST_ROWS]

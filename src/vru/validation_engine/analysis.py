@@ -6,6 +6,7 @@ from typing import Any
 
 from vru.domain import Criterion, Detection, GroundTruth, Verdict
 from vru.evaluation import Evaluation, EvaluationSettings, Evaluator, Frames, Roster, judge
+from vru.evaluation.dataset.findings_log import FindingsLog
 from vru.service.schemas import (
     CriterionBody,
     CriterionResultBody,
@@ -26,6 +27,8 @@ class Analysis:
     verdict: Verdict
     reasons: list[dict[str, Any]]
     notes: list[str]
+    # What was missed and what was false; camera runs have no boxes.
+    findings: dict[str, Any] | None = None
 
 
 def to_criterion(body: CriterionBody) -> Criterion:
@@ -51,8 +54,9 @@ class Analysing:
         model: str,
         set_aside: Sequence[SetAsideClip] = (),
         notes: Sequence[str] = (),
+        video: str = "",
     ) -> None:
-        """Begin, with the tracks of the whole ground truth and the evaluated ``frames`` of the whole video.
+        """Begin, with the tracks of the whole ground truth and the evaluated ``frames`` of the whole ``video``.
 
         Raises:
             VruError: the inputs contradict each other, or the model under test made the ground truth.
@@ -61,6 +65,9 @@ class Analysing:
         slices = dict.fromkeys(criterion.slice for criterion in criteria) | (classes if len(classes) > 1 else {})
         self._criteria, self._set_aside = [to_criterion(criterion) for criterion in criteria], set_aside
         self._notes = notes
+        excluded = tuple((clip.first_frame, clip.last_frame) for clip in set_aside)
+        self._findings = FindingsLog(settings.iou_threshold, settings.score_threshold)
+        self._findings.begin(video, frames.without(excluded))
         self._evaluator = Evaluator(
             roster,
             frames,
@@ -70,7 +77,7 @@ class Analysing:
                 seed=settings.seed,
                 model=model,
                 slices=tuple(slices),
-                excluded=tuple((clip.first_frame, clip.last_frame) for clip in set_aside),
+                excluded=excluded,
             ),
         )
 
@@ -81,6 +88,7 @@ class Analysing:
             VruError: truth and detections contradict each other.
         """
         self._evaluator.add(truth, detections)
+        self._findings.add(truth, detections)
 
     def result(self) -> Analysis:
         """The outcome; nothing can be added after it."""
@@ -94,7 +102,8 @@ class Analysing:
             f"{clip.name} could not be processed: {clip.reason} Its frames count nowhere." for clip in self._set_aside
         ]
         notes += [*self._notes, *evaluation.notes]
-        return Analysis(_metrics(evaluation).model_dump(mode="json"), verdict, reasons, notes)
+        metrics = _metrics(evaluation).model_dump(mode="json")
+        return Analysis(metrics, verdict, reasons, notes, self._findings.document())
 
 
 def _metrics(evaluation: Evaluation) -> RunMetrics:

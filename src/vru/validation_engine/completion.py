@@ -177,7 +177,7 @@ async def _of_detections(
         roster = await repository.roster(session, inputs.truth)
         frames = Frames.every(asked.frame_stride, await repository.frame_times(session, inputs.video.id))
     notes = [imported_note(inputs.predictions["made_by"])] if inputs.predictions else []
-    analysing = Analysing(roster, frames, asked, _criteria(run), run.model or "", set_aside, notes)
+    analysing = Analysing(roster, frames, asked, _criteria(run), run.model or "", set_aside, notes, inputs.video.name)
 
     async def clips() -> Pieces:
         # A clip's truth and detections are in memory at a time. Nothing changes them any more: the clips need no

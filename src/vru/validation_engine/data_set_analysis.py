@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from vru.domain import Detection, GroundTruth, Verdict, VruClass
 from vru.domain.slices import SLICES
 from vru.evaluation import EvaluationSettings, Frames, Roster, judge
+from vru.evaluation.dataset.findings_log import FindingsLog
 from vru.evaluation.video.metrics import ClipCounts
 from vru.evaluation.video.pooled import PooledEvaluation, PooledEvaluator
 from vru.service.schemas import (
@@ -59,6 +60,7 @@ class DataSetAnalysing:
         classes = [f"class:{road_user}" for road_user in road_users] if len(road_users) > 1 else []
         asked = [criterion.slice for criterion in criteria if criterion.slice in SLICES]
         self._frames = dict.fromkeys(range(len(recordings)), 0)
+        self._findings = FindingsLog(settings.iou_threshold, settings.score_threshold)
         self._evaluator = PooledEvaluator(
             EvaluationSettings(
                 score_threshold=settings.score_threshold,
@@ -81,6 +83,7 @@ class DataSetAnalysing:
         frames = Frames.every(self._settings.frame_stride, times).without(excluded)
         self._frames[place] = len(frames)
         self._evaluator.begin(place, roster, frames)
+        self._findings.begin(self._name(place), frames, _attributes(self._recordings[place].slices))
 
     def add(self, truth: GroundTruth, detections: Sequence[Detection]) -> None:
         """The next piece of the recording: all truth and detections in a range of frames.
@@ -89,6 +92,7 @@ class DataSetAnalysing:
             VruError: truth and detections contradict each other.
         """
         self._evaluator.add(truth, detections)
+        self._findings.add(truth, detections)
 
     def result(self) -> Analysis:
         """The outcome; nothing can be added after it.
@@ -111,7 +115,7 @@ class DataSetAnalysing:
         ]
         notes += [*self._notes, *pooled.evaluation.notes]
         metrics = self._metrics(pooled, failed)
-        return Analysis(metrics.model_dump(mode="json"), verdict, reasons, notes)
+        return Analysis(metrics.model_dump(mode="json"), verdict, reasons, notes, self._findings.document())
 
     def _name(self, place: int) -> str:
         return self._recordings[place].name
@@ -182,3 +186,9 @@ class DataSetAnalysing:
             precision=found / (found + wrong) if found + wrong else None,
             f1=2 * found / (found + wrong + boxes) if found + wrong + boxes else None,
         )
+
+
+def _attributes(slices: Sequence[str]) -> dict[str, str]:
+    """What the slices of a recording say of it as attributes; a tag is no attribute, for it has no other value."""
+    pairs = (name.split(":", 1) for name in slices)
+    return {kind: value for kind, value in pairs if kind != "tag"}

@@ -23,6 +23,7 @@ from vru.reports.container import Content
 from vru.reports.documents import facts
 from vru.reports.evidence import (
     DETECTIONS,
+    FINDINGS,
     FRAMES,
     MANIFEST,
     MARKERS,
@@ -110,8 +111,12 @@ def detector_facts(run: Run, predictions: Mapping[str, Any] | None) -> dict[str,
     return named | {"predictions": dict(predictions)} if predictions else named
 
 
-def report_of(body: Mapping[str, Any], named: Mapping[str, Any], project: str) -> Report:
-    """The report on a run that is over: ``body`` is its ``RunBody`` as JSON, ``named`` are its inputs."""
+def report_of(
+    body: Mapping[str, Any], named: Mapping[str, Any], project: str, findings: Mapping[str, Any] | None = None
+) -> Report:
+    """The report on a run that is over: ``body`` is its ``RunBody`` as JSON, ``named`` are its inputs, ``findings`` say
+    what was missed and what was false.
+    """
     sections = _sections_of_data_set(body, named) if "data_set" in named else _sections_of_video(named)
     if "signals" in named:
         under_test = named["signals"]["name"]
@@ -128,7 +133,7 @@ def report_of(body: Mapping[str, Any], named: Mapping[str, Any], project: str) -
         read = {"read": " ".join(named["predictions"]["notes"]) or None}
         sections.append(Section("Imported predictions: made elsewhere", facts(known | read)))
     on = f"{named['data_set']['name']}, version {named['data_set']['version']}" if "data_set" in named else None
-    return report_of_run(body, f"{under_test} on {on or named['video']['name']}, {project}", sections)
+    return report_of_run(body, f"{under_test} on {on or named['video']['name']}, {project}", sections, findings)
 
 
 def _sections_of_video(named: Mapping[str, Any]) -> list[Section]:
@@ -169,7 +174,8 @@ def sealed_report(path: Path) -> Report:
         "verdict": verdict["verdict"],
         "verdict_reasons": verdict["criteria"],
     }
-    return report_of(read_json(path, RUN) | outcome, made["inputs"], made["run"]["project"])
+    findings = read_json(path, FINDINGS) if FINDINGS in made["files"] else None
+    return report_of(read_json(path, RUN) | outcome, made["inputs"], made["run"]["project"], findings)
 
 
 async def pack(
@@ -244,7 +250,7 @@ def finish_files(
     }
     stored = {name: getattr(run, name) for name in RUN_FIELDS}
     body = run_body(stored | outcome).model_dump(mode="json")
-    report = FORMATS["html"].render(report_of(body, named, project))
+    report = FORMATS["html"].render(report_of(body, named, project, analysis.findings))
     metrics, verdict = body.pop("metrics"), {"verdict": body.pop("verdict"), "criteria": body.pop("verdict_reasons")}
     documents = {
         RUN: canonical_json(body),
@@ -252,6 +258,8 @@ def finish_files(
         VERDICT: canonical_json(verdict),
         REPORT: report,
     }
+    if analysis.findings is not None:
+        documents[FINDINGS] = canonical_json(analysis.findings)
     for name, content in documents.items():
         (folder / name).write_bytes(content)
     made = {

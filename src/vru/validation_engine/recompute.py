@@ -9,6 +9,7 @@ from vru.domain import RunKind, VruError
 from vru.evaluation import Frames
 from vru.reports.evidence import (
     DETECTIONS,
+    FINDINGS,
     FRAMES,
     MANIFEST,
     MARKERS,
@@ -42,6 +43,8 @@ def differences(path: Path) -> list[str]:
     try:
         run, stated = read_json(path, RUN), read_json(path, METRICS)
         verdict = read_json(path, VERDICT)
+        # Evidence of releases before has no findings.
+        findings = read_json(path, FINDINGS) if FINDINGS in read_json(path, MANIFEST)["files"] else None
         analysis = _again(path, run)
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise VruError(f"The evidence cannot be evaluated: {error}.", "Use the version that made it.") from error
@@ -50,6 +53,7 @@ def differences(path: Path) -> list[str]:
         *_differ("metrics", stated, analysis.metrics),
         *_differ("verdict", verdict, again),
         *_differ("notes", run["notes"], analysis.notes),
+        *(_differ("findings", findings, analysis.findings) if findings is not None else ()),
     ]
 
 
@@ -66,9 +70,10 @@ def _model(path: Path, run: Mapping[str, Any], times: Sequence[float]) -> Analys
     head = next(boxes)
     frames = Frames.every(settings.frame_stride, times)
     set_aside = [SetAsideClip.model_validate(row) for row in run["set_aside"]]
-    predictions = read_json(path, MANIFEST)["inputs"].get("predictions")
+    inputs = read_json(path, MANIFEST)["inputs"]
+    predictions, video = inputs.get("predictions"), inputs["video"]["name"]
     notes = [imported_note(predictions["made_by"])] if predictions else []
-    analysing = Analysing(to_roster(head), frames, settings, _criteria(run), run["model"], set_aside, notes)
+    analysing = Analysing(to_roster(head), frames, settings, _criteria(run), run["model"], set_aside, notes, video)
     for shown, found in zip(
         cut(boxes, len(times), _AT_ONCE), cut(read_lines(path, DETECTIONS), len(times), _AT_ONCE), strict=True
     ):

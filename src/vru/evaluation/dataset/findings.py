@@ -55,13 +55,16 @@ def findings_document(findings: Findings, most: int | None = None) -> dict[str, 
     """Everything as plain values; at most so many misses and so many false alarms, the worst."""
     return {
         "overlap": findings.overlap,
-        "misses": {"count": len(findings.misses), "worst": _misses(findings, findings.misses[:most])},
+        "misses": {"count": len(findings.misses), "worst": rows_of_misses(findings, findings.misses[:most])},
         "false_alarms": {
             "count": len(findings.false_alarms),
-            "worst": _alarms(findings, findings.false_alarms[:most]),
+            "worst": rows_of_alarms(findings, findings.false_alarms[:most]),
         },
         "missed_stretches": _stretches(findings),
-        "confusion": _confusion(findings),
+        "confusion": {
+            "classes": [*findings.data.labels, "background"],
+            "counts": confusion_counts(findings).tolist(),
+        },
         "recordings": _recordings(findings),
         "scenarios": _scenarios(findings),
     }
@@ -114,7 +117,8 @@ def _place(findings: Findings, picture: int) -> dict[str, Any]:
     }
 
 
-def _misses(findings: Findings, which: Ints) -> list[dict[str, Any]]:
+def rows_of_misses(findings: Findings, which: Ints) -> list[dict[str, Any]]:
+    """These truth boxes, each with the detection that overlaps it most."""
     data = findings.data
     truth, found = data.truth, data.found
     nearest, overlap = _nearest(
@@ -138,7 +142,8 @@ def _misses(findings: Findings, which: Ints) -> list[dict[str, Any]]:
     ]
 
 
-def _alarms(findings: Findings, which: Ints) -> list[dict[str, Any]]:
+def rows_of_alarms(findings: Findings, which: Ints) -> list[dict[str, Any]]:
+    """These detections, each with the truth box that it overlaps most."""
     data = findings.data
     truth, found = data.truth, data.found
     nearest, overlap = _nearest(
@@ -197,7 +202,7 @@ def _stretches(findings: Findings) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["frames"])
 
 
-def _confusion(findings: Findings) -> dict[str, Any]:
+def confusion_counts(findings: Findings) -> Ints:
     """Rows are the truth's classes and the background, columns the detections' and the background.
 
     Hits are those of the figures, class by class. What they leave over (misses and false alarms) is matched once more
@@ -227,7 +232,7 @@ def _confusion(findings: Findings) -> dict[str, Any]:
     np.add.at(table, (expected, found.label), 1)
     lost = np.setdiff1d(np.arange(len(truth)), taken[taken >= 0])
     np.add.at(table, (truth.label[lost], np.full(len(lost), classes)), 1)
-    return {"classes": [*data.labels, "background"], "counts": table.tolist()}
+    return table
 
 
 def _per_picture(findings: Findings) -> Ints:
@@ -242,7 +247,6 @@ def _per_picture(findings: Findings) -> Ints:
 
 
 def _recordings(findings: Findings) -> list[dict[str, Any]]:
-    """The recordings, the one with the worst F1 first; those about which F1 says nothing last."""
     data = findings.data
     sums = np.zeros((len(data.sequences), 3), dtype=np.int64)
     np.add.at(sums, data.sequence, _per_picture(findings))
@@ -251,6 +255,11 @@ def _recordings(findings: Findings) -> list[dict[str, Any]]:
         {"recording": name, "images": int(count), "truth": truth, "missed": missed, "false_alarms": false_positives}
         for name, count, (truth, missed, false_positives) in zip(data.sequences, images, sums.tolist(), strict=True)
     ]
+    return worst_recordings(rows)
+
+
+def worst_recordings(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The recordings, the one with the worst F1 first; those about which F1 says nothing last."""
 
     def badness(row: Mapping[str, Any]) -> tuple[float, int]:
         errors = row["missed"] + row["false_alarms"]
@@ -266,8 +275,7 @@ def _scenarios(findings: Findings) -> dict[str, Any] | None:
     A false alarm is at no known distance: it counts for its row.
     """
     data, attributes = findings.data, findings.conditions.attributes
-    names = [name for name in (*_SCENARIOS, *attributes) if name in attributes and _few(attributes[name])]
-    names = list(dict.fromkeys(names))[:_MOST_ATTRIBUTES]
+    names = attributes_shown(attributes)
     bands = _bands(findings)
     if not names and bands is None:
         return None
@@ -308,8 +316,14 @@ def _scenarios(findings: Findings) -> dict[str, Any] | None:
     }
 
 
-def _few(values: Sequence[str | None]) -> bool:
-    return len(set(values) - {None}) <= _MOST_VALUES
+def attributes_shown(attributes: Mapping[str, Sequence[str | None]]) -> list[str]:
+    """Which of the attributes, each with its values, make the rows of the scenario matrix."""
+    names = [
+        name
+        for name in (*_SCENARIOS, *attributes)
+        if name in attributes and len(set(attributes[name]) - {None}) <= _MOST_VALUES
+    ]
+    return list(dict.fromkeys(names))[:_MOST_ATTRIBUTES]
 
 
 def _bands(findings: Findings) -> tuple[list[str], Ints] | None:

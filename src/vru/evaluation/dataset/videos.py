@@ -10,9 +10,9 @@ from vru.evaluation.core.frames import Frames
 from vru.evaluation.core.settings import EvaluationSettings
 from vru.evaluation.core.tables import DataSet
 from vru.evaluation.statistics.estimates import Estimate
-from vru.evaluation.video.evaluate import Roster
 from vru.evaluation.video.latency import TrackOutcome
 from vru.evaluation.video.pooled import PooledEvaluator
+from vru.evaluation.video.slice_log import Roster
 
 # What is counted in boxes: of several recordings these are the data set's own figures, over the same units.
 _OF_BOXES = ("recall", "precision", "f1", "ap50")

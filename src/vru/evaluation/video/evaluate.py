@@ -2,33 +2,27 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vru.domain import Box, Detection, GroundTruth, Measurement, VruClass, VruError
+from vru.domain import Detection, GroundTruth, Measurement, VruError
 from vru.domain.slices import ALL, check_slices
 from vru.evaluation.core.frames import Frames
 from vru.evaluation.core.settings import EvaluationSettings
-from vru.evaluation.core.slices import Sliced, class_of, take
-from vru.evaluation.core.tables import CLASSES, Ints
-from vru.evaluation.detection.outcomes import FALSE_POSITIVE, NOT_COUNTED
+from vru.evaluation.core.slices import class_of
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.statistics.survival import SurvivalCurve
-from vru.evaluation.video.alarms import AlarmLinker, Alarms, FalseAlarm
+from vru.evaluation.video.alarms import FalseAlarm
 from vru.evaluation.video.curves import Curve, video_curves
-from vru.evaluation.video.latency import TrackLog, TrackOutcome, detection_curve
-from vru.evaluation.video.matching import Matches, match
+from vru.evaluation.video.latency import TrackOutcome, detection_curve
 from vru.evaluation.video.metrics import METRICS, Clips, Sample
-from vru.evaluation.video.ranked_detections import DetectionLog, RankedDetections, Scores
-from vru.evaluation.video.visibility import TimingLog, TrackTiming
-from vru.evaluation.video.visible_boxes import visible_boxes
+from vru.evaluation.video.ranked_detections import Scores
+from vru.evaluation.video.slice_log import Collected, Logged, Roster, SliceLog
+from vru.evaluation.video.visibility import TrackTiming
 
 # Truth and detections of one frame must carry the same media time, to within rounding.
 _SAME_TIME_S = 0.002
-_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +123,6 @@ def check_independent(source: str, model: str | None) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Roster:
-    """A ground truth without its boxes: id and class of its ``tracks``, in its order, and where it is from."""
-
-    tracks: tuple[tuple[int, VruClass], ...]
-    source: str
-    approved_by: str | None
-
-    @classmethod
-    def of(cls, truth: GroundTruth) -> "Roster":
-        """That of a whole ground truth."""
-        return cls(
-            tuple((track.track_id, track.road_user) for track in truth.tracks), truth.source, truth.approved_by
-        )  # fmt: skip
-
-
 def evaluate(
     ground_truth: GroundTruth,
     detections: Sequence[Detection],
@@ -193,7 +171,7 @@ class Evaluator:
         self._names = tuple(dict.fromkeys((ALL, *settings.slices)))
         self._scores = Scores()
         self._logs = {
-            name: _SliceLog(name, roster, self._frames, self._clips, settings)
+            name: SliceLog(name, roster, self._frames, self._clips, settings)
             for name in self._names
             if class_of(name) is None
         }
@@ -221,7 +199,7 @@ class Evaluator:
         """The ground truth without its boxes."""
         return self._roster
 
-    def collected(self) -> "Collected":
+    def collected(self) -> Collected:
         """What was kept of the video, to be pooled with others; nothing can be added after it."""
         return Collected(
             self._roster,
@@ -253,7 +231,7 @@ class Evaluator:
             notes=(*_notes(self._roster, slices[ALL]), self._settings.unseen.sentence("clips")),
         )
 
-    def _measured(self, name: str, logged: "_Logged") -> SliceEvaluation:
+    def _measured(self, name: str, logged: Logged) -> SliceEvaluation:
         tracks = tuple(logged.outcomes.values())
         clip_of = self._clips.at([track.first_visible_s for track in tracks], self._frames)
         sample = Sample(logged.detections, logged.outcomes, clip_of, self._clips, self._settings)
@@ -309,131 +287,6 @@ def _check_times(truth: GroundTruth, detections: Sequence[Detection], frames: Fr
                 f"A detection has frame {index} at {detection.time_s:.4f} s, the video has it at "
                 f"{frames.times[position]:.4f} s."
             )
-
-
-@dataclass(frozen=True, slots=True)
-class _Logged:
-    """What one slice has kept of the whole video. Tracks have the numbers of the roster; ``not_evaluated`` are ids.
-
-    ``known`` is whether false positives can be told for the slice.
-    """
-
-    detections: RankedDetections
-    outcomes: Mapping[int, TrackOutcome]
-    not_evaluated: Mapping[int, int]
-    timings: Mapping[int, TrackTiming]
-    alarms: Alarms
-    known: bool
-    classes: Sequence[VruClass]
-
-    def only(self, road_user: VruClass) -> "_Logged":
-        """One class of it."""
-
-        def mine(tracks: Mapping[int, _Kept]) -> dict[int, _Kept]:
-            return {number: kept for number, kept in tracks.items() if self.classes[number] == road_user}
-
-        number = CLASSES.index(road_user)
-        return replace(
-            self,
-            detections=self.detections.only(number),
-            outcomes=mine(self.outcomes),
-            not_evaluated=mine(self.not_evaluated),
-            timings=mine(self.timings),
-            alarms=self.alarms.only(number),
-        )
-
-
-class _SliceLog:
-    """What one slice keeps of the pieces."""
-
-    def __init__(
-        self,
-        name: str,
-        roster: Roster,
-        frames: Frames,
-        clips: Clips,
-        settings: EvaluationSettings,
-    ) -> None:
-        self._name, self._frames, self._settings = name, frames, settings
-        self._numbers = {track_id: number for number, (track_id, _) in enumerate(roster.tracks)}
-        self._classes = [road_user for _, road_user in roster.tracks]
-        self._known = take(name, GroundTruth(0, 0, 0, ()), ()).in_slice is not None
-        self._tracks, self._timings = TrackLog(frames), TimingLog(frames, settings.reasonable_height)
-        self._detections = DetectionLog(clips.of_frame, clips.count, settings.score_threshold)
-        self._alarms = AlarmLinker(settings.score_threshold, settings.alarm_link_iou, frames.gaps.tolist())
-
-    def add(self, truth: GroundTruth, detections: Sequence[Detection]) -> Matches:
-        """The next piece; its matches."""
-        sliced = take(self._name, truth, detections)
-        matches = match(sliced.truth, sliced.detections, self._frames, self._settings.iou_threshold)
-        matches = replace(matches, outcome=_excuse_outside(sliced, matches.outcome, matches.boxes))
-        tracks = [self._numbers[track.track_id] for track in sliced.truth.tracks]
-        seen = visible_boxes(sliced.truth, matches, self._frames, self._settings.score_threshold)
-        for number, track, boxes in zip(tracks, sliced.truth.tracks, seen, strict=True):
-            self._tracks.add(number, track, boxes)
-            self._timings.add(number, track, boxes)
-        self._detections.add(matches, np.array(tracks, dtype=np.int64))
-        if self._known:
-            self._alarms.add(matches)
-        return matches
-
-    def collected(self) -> "CollectedSlice":
-        """All of it, for the whole video as one unit. Nothing can be added after it."""
-        outcomes, unseen = self._tracks.outcomes()
-        alarms = np.bincount(self._alarms.alarms.road_users, minlength=len(CLASSES)).astype(np.float64)
-        false_positives, counted = self._detections.totals()
-        units, timings = self._detections.units(), self._timings.timings()
-        return CollectedSlice(units, false_positives, counted, outcomes, unseen, timings, alarms, self._known)
-
-    def logged(self, order: Ints, classes: NDArray[np.int8]) -> _Logged:
-        """All of it, with the order and classes of the detections. Nothing can be added after it."""
-        outcomes, unseen = self._tracks.outcomes()
-        detections, timings = self._detections.ranked(order, classes), self._timings.timings()
-        return _Logged(detections, outcomes, unseen, timings, self._alarms.alarms, self._known, self._classes)
-
-
-@dataclass(frozen=True, slots=True)
-class CollectedSlice:
-    """What one slice has kept of a whole video. Tracks have the numbers of the roster.
-
-    ``unit`` says of each detection, as they came, the number of the track that was found, -1 less the number of a clip
-    where it is wrong, or ``IGNORED_UNIT``. ``false_positives``, ``counted`` and ``alarms`` are those of each class.
-    """
-
-    unit: NDArray[np.int32]
-    false_positives: NDArray[np.float64]
-    counted: NDArray[np.float64]
-    outcomes: Mapping[int, TrackOutcome]
-    not_evaluated: Mapping[int, int]
-    timings: Mapping[int, TrackTiming]
-    alarms: NDArray[np.float64]
-    known: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What was kept of one video: its ``roster``, evaluated ``frames`` and how long they last, the longest step between
-    two of them in seconds, and of all detections, as they came, ``fall`` (the score, negated) and class.
-    """
-
-    roster: Roster
-    frames: int
-    minutes: float
-    longest_step_s: float | None
-    fall: NDArray[np.float64]
-    road_user: NDArray[np.int8]
-    slices: Mapping[str, CollectedSlice]
-
-
-def _excuse_outside(sliced: Sliced, outcome: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray[np.int64]:
-    """False positives outside the slice do not count for it."""
-    if sliced.in_slice is None:
-        return outcome
-    excused = outcome.copy()
-    for number in np.flatnonzero(outcome == FALSE_POSITIVE):
-        if not sliced.in_slice(Box(*boxes[number].tolist())):
-            excused[number] = NOT_COUNTED
-    return excused
 
 
 def _notes(roster: Roster, overall: SliceEvaluation) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from vru.domain import Detection, GroundTruth
 from vru.domain.slices import ALL
 from vru.evaluation.core.frames import Frames
-from vru.evaluation.core.tables import CLASSES, DataSet, Floats, Ints, found_table, truth_table
+from vru.evaluation.core.tables import CLASSES, Bools, DataSet, Floats, Ints, found_table, truth_table
 from vru.evaluation.detection.outcomes import TRUE_POSITIVE, View, match_all
 
 _NUMBER = {road_user: number for number, road_user in enumerate(CLASSES)}
@@ -42,6 +42,30 @@ def match(truth: GroundTruth, detections: Sequence[Detection], frames: Frames, i
 
     A frame's matches depend on that frame alone, so a long video may be matched piece by piece.
     """
+    data, ignored = tables(truth, detections, frames)
+    everything = View(ALL, ~ignored, np.ones(len(detections), dtype=np.bool_))
+    outcomes = match_all(data, (iou_threshold,), (everything,), regions=ignored, max_detections=None)
+    found, outcome, taken = data.found.take(outcomes.kept), outcomes.outcome(0, 0), outcomes.matched_truth(0, 0)
+    order = np.lexsort((outcomes.rank, found.label, found.picture))
+    track = np.full(len(found), -1, dtype=np.int64)
+    hit = outcome == TRUE_POSITIVE
+    track[hit] = data.truth.track[taken[hit]]
+    return Matches(
+        data.frame[found.picture[order]],
+        found.label[order],
+        found.score[order],
+        outcome[order].astype(np.int64),
+        track[order],
+        found.boxes[order],
+    )
+
+
+def tables(truth: GroundTruth, detections: Sequence[Detection], frames: Frames) -> tuple[DataSet, Bools]:
+    """What is in the evaluated ``frames`` as a data set, and which of its truth boxes are to ``ignore``.
+
+    Its pictures are those frames that hold a box, its ``frame`` their positions among the evaluated ones. The track of
+    a truth box is its position among the truth's tracks, its label that in ``CLASSES``.
+    """
     owned = [(number, track.road_user, box) for number, track in enumerate(truth.tracks) for box in track.boxes]
     of_truth = frames.positions(np.array([box.frame_index for _, _, box in owned], dtype=np.int64))
     of_found = frames.positions(np.array([found.frame_index for found in detections], dtype=np.int64))
@@ -68,18 +92,4 @@ def match(truth: GroundTruth, detections: Sequence[Detection], frames: Frames, i
             [found.score for found in detections],
         ),
     )
-    everything = View(ALL, ~ignored, np.ones(len(detections), dtype=np.bool_))
-    outcomes = match_all(data, (iou_threshold,), (everything,), regions=ignored, max_detections=None)
-    found, outcome, taken = data.found.take(outcomes.kept), outcomes.outcome(0, 0), outcomes.matched_truth(0, 0)
-    order = np.lexsort((outcomes.rank, found.label, found.picture))
-    track = np.full(len(found), -1, dtype=np.int64)
-    hit = outcome == TRUE_POSITIVE
-    track[hit] = data.truth.track[taken[hit]]
-    return Matches(
-        shown[found.picture[order]],
-        found.label[order],
-        found.score[order],
-        outcome[order].astype(np.int64),
-        track[order],
-        found.boxes[order],
-    )
+    return data, ignored

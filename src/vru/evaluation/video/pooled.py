@@ -18,10 +18,11 @@ from vru.evaluation.core.settings import EvaluationSettings
 from vru.evaluation.core.slices import class_of
 from vru.evaluation.core.tables import CLASSES, Bools, Floats, Ints
 from vru.evaluation.video.curves import video_curves
-from vru.evaluation.video.evaluate import Collected, Evaluation, Evaluator, Roster, SliceEvaluation
+from vru.evaluation.video.evaluate import Evaluation, Evaluator, SliceEvaluation
 from vru.evaluation.video.latency import TrackOutcome
 from vru.evaluation.video.metrics import ClipCounts, Clips, Sample
 from vru.evaluation.video.ranked_detections import IGNORED_UNIT, RankedDetections
+from vru.evaluation.video.slice_log import Collected, Roster
 from vru.evaluation.video.visibility import TrackTiming
 
 
