@@ -24,7 +24,9 @@ RUN npm run build
 # --- what every service's image begins with ---
 FROM ${PYTHON_IMAGE} AS runtime
 LABEL vru.project=vru-platform org.opencontainers.image.licenses=Apache-2.0
-RUN groupadd --gid 10001 vru \
+# No program here makes its user another one (su, mount, passwd, ...): nothing needs them.
+RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
+ && groupadd --gid 10001 vru \
  && useradd --uid 10001 --gid vru --no-create-home --home-dir /tmp --shell /usr/sbin/nologin vru \
  && install -d -o vru -g vru /var/lib/vru /var/lib/vru/media
 ENV PATH=/app/.venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -37,9 +38,14 @@ def templates(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
+TEMPLATES = sorted((ROOT / "templates").rglob("*.j2"))
+
+
 def test_every_template_is_used_and_every_file_is_made(example: Environment) -> None:
-    on_disk = {path.relative_to(ROOT / "templates").as_posix() for path in (ROOT / "templates").rglob("*.j2")}
-    assert on_disk == set(FILES.values())
+    on_disk = {path.relative_to(ROOT / "templates").as_posix() for path in TEMPLATES}
+    # What other templates include.
+    parts = set(re.findall(r'{% include "(\S+)" %}', "".join(one.read_text() for one in TEMPLATES)))
+    assert on_disk == set(FILES.values()) | parts
     assert set(render(ROOT, example, None)) == set(FILES)
 
 

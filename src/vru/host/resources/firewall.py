@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..base.change import Change
 from ..base.disk import write_atomic
-from ..base.host import PROGRAM, Host
+from ..base.host import DEFAULT_ROOT, PROGRAM, Host
 from ..base.journal import Step
 from ..firewall import ufw
 from ..firewall.confirmation import CONFIRM_S, VERSIONS, apply_policy, arm, load, pending
@@ -37,6 +37,28 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart={PROGRAM} firewall-apply
 TimeoutStartSec=60
+# What it gives up (see templates/system/hardening.j2). It keeps what iptables needs, also for loading the kernel's
+# modules at boot, and where ufw is in charge, ufw's files. No PrivateTmp: that waits for more than is there so early.
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths={DEFAULT_ROOT} /run -/etc/ufw -/var/lib/ufw
+ProtectHome=read-only
+PrivateDevices=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service @module
+SystemCallErrorNumber=EPERM
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_MODULE CAP_SYS_PTRACE CAP_DAC_READ_SEARCH
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
+IPAddressDeny=any
 
 [Install]
 WantedBy=multi-user.target
