@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from vru.cli import main
 from vru.formats import FormatError, read_predictions, read_truth
 from vru.formats.names import FORMATS
+from vru.formats.rules import Rules
 
 HERE = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs" / "formats.md"
@@ -116,6 +117,27 @@ class TestWhatIsReadOfEach:
         assert [picture.key for picture in truth.pictures] == ["frame_000000", "frame_000001"]
         assert len(truth.boxes) == 1 and truth.labels == ["car", "person"]
         assert any("was read: 2 images" in note for note in truth.notes)
+
+    @pytest.mark.parametrize(
+        ("rotation", "sides", "said"),
+        [
+            (90.0, (-5, 35, 60, 30), True),
+            (450, (-5, 35, 60, 30), True),
+            (-30.0, (-2.990381, 16.519238, 55.980762, 66.961524), True),
+            (360.0, (10, 20, 30, 60), False),
+            ("left", (10, 20, 30, 60), False),
+        ],
+    )
+    def test_cvat_s_coco_turns_boxes_around_their_centre(
+        self, rotation: Any, sides: tuple, said: bool, tmp_path: Path
+    ) -> None:
+        document = json.loads((HERE / "coco-cvat/instances_default.json").read_text())
+        document["annotations"][0]["attributes"]["rotation"] = rotation
+        (tmp_path / "truth.json").write_text(json.dumps(document))
+        truth = read_truth(tmp_path / "truth.json", rules=Rules(out_of_picture="keep"))
+        first = truth.boxes.row(0)
+        assert (first.x, first.y, first.width, first.height) == pytest.approx(sides)
+        assert any("rotated" in note for note in truth.notes) == said and first.track == 0
 
     def test_ultralytics_names_images_by_their_stems(self, tmp_path: Path) -> None:
         truth = read_truth(HERE / "coco-torchvision/instances.json")

@@ -25,6 +25,7 @@ from vru.formats.annotations import (
     brief,
     check_box,
 )
+from vru.formats.builder import turned
 from vru.formats.coco_fields import (
     FLAGS,
     WHAT_IS_READ,
@@ -40,6 +41,7 @@ from vru.formats.coco_fields import (
     occlusion,
     optional,
     provenance,
+    rotation,
     source,
     track,
     truncation,
@@ -96,6 +98,7 @@ class CocoReader:
         self._image_ids: dict[Key, int] = {}
         self._category_ids: dict[Key, int] = {}
         self._seen: set[Key] = set()
+        self._turned = 0
         self._info: Mapping[str, Any] = {}
 
     def take(self, piece: Piece) -> None:
@@ -197,6 +200,10 @@ class CocoReader:
             self._seen.add(identity)
         x, y, width, height = bbox(value["bbox"], place)
         check_box(x, y, width, height, where)
+        degrees = rotation(value, place)
+        if degrees:
+            self._turned += 1
+            x, y, width, height = turned((x, y, width, height), degrees)
         flags = {name: flag(value[name], f"{place}.{name}") for name in FLAGS & value.keys()}
         image, category = self._key(value, "image_id", place), self._key(value, "category_id", place)
         row = BoxRow(
@@ -230,6 +237,8 @@ class CocoReader:
         names = list(dict.fromkeys(_unique_names(self._labels.values())))
         labels = {key: _place(name, names) for key, name in self._labels.items()}
         notes = [f"{' and '.join(of)} are taken as one class." for of in _spellings(self._labels)]
+        if self._turned:
+            notes.append(f"{self._turned} boxes are rotated, and were read as the upright box around each.")
         to_picture = [positions.get(key, -1) for key in self._image_ids]
         to_label = [labels.get(key, -1) for key in self._category_ids]
         images, categories = list(self._image_ids), list(self._category_ids)

@@ -49,6 +49,7 @@ _UNKNOWN = math.nan
 
 class _Attributes(msgspec.Struct, gc=False):
     track_id: int | None = None
+    rotation: float = 0.0
 
 
 class _Annotation(msgspec.Struct, gc=False):
@@ -119,6 +120,8 @@ def _truth_columns(rows: Sequence[_Annotation]) -> tuple[Boxes, dict[Key, int], 
     named = sum(identity is not None for identity in identities)
     if named not in (0, len(rows)) or len(set(identities)) < named:
         raise _UnusualError
+    # The careful reader turns boxes.
+    _usual(not any(row.attributes.rotation % 360 for row in rows if row.attributes is not None))
     sides = _sides(rows)
     tracks, tracked = _tracks(rows)
     crowd, ignore, occluded, truncated = (

@@ -39,6 +39,16 @@ def track(value: Mapping[str, Any], place: str) -> int | None:
     return None if track is None else coco_integer(track, f"{place}.track_id")
 
 
+def rotation(value: Mapping[str, Any], place: str) -> float:
+    """Degrees by which the box is turned around its centre, clockwise; CVAT writes them among the attributes, where
+    anything that is no number is an attribute of somebody's own.
+    """
+    attributes = value.get("attributes")
+    degrees = attributes.get("rotation", 0) if isinstance(attributes, dict) else 0
+    known = isinstance(degrees, int | float) and not isinstance(degrees, bool)
+    return coco_number(degrees, f"{place}.attributes.rotation") % 360 if known else 0.0
+
+
 def truncation(value: Mapping[str, Any], flags: Mapping[str, bool], place: str) -> float:
     """The share outside of the picture."""
     if "truncation" in value:
