@@ -79,6 +79,13 @@ class TestWhatIsReadOfEach:
         attributes = read_truth(HERE / "bdd100k-det").pictures[1].attributes
         assert attributes["timeofday"] == "night"
 
+    def test_bdd100k_ignored_does_not_count(self, tmp_path: Path) -> None:
+        document = json.loads((HERE / "bdd100k-det/det_val.json").read_text())
+        (labelled,) = [label for frame in document for label in frame["labels"] or () if label.get("box2d")]
+        labelled["attributes"] = {"ignored": True}
+        (tmp_path / "det.json").write_text(json.dumps(document))
+        assert [row.ignore for row in read_truth(tmp_path / "det.json").boxes.rows()] == [True]
+
     def test_voc_s_difficult_does_not_count(self) -> None:
         assert [row.ignore for row in read_truth(HERE / "voc").boxes.rows()] == [False, True]
 
