@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,15 @@ class TestWhatIsReadOfEach:
         assert [(picture.name, picture.source) for picture in truth.pictures] == [
             ("samples/CAM_FRONT/a.jpg", "n013-2018-08-01-16-58-41+0800")
         ]
+
+    def test_nuimages_amodal_boxes_may_reach_out(self, tmp_path: Path) -> None:
+        shutil.copytree(HERE / "nuimages", tmp_path / "v1.0-val")
+        table = tmp_path / "v1.0-val/object_ann.json"
+        rows = json.loads(table.read_text())
+        rows[0]["bbox"] = [-5, 20, 40, 120]
+        table.write_text(json.dumps(rows))
+        first = read_truth(tmp_path / "v1.0-val").boxes.row(0)
+        assert (first.x, first.y, first.width, first.height) == (-5, 20, 45, 100)
 
     def test_openlabel_tracks(self) -> None:
         truth = read_truth(HERE / "openlabel")
