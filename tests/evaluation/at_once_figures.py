@@ -111,8 +111,9 @@ class Sample:
         for alarm in alarms:
             starts[self.clip_of_frame[alarm.first_frame]] += 1
         most = {name: 2 * max(of, default=0) for name, of in (("boxes", boxes), ("tracks", tracks))}
-        false = max(1.0 * max(self.frames), 2 * max(wrong))
-        false_alarms = max(1.0 * max(self.frames), 2 * max(starts))
+        found = [one + other for one, other in zip(hits, wrong, strict=True)]
+        false = max(3.0 * max(self.frames), max(found), 2 * max(wrong))
+        false_alarms = max(3.0 * max(self.frames), 2 * max(starts))
         longest = max(self.minutes)
         shown = sum(count > 0 for count in tracks)
         said = sum(one + other > 0 for one, other in zip(hits, wrong, strict=True))

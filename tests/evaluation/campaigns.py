@@ -6,7 +6,7 @@ how crowded the hard ones are, how rare and how bad failures are.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -119,6 +119,26 @@ def bursts(rng: np.random.Generator, n: int) -> Clip:
     return _clips(rng, rng.poisson(3, n) + 1, np.full(n, 40.0), share, share, wrong, alarms, np.full(n, 60.0))
 
 
+def bursts_of_three(rng: np.random.Generator, n: int) -> Clip:
+    """In one clip of fifty there are three false boxes in almost every frame."""
+    burst = rng.random(n) < 0.02
+    wrong = np.where(burst, rng.binomial(3 * FRAMES, 0.95, n), rng.poisson(0.3, n)).astype(np.float64)
+    share = np.full(n, 0.97)
+    alarms = np.minimum(wrong, 3)
+    return _clips(rng, rng.poisson(3, n) + 1, np.full(n, 40.0), share, share, wrong, alarms, np.full(n, 60.0))
+
+
+def doubled(rng: np.random.Generator, n: int) -> Clip:
+    """About ten road users are in view at a time, and in one clip of fifty each of them has a second box."""
+    share = np.full(n, 0.97)
+    wrong, alarms = _quiet(rng, n)
+    clips = _clips(rng, rng.poisson(9, n) + 1, np.full(n, FRAMES * 0.9), share, share, wrong, alarms, np.full(n, 60.0))
+    twice = rng.random(n) < 0.02
+    counts = clips.counts
+    wrong = np.where(twice, counts.true_positives, wrong)
+    return replace(clips, counts=replace(counts, false_positives=wrong, alarms=np.where(twice, counts.tracks, alarms)))
+
+
 def flickering(rng: np.random.Generator, n: int) -> Clip:
     """In three clips of a hundred false boxes flicker: an alarm every fourth frame."""
     flicker = rng.random(n) < 0.03
@@ -144,8 +164,8 @@ def near_zero(rng: np.random.Generator, n: int) -> Clip:
 KINDS: Mapping[str, Callable[[np.random.Generator, int], Clip]] = {
     kind.__name__: kind
     for kind in (
-        shared_difficulty, crowded_hard, rare_crowded_hard, few_long_tracks, lost_clips, bursts, flickering, near_one,
-        near_zero,
+        shared_difficulty, crowded_hard, rare_crowded_hard, few_long_tracks, lost_clips, bursts, bursts_of_three,
+        doubled, flickering, near_one, near_zero,
     )
 }  # fmt: skip
 QUANTILES = {"latency_median_ms": 0.5, "latency_p95_ms": 0.95}
@@ -170,7 +190,12 @@ def estimates(clips: Clip, resamples: int = 1000) -> dict[str, Resampled | Quant
     result: dict[str, Resampled | Quantile] = {
         name: Resampled(of.value, clips.n, of.replicates) for name, of in found.items()
     }
-    unseen = np.array([[assumed.false_positives(clips.counts.false_positives, frames), FRAMES], [0, FRAMES]])
+    unseen = np.array(
+        [
+            [assumed.false_positives(clips.counts.false_positives, frames, clips.counts.true_positives), FRAMES],
+            [0, FRAMES],
+        ]
+    )
     table = np.column_stack([clips.counts.false_positives, frames])
     fppi = resampled(draws, table, lambda sums: {"fppi": sums[:, 0] / sums[:, 1]}, unseen)["fppi"]
     result["fppi"] = Resampled(fppi.value, clips.n, fppi.replicates)

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,13 @@ class TestWhatIsReadOfEach:
         attributes = read_truth(HERE / "bdd100k-det").pictures[1].attributes
         assert attributes["timeofday"] == "night"
 
+    def test_bdd100k_ignored_does_not_count(self, tmp_path: Path) -> None:
+        document = json.loads((HERE / "bdd100k-det/det_val.json").read_text())
+        (labelled,) = [label for frame in document for label in frame["labels"] or () if label.get("box2d")]
+        labelled["attributes"] = {"ignored": True}
+        (tmp_path / "det.json").write_text(json.dumps(document))
+        assert [row.ignore for row in read_truth(tmp_path / "det.json").boxes.rows()] == [True]
+
     def test_voc_s_difficult_does_not_count(self) -> None:
         assert [row.ignore for row in read_truth(HERE / "voc").boxes.rows()] == [False, True]
 
@@ -98,6 +106,15 @@ class TestWhatIsReadOfEach:
         assert [(picture.name, picture.source) for picture in truth.pictures] == [
             ("samples/CAM_FRONT/a.jpg", "n013-2018-08-01-16-58-41+0800")
         ]
+
+    def test_nuimages_amodal_boxes_may_reach_out(self, tmp_path: Path) -> None:
+        shutil.copytree(HERE / "nuimages", tmp_path / "v1.0-val")
+        table = tmp_path / "v1.0-val/object_ann.json"
+        rows = json.loads(table.read_text())
+        rows[0]["bbox"] = [-5, 20, 40, 120]
+        table.write_text(json.dumps(rows))
+        first = read_truth(tmp_path / "v1.0-val").boxes.row(0)
+        assert (first.x, first.y, first.width, first.height) == (-5, 20, 45, 100)
 
     def test_openlabel_tracks(self) -> None:
         truth = read_truth(HERE / "openlabel")

@@ -1,5 +1,6 @@
 """BDD100K: ``det_20`` and ``box_track_20`` (a list of frames with ``labels``, which is Scalabel's form), and the older
-one, a file a picture with ``frames`` of ``objects``. Boxes are ``box2d``: x1, y1, x2, y2.
+one, a file a picture with ``frames`` of ``objects``. Boxes are ``box2d``: x1, y1, x2, y2, of which the last are within
+the box, as Scalabel's own converters have it (``scalabel/label/transforms.py``: width = x2 - x1 + 1).
 """
 
 from collections.abc import Iterator
@@ -73,10 +74,11 @@ def _add(builder: Builder, name: str, frame: dict[str, Any], objects: object, wh
             continue
         said = inner(item, "attributes")
         truncated, occluded = said.get("truncated"), said.get("occluded")
+        x, y, width, height = corners(box, ("x1", "y1", "x2", "y2"), at)
         builder.box(
             picture,
             builder.label(item.get("category"), at),
-            corners(box, ("x1", "y1", "x2", "y2"), at),
+            (x, y, width + 1, height + 1),
             place,
             track=builder.track((video, brief(item["id"])))
             if video and isinstance(item.get("id"), int | str)
@@ -86,6 +88,7 @@ def _add(builder: Builder, name: str, frame: dict[str, Any], objects: object, wh
             truncated=truncated is True,
             truncation=0.0 if truncated is False else float("nan"),
             crowd=said.get("crowd") is True,
+            ignore=said.get("ignored") is True,
         )
 
 

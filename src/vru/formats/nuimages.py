@@ -1,5 +1,7 @@
 """nuImages: a folder of JSON tables: ``object_ann`` (boxes as corners), ``sample_data`` (images), ``category``; with
-``sample`` and ``log``, if they are there, images know their drive. Only key frames are annotated.
+``sample`` and ``log``, if they are there, images know their drive. Only key frames are annotated. Boxes are amodal.
+
+Source: ``docs/schema_nuimages.md`` of the nuScenes devkit.
 """
 
 from pathlib import Path
@@ -15,6 +17,7 @@ def _sniff(opening: Opening) -> bool:
 
 def _truth(path: Path, asked: Asked) -> Annotations:
     builder = Builder("nuimages")
+    builder.amodal = True
     names = {key: member(row, "name", str, str(path)) for key, row in _table(path, "category").items()}
     drives = {key: row.get("log_token") for key, row in _table(path, "sample", needed=False).items()}
     logs = {key: row.get("logfile") for key, row in _table(path, "log", needed=False).items()}

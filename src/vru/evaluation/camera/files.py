@@ -8,6 +8,7 @@ from vru.domain import GroundTruth, VruError
 from vru.evaluation.camera.clocks import Clocks, given_offset, join_clocks
 from vru.evaluation.camera.run import CameraEvaluation, evaluate_camera
 from vru.evaluation.camera.signal_matching import CameraSettings, RoadUsers, SignalTable
+from vru.evaluation.core.settings import UnseenUnit
 from vru.evaluation.dataset.evaluate import DatasetEvaluation
 from vru.evaluation.dataset.prepare import to_dataset
 from vru.evaluation.dataset.protocol import Protocol
@@ -78,6 +79,7 @@ def evaluate_recording(
         hold_s=hold_ms / 1000,
         resamples=max(1000 if resamples is None else resamples, 100),
         seed=seed,
+        unseen=UnseenUnit(protocol.unseen_truth, protocol.unseen_false_boxes),
     )
     table = SignalTable(np.array(recording.time_ns, dtype=np.int64), np.array(recording.road_user, dtype=np.int64))
     return evaluate_camera(table, RoadUsers.of(truth, height), sorted(times), clocks, settings)
@@ -86,4 +88,4 @@ def evaluate_recording(
 def to_metrics(evaluation: CameraEvaluation) -> DatasetEvaluation:
     """The figures as those of data sets are reported and judged."""
     units = Units("clips", np.zeros(0, dtype=np.int64), evaluation.clips)
-    return DatasetEvaluation(evaluation.slices, units, evaluation.resamples, evaluation.notes)
+    return DatasetEvaluation(evaluation.slices, units, evaluation.resamples, evaluation.notes, unseen=evaluation.unseen)

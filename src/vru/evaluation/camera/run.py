@@ -21,6 +21,7 @@ from vru.evaluation.camera.signal_matching import (
     without_repeats,
 )
 from vru.evaluation.core.frames import clip_of
+from vru.evaluation.core.settings import UnseenUnit
 from vru.evaluation.core.tables import CLASSES, ratio
 from vru.evaluation.statistics.draws import Draws
 from vru.evaluation.statistics.estimates import Estimate, Fixed, Quantile, Resampled
@@ -45,7 +46,8 @@ class CameraEvaluation:
     """What was measured: estimates by slice, what became of each signal and track, and what limits the figures.
 
     ``latency_s`` is each track's (NaN without a detection), ``latency_u_s`` its standard uncertainty. ``frame_s`` is
-    the frame period, ``reach_s`` the expanded uncertainty (95 %) of the join that widens every bound.
+    the frame period, ``reach_s`` the expanded uncertainty (95 %) of the join that widens every bound, ``unseen`` what
+    bounds assume of clips that were not seen.
     """
 
     slices: Mapping[str, Mapping[str, Estimate]]
@@ -58,6 +60,7 @@ class CameraEvaluation:
     clips: int
     resamples: int
     notes: tuple[str, ...]
+    unseen: UnseenUnit
 
 
 def evaluate_camera(
@@ -117,6 +120,7 @@ def evaluate_camera(
         collector.clips,
         settings.resamples,
         (*collector.notes(matches), *_repeats(sent, len(signals.time_ns), settings)),
+        settings.unseen,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vru.domain.errors import VruError
-from vru.evaluation.cli.options import Reading, fail, reading_options
+from vru.evaluation.cli.options import Reading, fail, reading_options, unseen_options
 
 _FILE = click.Path(path_type=Path)
 _DEFAULT_MARGIN = 0.02
@@ -30,6 +30,8 @@ class Request:
     power: float
     resamples: int
     seed: int
+    unseen_truth: float | None
+    unseen_false_boxes: float | None
 
 
 @click.command()
@@ -50,6 +52,7 @@ class Request:
 @click.option("--power", type=click.FloatRange(0.5, 0.999), default=0.8, show_default=True, help="Wanted, of the test.")
 @click.option("--resamples", type=click.IntRange(100, 100_000), default=2000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
+@unseen_options
 @reading_options
 def compare(**options: Any) -> None:
     """Compare the detections B with the detections A, on the same TRUTH: is B worse?

@@ -9,7 +9,7 @@ import click
 
 from vru.domain.errors import VruError
 from vru.evaluation.cli.about import About, about_options
-from vru.evaluation.cli.options import Reading, fail, reading_options
+from vru.evaluation.cli.options import Reading, fail, reading_options, unseen_options
 from vru.formats.collection import no_collection
 
 _FILE = click.Path(path_type=Path)
@@ -83,16 +83,7 @@ class Request:
 @click.option("--model", help="What is under test: truth that it made itself is refused.")
 @click.option("--truth-source", metavar="SOURCE", help="Who made the truth: manual, synthetic or model:NAME.")
 @click.option("--smallest-n", type=click.IntRange(1), help="Units below which a slice decides nothing.  [default: 10]")
-@click.option(
-    "--unseen-truth",
-    type=click.FloatRange(1),
-    help="How many times the truth of the fullest unit one that was not seen may have.  [default: 2]",
-)
-@click.option(
-    "--unseen-false-boxes",
-    type=click.FloatRange(0),
-    help="How many false boxes a frame a unit that was not seen may have.  [default: 1]",
-)
+@unseen_options
 @about_options
 @reading_options
 @click.option("--markers", type=_FILE, help="Of a camera run: the markers that join the clocks.")

@@ -174,6 +174,22 @@ def reading_options(command: _Command) -> _Command:
     return command
 
 
+def unseen_options(command: _Command) -> _Command:
+    """Add what the bounds assume of units that were not seen."""
+    truth = click.option(
+        "--unseen-truth",
+        type=click.FloatRange(1),
+        help="How many times the truth of the fullest unit one that was not seen may have.  [default: 2]",
+    )
+    false_boxes = click.option(
+        "--unseen-false-boxes",
+        type=click.FloatRange(0),
+        help="How many false boxes a frame a unit that was not seen may have.  [default: 3, or as many as there were "
+        "boxes in the fullest]",
+    )
+    return truth(false_boxes(command))
+
+
 def fail(error: VruError) -> NoReturn:
     """Say what is wrong and end with exit code 2."""
     click.secho(f"error: {error.message}", fg="red", err=True)

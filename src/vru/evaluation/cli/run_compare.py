@@ -44,8 +44,12 @@ def run(request: Request) -> int:
     asked = read_margins(request.criteria) if request.criteria else ()
     annotations = truth_of(request.truth, request.reading)
     protocol = protocol_of(request.protocol, annotations, request.reading.classes)
-    if request.score is not None:
-        protocol = replace(protocol, score_threshold=request.score)
+    said: dict[str, Any] = {
+        "score_threshold": request.score,
+        "unseen_truth": request.unseen_truth,
+        "unseen_false_boxes": request.unseen_false_boxes,
+    }
+    protocol = replace(protocol, **{name: value for name, value in said.items() if value is not None})
     metrics = [_measured(annotations, path, protocol, request) for path in (request.before, request.after)]
     found = differences(*metrics)
     margins = asked or _headline(found, request.margin)

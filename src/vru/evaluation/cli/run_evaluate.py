@@ -18,7 +18,7 @@ from vru.evaluation.cli.show import show
 from vru.evaluation.dataset.conditions import Conditions, conditions_of
 from vru.evaluation.dataset.evaluate import DatasetEvaluation, evaluate_dataset
 from vru.evaluation.dataset.protocol import Protocol
-from vru.evaluation.verdict.criteria_files import read_criteria
+from vru.evaluation.verdict.criteria_files import CriteriaFile, read_criteria
 from vru.evaluation.verdict.provenance import Provenance, provenance_of
 from vru.evaluation.verdict.results import document, judge_metrics
 from vru.formats import Annotations, digest
@@ -69,7 +69,8 @@ def _measured(request: Request) -> _Run:
     if request.media is not None and not request.media.exists():
         raise VruError(f"There is no file or folder {request.media}.", "--media is a video, or a folder with images.")
     started = time.perf_counter()
-    criteria = read_criteria(request.criteria) if request.criteria else ()
+    asked_of = read_criteria(request.criteria) if request.criteria else CriteriaFile()
+    criteria = asked_of.criteria
     annotations = truth_of(request.truth, request.reading)
     protocol = protocol_of(request.protocol, annotations, request.reading.classes)
     asked: dict[str, Any] = {
@@ -78,7 +79,9 @@ def _measured(request: Request) -> _Run:
         "unseen_truth": request.unseen_truth,
         "unseen_false_boxes": request.unseen_false_boxes,
     }
-    protocol = replace(protocol, **{name: value for name, value in asked.items() if value is not None})
+    # What the command says comes before what the file says.
+    said = {name: value for name, value in asked.items() if value is not None}
+    protocol = replace(protocol, **{**asked_of.assumed, **said})
     origin = provenance_of(annotations, request.model, request.truth_source)
     kinds = kinds_asked(request.slices, criteria, protocol)
     read = time.perf_counter()

@@ -1,9 +1,10 @@
 """How good ground truth is, from files to the terminal."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -78,12 +79,13 @@ def run_noise(
     Raises:
         VruError: the input is not what it should be.
     """
-    asked = read_criteria(criteria)
+    file = read_criteria(criteria)
+    asked, assumed = file.criteria, dict[str, Any](file.assumed)
     annotations = truth_of(truth_path, reading)
     data = predictions_of(predictions, annotations, reading).data
     measure = partial(
         evaluate_dataset,
-        protocol=protocol_of(protocol, annotations, reading.classes),
+        protocol=replace(protocol_of(protocol, annotations, reading.classes), **assumed),
         times=times_of(annotations),
         resamples=resamples,
         seed=seed,

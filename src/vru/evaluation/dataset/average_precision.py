@@ -82,11 +82,10 @@ def unseen_detections_of(collector: EstimateCollector, outcomes: Outcomes) -> tu
     truths = collector.unseen.truth * np.array([collector.most_truth(outcomes, view) for view in range(views)])
     truths = truths.reshape(views, labels)
     nothing = np.zeros((views, labels))
-    found = counts_at(outcomes, 0, 0, collector.protocol.score_threshold).false_positives
+    found = counts_at(outcomes, 0, 0, collector.protocol.score_threshold)
+    hits, wrong, *_ = collector.units.sums(found.table()).T
     frames = collector.frames()
-    false_positives = np.full(
-        (views, labels), collector.unseen.false_positives(collector.units.sums(found[:, None])[:, 0], frames)
-    )
+    false_positives = np.full((views, labels), collector.unseen.false_positives(wrong, frames, hits))
     pictures = float(frames.max())
     return UnseenDetections(nothing, false_positives, truths, pictures), UnseenDetections(
         truths, nothing, truths, pictures

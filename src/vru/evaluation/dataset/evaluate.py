@@ -1,13 +1,13 @@
 """All figures that a protocol asks for, with their intervals, per slice."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vru.domain import VruError
 from vru.domain.slices import ALL
-from vru.evaluation.core.settings import SMALLEST_N, EvaluationSettings
+from vru.evaluation.core.settings import SMALLEST_N, EvaluationSettings, UnseenUnit
 from vru.evaluation.core.tables import DataSet, Ints
 from vru.evaluation.dataset.at_confidence import calibration_metrics, point_metrics
 from vru.evaluation.dataset.average_precision import coco_metrics
@@ -34,7 +34,7 @@ class DatasetEvaluation:
     ``counted`` are the truth boxes that the headline view counts, ``missed`` those of them that nothing found, as
     places in ``data``'s truth; ``false_alarms`` are places among its detections. Slices that fewer than ``smallest_n``
     units show decide nothing. ``assumption`` says on what it rests that the units are independent, where the files do
-    not say it.
+    not say it. ``unseen`` is what the bounds assume of units that were not seen.
     """
 
     slices: Mapping[str, Mapping[str, Estimate]]
@@ -50,6 +50,7 @@ class DatasetEvaluation:
     curves: tuple[Curve, ...] = ()
     smallest_n: int = SMALLEST_N
     assumption: str = ""
+    unseen: UnseenUnit = field(default_factory=UnseenUnit)
 
 
 def evaluate_dataset(  # noqa: C901 - one branch a kind of figure that a protocol may ask for
@@ -162,6 +163,7 @@ def _finished(
         tracks=collector.tracks,
         curves=curves,
         smallest_n=collector.protocol.smallest_n,
+        unseen=collector.unseen,
     )
 
 

@@ -72,7 +72,7 @@ class Protocol:
     reasonable_height: float = 50.0
     smallest_n: int = SMALLEST_N
     unseen_truth: float = UnseenUnit().truth
-    unseen_false_boxes: float = UnseenUnit().false_boxes
+    unseen_false_boxes: float | None = UnseenUnit().false_boxes
 
 
 def protocol_names() -> tuple[str, ...]:

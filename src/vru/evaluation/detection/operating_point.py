@@ -33,11 +33,11 @@ def unseen_counts(sums: Floats, assumed: UnseenUnit) -> Floats:
     """The worst and the best unit that may not have been seen, from those seen (units x 4, see ``Counts.table``):
     all of its road users missed, and false boxes; all found, and none.
     """
-    _, false_positives, truths, pictures = sums.T
+    hits, false_positives, truths, pictures = sums.T
     most_truth, frames = assumed.truths(truths), float(pictures.max(initial=0.0))
     return np.array(
         [
-            [0.0, assumed.false_positives(false_positives, pictures), most_truth, frames],
+            [0.0, assumed.false_positives(false_positives, pictures, hits), most_truth, frames],
             [most_truth, 0.0, most_truth, frames],
         ]
     )

@@ -5,9 +5,13 @@ from collections.abc import Iterable, Sequence
 
 from vru.domain import Comparator, Criterion, CriterionResult, Measurement, Severity, Verdict, VerdictReport
 from vru.domain.slices import ALL, check_slices
+from vru.evaluation.core.settings import UnseenUnit
 from vru.evaluation.statistics.estimates import Estimate
 from vru.evaluation.video.evaluate import Evaluation, check_metric
 from vru.evaluation.video.metrics import METRICS, unit_of
+
+# Units some of which were not seen.
+_DRAWN = {"clips", "recordings", "sequences", "images"}
 
 
 def check_criteria(criteria: Iterable[Criterion]) -> None:
@@ -129,9 +133,17 @@ def _judge_one(evaluation: Evaluation, criterion: Criterion, family: int) -> Cri
         empty = Measurement(criterion.metric, None, None, None, 0, METRICS[criterion.metric], level, criterion.slice)
         reason = f"The slice {criterion.slice} was not measured: name it in the settings' slices."
         return CriterionResult(criterion, empty, Verdict.INCONCLUSIVE, reason)
-    verdict, why, more = decide(part.estimates[criterion.metric], criterion, family, evaluation.settings.smallest_n)
+    estimate = part.estimates[criterion.metric]
+    verdict, why, more = decide(estimate, criterion, family, evaluation.settings.smallest_n)
+    why += condition(verdict, estimate, criterion.metric, evaluation.settings.unseen)
     marked = "" if evaluation.approved else " The ground truth is not approved."
     return CriterionResult(criterion, part.measurement(criterion.metric, level), verdict, why + marked, more)
+
+
+def condition(verdict: Verdict, estimate: Estimate, metric: str, assumed: UnseenUnit) -> str:
+    """What a PASS or a FAIL rests on, to follow its reason."""
+    resting = verdict != Verdict.INCONCLUSIVE and estimate.units in _DRAWN
+    return f" {assumed.condition(metric, estimate.units)}" if resting else ""
 
 
 def decide(

@@ -10,7 +10,7 @@ from vru.domain.slices import ALL
 from vru.evaluation.dataset.evaluate import DatasetEvaluation
 from vru.evaluation.dataset.protocol import Protocol
 from vru.evaluation.statistics.estimates import Estimate
-from vru.evaluation.verdict.judge import combine, decide, enough, holm, too_few
+from vru.evaluation.verdict.judge import combine, condition, decide, enough, holm, too_few
 from vru.evaluation.video.latency import TrackOutcome
 from vru.evaluation.video.metrics import unit_of
 
@@ -57,6 +57,7 @@ def judge_metrics(
     families = holm(enough(chosen, criteria, metrics.smallest_n), criteria)
     for criterion, estimate, family in zip(criteria, chosen, families, strict=True):
         verdict, reason, more = decide(estimate, criterion, family, metrics.smallest_n)
+        reason += condition(verdict, estimate, criterion.metric, metrics.unseen)
         level = 2 * criterion.confidence_level - 1
         measured = measurement(criterion.metric, estimate, criterion.slice, level)
         marked = f" {metrics.assumption}" if metrics.assumption else ""

@@ -191,10 +191,11 @@ class Sample:
         one that may not have been seen; 3 x rows.
         """
         unseen = self._settings.unseen
-        most, false_positives = (
-            unseen.truths(boxes),
-            unseen.false_positives(self._detections.false_positives_in.sum(axis=0), self._clips.frames),
+        wrong, hits = (
+            self._detections.false_positives_in.sum(axis=0),
+            self._of_tracks(lambda track: track.true_positives),
         )
+        most, false_positives = unseen.truths(boxes), unseen.false_positives(wrong, self._clips.frames, hits)
         result = np.zeros((3, self._draws.resamples))
         row = 0
         for block, weights in self._draws.blocks():
@@ -244,7 +245,7 @@ class ClipCounts:
         """The worst clip that may not have been seen and the best one, as rows of the table."""
         boxes, tracks = assumed.truths(self.boxes), assumed.truths(self.tracks)
         false_positives, alarms = (
-            assumed.false_positives(self.false_positives, frames),
+            assumed.false_positives(self.false_positives, frames, self.true_positives),
             assumed.false_positives(self.alarms, frames),
         )
         minutes = float(self.minutes.max(initial=0.0))
