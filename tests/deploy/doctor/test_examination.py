@@ -342,7 +342,7 @@ def test_the_script_is_posix_and_hides_passwords_of_proxies() -> None:
         ["sh", "-s", "--", "/opt/vru-platform"],
         input=PROBES.read_bytes(),
         capture_output=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env={**os.environ, "https_proxy": "http://me:hunter2@proxy.example:3128"},
     ).stdout.decode()

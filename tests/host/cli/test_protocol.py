@@ -36,7 +36,7 @@ class Root:
 
     def run(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, str(self.program), *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, env=self.environment, timeout=60, check=False)
+        return subprocess.run(command, input=stdin, capture_output=True, env=self.environment, timeout=240, check=False)
 
     def plan(self, manifest: dict) -> dict:
         done = self.run("plan", stdin=json.dumps(manifest).encode())
@@ -232,7 +232,7 @@ def start(root: Root) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         env=root.environment,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if (root.path / "src").exists():
             return process
@@ -262,7 +262,7 @@ def test_a_killed_executor_is_told_and_the_next_run_converges(slow):
     owner = lock.holder(Host(slow.path))
     assert owner is not None
     os.kill(owner["pid"], signal.SIGKILL)
-    out, _ = watcher.communicate(timeout=30)
+    out, _ = watcher.communicate(timeout=120)
     end = json.loads(out.splitlines()[-1])
     assert (watcher.returncode, end["event"], end["ok"]) == (1, "end", False)
     assert "stopped before its end" in end["message"]

@@ -58,7 +58,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     for name, text in ((OLD, "one"), (NEW, "two")):
         release(found, name, text)
     executor = steps.Executor(found, store.load(found, OLD), Journal(tmp_path / "first.jsonl"))
-    executor._files(None)
+    executor._prepare(setup_only=False)
     store.set_current(found, OLD)
     routes.ensure(found, docker.view, docker.containers())
     assert said(found) == "one"

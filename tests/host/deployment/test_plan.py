@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,9 @@ from vru.host.base.change import Change
 from vru.host.base.host import Host
 from vru.host.base.journal import Journal
 from vru.host.deployment import steps
+from vru.host.deployment.comparison import Comparison
 from vru.host.deployment.plan import Planner
-from vru.host.deployment.stages import STAGES, Stage, of_service, order
+from vru.host.deployment.stages import STAGES, Stage, of_service
 from vru.host.release import store
 from vru.host.release.manifest import parse
 from vru.host.wire import Manifest
@@ -47,7 +47,7 @@ def test_the_plan_is_the_very_list_that_a_deployment_makes(host: Host, monkeypat
 
     def note(executor: steps.Executor, stage: Stage, changes: Iterable[Change]) -> None:
         wanted = list(changes)
-        made.extend(replace(change, stage=stage.name) for change in wanted)
+        made.extend(wanted)
         apply(executor, stage, wanted)
 
     monkeypatch.setattr(steps.Executor, "_apply", note)
@@ -58,14 +58,35 @@ def test_the_plan_is_the_very_list_that_a_deployment_makes(host: Host, monkeypat
         assert live.resource == "release"
         journal = Journal(host.root / "journal.jsonl")
         steps.Executor(host, manifest, journal).run(steps.DEPLOY)
-        assert made == [replace(change, setup=False) for change in expected]
+        assert made == expected
         assert journal.changed == len(expected) + 1
         assert planned(host, manifest) == []
 
 
-def test_the_stages_are_in_order_and_each_is_called_by_one_name() -> None:
-    assert [order(stage.name) for stage in STAGES] == list(range(len(STAGES)))
+def test_each_stage_is_called_by_one_name_and_knows_its_services() -> None:
+    names = [stage.name for stage in STAGES]
+    assert len(set(names)) == len(names)
     view = view_of("postgres", "api_gateway", "grafana")
-    stages = [of_service(view, name).name for name in ("postgres", "grafana", "api_gateway")]
-    assert stages == ["start stores", "start services in place", "start services"]
-    assert stages == sorted(stages, key=order)
+    stages = [of_service(view, name) for name in ("postgres", "grafana", "api_gateway")]
+    assert [stage.name for stage in stages] == ["start stores", "start services in place", "start services"]
+    assert stages == sorted(stages, key=STAGES.index)
+
+
+def test_every_stage_is_walked_once_and_in_the_order_of_the_list(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stage finds is made before the next one is asked: none is left out, and none comes twice."""
+    asked: list[str] = []
+    looked = Stage.changes
+
+    def note(stage: Stage, release: Comparison) -> Iterator[Change]:
+        asked.append(stage.name)
+        return looked(stage, release)
+
+    monkeypatch.setattr(Stage, "changes", note)
+    manifest = release_of(host, ONE)
+    planned(host, manifest)
+    assert asked == [stage.name for stage in STAGES]
+    asked.clear()
+    steps.Executor(host, manifest, Journal(host.root / "journal.jsonl")).run(steps.DEPLOY)
+    applied = [stage.name for stage in STAGES if stage.name in asked]
+    assert asked == applied
+    assert {"directories", "files", "units", "release"} <= set(applied)

@@ -293,18 +293,18 @@ def verb(host: Host, *arguments: str, actor: str = "ada@laptop") -> subprocess.P
 
 
 def test_the_verb_takes_shows_and_releases(host):
-    out, _ = verb(host, "take", "--reason", "a new disk", "--for", "2h", "--json").communicate(timeout=20)
+    out, _ = verb(host, "take", "--reason", "a new disk", "--for", "2h", "--json").communicate(timeout=120)
     assert json.loads(out)["lock"]["owner"] == "ada@laptop"
-    out, _ = verb(host, actor="bob@laptop").communicate(timeout=20)
+    out, _ = verb(host, actor="bob@laptop").communicate(timeout=120)
     assert b"a new disk" in out
     refused = verb(host, "release", actor="bob@laptop")
-    _, said = refused.communicate(timeout=20)
+    _, said = refused.communicate(timeout=120)
     assert refused.returncode == 4
     assert b"--force" in said
-    assert b"Released" in verb(host, "release").communicate(timeout=20)[0]
+    assert b"Released" in verb(host, "release").communicate(timeout=120)[0]
     assert [entry["outcome"] for entry in audit.read(host)[0]] == ["taken", "released"]
     without = verb(host, "take")
-    without.communicate(timeout=20)
+    without.communicate(timeout=120)
     assert without.returncode == 2
 
 

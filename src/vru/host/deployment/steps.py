@@ -7,7 +7,7 @@ needed is imported here, at the top: the program's own file may be replaced whil
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..base.change import Change
@@ -21,20 +21,16 @@ from ..operations import verify
 from ..release import history, program, pruning, releases, store
 from ..resources import (
     containers,
-    directories,
     files,
     firewall,
     images,
-    kernel,
-    migration,
-    packages,
     role,
-    settings,
     units,
 )
 from ..rolling import nginx, rollout, routes
-from ..wire import FileEntry, Manifest
+from ..wire import Manifest
 from . import stages
+from .comparison import Comparison
 from .stages import ORCHESTRATION, SETUP, VERIFICATION, Stage
 
 # What the executor is asked to do, and how the lock and the audit call it.
@@ -63,7 +59,16 @@ class Executor:
         self.compose = Compose(host)
         self.watch_s = watch_s
         self.rollback = False
-        self._expected: dict[str, str] = {}
+        self._expected: Mapping[str, str] | None = None
+        self._view: View | None = None
+        self._besides: list[str] = []
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Forget the facts: something was made."""
+        self._now = Comparison(
+            self.host, self.manifest, self.compose, rollback=self.rollback, expected=self._expected, view=self._view
+        )
 
     def run(self, mode: str) -> None:
         """Make all steps of a mode.
@@ -74,10 +79,8 @@ class Executor:
         """
         setup_only = mode == SETUP_ONLY
         self.rollback = mode == ROLLBACK
-        self._setup()
-        outside = [entry for entry in self.manifest.files if entry.of_setup]
-        self._files(outside if setup_only else None)
-        self._firewall()
+        self._look_again()
+        self._prepare(setup_only=setup_only)
         if not setup_only:
             before = store.current(self.host)
             try:
@@ -180,76 +183,48 @@ class Executor:
             if change.apply is not None:
                 change.apply(step)
 
-    # -- the phases -------------------------------------------------------------------------------------------------
+    # -- the stages -------------------------------------------------------------------------------------------------
 
-    def _setup(self) -> None:
-        if self.manifest.packages is not None:
-            source = self.manifest.packages.docker_source
-            self._apply(stages.DOCKER, packages.changes(self.host, source, packages.facts(self.host)))
-        entries = directories.expected(self.manifest)
-        self._apply(stages.DIRECTORIES, directories.changes(self.host, entries, directories.facts(self.host, entries)))
+    def _prepare(self, *, setup_only: bool) -> None:
+        """What belongs to the server itself, and the files; without the release's own files for `vru setup`."""
+        chosen = {entry.path for entry in self.manifest.files if entry.of_setup or not setup_only}
+        lacking = [] if setup_only else store.missing(self.host, self.manifest)
+        for stage in stages.PREPARATION:
+            if stage is not stages.FILES:
+                self._make(stage)
+                continue
+            if lacking:
+                raise HostError(
+                    f"The content of {len(lacking)} files is not on the server.", "Run the same command again."
+                )
+            self._place_files(chosen, setup_only=setup_only)
+            self._look_again()
 
-    def _files(self, only: Sequence[FileEntry] | None) -> None:
-        manifest = self.manifest
-        lacking = store.missing(self.host, manifest) if only is None else []
-        if lacking:
-            raise HostError(f"The content of {len(lacking)} files is not on the server.", "Run the same command again.")
-        chosen = {entry.path for entry in (manifest.files if only is None else only)}
-        wanted = [
-            change
-            for change in files.changes(self.host, manifest, files.facts(self.host, manifest))
-            if change.name in chosen or (only is None and change.action == "remove")
-        ]
-        files.claim(self.host, chosen)
+    def _place_files(self, chosen: Collection[str], *, setup_only: bool = False) -> None:
+        host, manifest = self.host, self.manifest
+        wanted = [change for change in stages.FILES.changes(self._now) if change.setup or not setup_only]
+        files.claim(host, chosen)
         self._apply(stages.FILES, wanted)
-        files.sync(self.host, wanted)
-        if only is None:
-            files.release(self.host, manifest)
-        changed = {change.name for change in wanted}
-        if any(path.startswith("/etc/systemd/system/") for path in changed):
+        files.sync(host, wanted)
+        if not setup_only:
+            files.release(host, manifest)
+        if any(change.name.startswith("/etc/systemd/system/") for change in wanted):
             with self.journal.step(SETUP, "unit files") as step:
-                units.reload_systemd(self.host, step)
-        tuned = kernel.facts(self.host, manifest)
-        if tuned:
-            self._apply(stages.KERNEL, kernel.changes(self.host, tuned))
-
-    def _firewall(self) -> None:
-        if self.manifest.firewall is not None:
-            found = firewall.facts(self.host)
-            self._apply(stages.FIREWALL, firewall.changes(self.host, self.manifest.firewall, found))
+                units.reload_systemd(host, step)
 
     def _images(self) -> None:
         with self.journal.step(ORCHESTRATION, "compose file"):
             self.compose.check()
-        found = images.facts(self.host, self.manifest)
-        self._expected = found.expected
+        self._expected = self._view = None
+        self._look_again()
+        self._expected = self._now.expected
         if self.rollback:
             self._restore_tags()
             return
-        moved = list(images.tag_changes(self.host, found))
-        if moved:
-            self._apply(stages.IMAGE_TAGS, moved)
-        present = found.present
-        pulls = list(images.pull_changes(self.host, self.manifest, present))
-        with self.journal.step(
-            stages.PULL.phase, stages.PULL.name, f"{len(pulls)} of {len(self.manifest.pull)}"
-        ) as step:
-            if pulls:
-                images.pull_all(pulls, step)
-                images.note_pulled(self.host, pulls)
-                step.count(len(pulls))
-                step.detail = f"{len(pulls)} pulled"
-            else:
-                step.skip("all there")
-        builds = images.absent(self.manifest, present)
-        names = ", ".join(entry.service for entry in builds)
-        with self.journal.step(stages.BUILD.phase, stages.BUILD.name, names) as step:
-            if builds:
-                images.build_all(self.compose, builds, step)
-                step.count(len(builds))
-                step.detail = names
-            else:
-                step.skip("all there")
+        # What was there before decides on all three.
+        release = self._now
+        for stage in stages.IMAGES:
+            self._make(stage, release)
 
     def _restore_tags(self) -> None:
         """An earlier release's images are here; a tag that was taken away or moved names its own again."""
@@ -257,12 +232,13 @@ class Executor:
             tags = releases.tags_to_restore(self.host, self.manifest)
             for tag, image in tags.items():
                 self.host.run(["docker", "tag", image, tag])
-            self._expected.update(tags)
+            self._expected = {**self._now.expected, **tags}
             step.count(len(tags))
             step.detail = f"all there, {len(tags)} tagged again" if tags else "all there; nothing is built"
 
     def _containers(self) -> None:
-        view = self.compose.view()
+        # Compose needs half a second to say it.
+        view = self._view = self.compose.view()
         if not view.rolling:
             raise HostError(
                 "The Compose file of this release says of no service how its containers are replaced (vru.rollout).",
@@ -272,44 +248,75 @@ class Executor:
         routes.ensure(self.host, view, here)
         if containers.NGINX in view.services:
             nginx.check(self.compose, here, view.services[containers.NGINX].digest)
-        stateful = view.stateful
-        found = containers.facts(self.host, self.compose)
-        repairs = [
-            *settings.impostor_changes(self.compose, found),
-            *settings.changes(self.compose, view, found, without=self._replaced(view, found)),
-        ]
-        if repairs:
-            self._apply(stages.REPAIRS, repairs)
-            found = containers.facts(self.host, self.compose)
-        pending = [change for change in containers.changes(view, found, self._expected) if change.name in stateful]
-        if pending:
-            self._up(stages.STORES, pending)
-        self._wait(stateful, pending)
-        found = containers.facts(self.host, self.compose)
-        for change in role.changes(role.facts(self.compose, found.containers), self.host.environment()):
-            self._apply(stages.PASSWORD, [change])
-        # An earlier release finds a schema that only grew since: it runs no migrations, and none is undone.
-        if self.manifest.migrate and not self.rollback:
-            facts = migration.facts(self.host, self.compose)
-            self._apply(stages.MIGRATE, migration.changes(self.compose, self.manifest.migrate.service, view, facts))
-        pending = list(containers.changes(view, containers.facts(self.host, self.compose), self._expected))
-        in_place = [change for change in pending if change.name not in view.rolling]
-        if in_place:
-            self._up(stages.IN_PLACE, in_place)
-        rollout.roll(
-            self.host, self.compose, self.journal, view, self.watch_s,
-            again=rollout.alike_but_changed(view, self.compose.existing(), pending),
-            besides=[change.name for change in in_place if change.name in view.services],
-        )  # fmt: skip
-        health.wait(self.compose, [name for name in view.running if name not in stateful])
+        self._look_again()
+        for stage in stages.CONTAINERS:
+            self._make(stage)
+        health.wait(self.compose, [name for name in view.running if name not in view.stateful])
 
-    def _replaced(self, view: View, found: containers.ContainerFacts) -> set[str]:
-        """What gets new containers anyway: the networks that those are in may not be there yet. A paused one is woken
-        all the same, so that it can be ended."""
-        paused = {one.service for one in found.containers if one.state == "paused"}
-        return {change.name for change in containers.changes(view, found, self._expected)} - paused
+    def _make(self, stage: Stage, release: Comparison | None = None) -> None:
+        """Make what a stage still needs, as the journal's step; who asks next looks again where anything was made."""
+        release = release or self._now
+        if not stage.applies(release):
+            return
+        wanted = list(stage.changes(release))
+        how = {
+            stages.PULL: self._pull, stages.BUILD: self._build, stages.STORES: self._start_stores,
+            stages.IN_PLACE: self._start_in_place, stages.ROLLING: self._roll,
+        }.get(stage)  # fmt: skip
+        if how is not None:
+            how(wanted)
+        elif wanted or not stage.silent:
+            self._apply(stage, wanted)
+        if wanted:
+            self._look_again()
+
+    @property
+    def _services(self) -> View:
+        """What the live files mean."""
+        self._view = self._view or self.compose.view()
+        return self._view
+
+    def _pull(self, pulls: Sequence[Change]) -> None:
+        stage, of = stages.PULL, len(self.manifest.pull)
+        with self.journal.step(stage.phase, stage.name, f"{len(pulls)} of {of}") as step:
+            if pulls:
+                images.pull_all(pulls, step)
+                images.note_pulled(self.host, pulls)
+                step.count(len(pulls))
+                step.detail = f"{len(pulls)} pulled"
+            else:
+                step.skip("all there")
+
+    def _build(self, builds: Sequence[Change]) -> None:
+        wanted = {change.name for change in builds}
+        entries = images.absent(self.manifest, {entry.image for entry in self.manifest.images} - wanted)
+        names = ", ".join(entry.service for entry in entries)
+        with self.journal.step(stages.BUILD.phase, stages.BUILD.name, names) as step:
+            if entries:
+                images.build_all(self.compose, entries, step)
+                step.count(len(entries))
+                step.detail = names
+            else:
+                step.skip("all there")
+
+    def _start_stores(self, pending: Sequence[Change]) -> None:
+        self._up(stages.STORES, pending)
+        self._wait(self._services.stateful, pending)
+        # A store that was not well a moment ago is.
+        self._look_again()
+
+    def _start_in_place(self, pending: Sequence[Change]) -> None:
+        self._besides = [change.name for change in pending if change.name in self._services.services]
+        self._up(stages.IN_PLACE, pending)
+
+    def _roll(self, pending: Sequence[Change]) -> None:
+        view = self._services
+        again = rollout.alike_but_changed(view, self.compose.existing(), pending)
+        rollout.roll(self.host, self.compose, self.journal, view, self.watch_s, again=again, besides=self._besides)
 
     def _up(self, stage: Stage, pending: Sequence[Change]) -> None:
+        if not pending:
+            return
         with self.journal.step(stage.phase, stage.name, ", ".join(str(change) for change in pending)) as step:
             containers.up(self.compose, pending, step)
             step.count(len(pending))
@@ -322,12 +329,9 @@ class Executor:
         health.wait(self.compose, services)
 
     def _integrate(self) -> None:
-        if self.manifest.has_compose:
-            found = containers.facts(self.host, self.compose)
-            self._apply(stages.NGINX, containers.nginx_changes(self.compose, found))
-        wanted = self.manifest.units
-        found_units = units.facts(self.host, units.watched(self.manifest))
-        self._apply(stages.UNITS, units.changes(self.host, wanted, found_units))
+        self._look_again()
+        for stage in stages.INTEGRATED:
+            self._make(stage)
 
     def _verify(self) -> None:
         with self.journal.step(VERIFICATION, "services and addresses") as step:
@@ -341,7 +345,7 @@ class Executor:
             step.detail = f"{len(checks)} checks"
 
     def _finish(self) -> None:
-        if store.current(self.host) != self.manifest.release:
+        if list(stages.RELEASE.changes(self._now)):
             with self.journal.step(stages.RELEASE.phase, stages.RELEASE.name, self.manifest.release) as step:
                 if self.manifest.has_compose:
                     releases.record_images(self.host, self.manifest)
