@@ -87,10 +87,10 @@ def create_ml_engine(settings: MlEngineSettings | None = None) -> FastAPI:
     settings = settings or MlEngineSettings()
     # Process-wide; 1 means: no threads of its own, which is fastest where several frames run at once.
     cv2.setNumThreads(settings.ml_threads)
-    limits = LaneLimits(settings.ml_batch, settings.ml_batch_delay_ms / 1000, settings.ml_max_requests)
+    limits = LaneLimits(settings.batch, settings.ml_batch_delay_ms / 1000, settings.ml_max_requests)
     models = Models(settings.models_dir, limits, threads=settings.ml_threads, at_once=settings.ml_concurrency)
     readers = Readers(videos=_MOST_VIDEOS, images=settings.ml_concurrency)
-    engine = Engine(models, readers, ahead=2 * settings.ml_batch, image=settings.image or None)
+    engine = Engine(models, readers, ahead=2 * settings.batch, image=settings.image or None)
 
     async def follow() -> None:
         """Load the models, and what changes in their folder."""
