@@ -1,15 +1,19 @@
 """Small ONNX models, their cards, and what is to be found, written from the definitions in plain Python."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from vru.ml_engine.detectors import Found
+from vru.ml_engine.lanes import LaneLimits
 from vru.ml_engine.onnx.card import OnnxParameters
+from vru.ml_engine.serving import Models
 
 SIDE = 32
 CLASSES = {0: "pedestrian", 1: "cyclist"}
@@ -102,3 +106,25 @@ def assert_same(found: Sequence[Found], expected: Sequence[Candidate]) -> None:
         assert abs(one.score - score) < 1e-4
         x, y, width, height = one.box.as_tuple()
         assert np.allclose((x, y, x + width, y + height), corners, atol=1e-3)
+
+
+def add_version(root: Path, name: str, content: bytes, **picture: str) -> None:
+    """Put version 1 of a model with finished boxes into a repository."""
+    folder = root / name / "1"
+    folder.mkdir(parents=True)
+    parameters = card(written(folder, content), BOXES).model_dump(mode="json")
+    parameters["input"] |= picture
+    head = {"name": name, "version": "1", "runtime": "onnx", "description": "d", "source": "s", "licence": "MIT"}
+    document = head | {"classes": ["pedestrian", "cyclist"], "parameters": parameters}
+    (folder / "model.yaml").write_text(yaml.safe_dump(document))
+
+
+@contextmanager
+def served(root: Path, *, batch: int = 2, delay_s: float = 0.005, requests: int = 8) -> Iterator[Models]:
+    """The models of a repository, loaded."""
+    models = Models(root, LaneLimits(batch, delay_s, requests), threads=1, at_once=2)
+    try:
+        models.refresh()
+        yield models
+    finally:
+        models.close()

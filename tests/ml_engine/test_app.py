@@ -53,13 +53,14 @@ def server(media_dir: Path, models_dir: Path) -> Iterator[str]:
 
 async def _wait_ready(address: str) -> None:
     async with aiohttp.ClientSession(address) as session:
-        for _ in range(200):
+        for _ in range(600):
             try:
                 async with session.get("/ready") as response:
                     if response.status == 200:
                         return
             except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
+                pass
+            await asyncio.sleep(0.1)
     raise TimeoutError("the ML engine did not become ready")
 
 

@@ -15,27 +15,28 @@ import av
 import numpy as np
 import onnx
 import pytest
-import yaml
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 from tests.ml_engine.onnx_models import (
     BOXES,
     SIDE,
+    add_version,
     card,
     constant,
     constant_model,
     graph_of,
     overlap,
+    served,
     three_boxes,
     written,
 )
 
 from vru.domain import VruError
 from vru.ml_engine.inference import Engine
+from vru.ml_engine.lanes import Priority
 from vru.ml_engine.onnx import cage
 from vru.ml_engine.onnx.detector import OnnxDetector
 from vru.ml_engine.readers import Readers
-from vru.ml_engine.repository import ModelRepository
 from vru.service.opened import opened
 from vru.service.schemas import StreamEnd, VideoDetectionRequest
 
@@ -276,28 +277,17 @@ def test_onnxruntime_reports_to_nobody(tmp_path: Path) -> None:
     assert list((tmp_path / "home").rglob("*")) == []
 
 
-def add_version(root: Path, name: str, content: bytes, **picture: str) -> None:
-    """Put version 1 of a model with finished boxes into a repository."""
-    folder = root / name / "1"
-    folder.mkdir(parents=True)
-    parameters = card(written(folder, content), BOXES).model_dump(mode="json")
-    parameters["input"] |= picture
-    head = {"name": name, "version": "1", "runtime": "onnx", "description": "d", "source": "s", "licence": "MIT"}
-    document = head | {"classes": ["pedestrian", "cyclist"], "parameters": parameters}
-    (folder / "model.yaml").write_text(yaml.safe_dump(document))
-
-
-def test_broken_model_is_set_aside_and_the_others_run(tmp_path: Path, readers: Readers) -> None:
+def test_broken_model_is_set_aside_and_the_others_run(tmp_path: Path) -> None:
     add_version(tmp_path, "good", constant(three_boxes()).SerializeToString())
     add_version(tmp_path, "broken", b"broken")
-    repository = ModelRepository(tmp_path)
-    engine = Engine(repository, readers, concurrency=1, threads=1, image=None)
-    assert [version.label for version in repository.list()] == ["good/1"]
-    (wrong,) = repository.unusable()
-    assert wrong.name == "broken" and "is not an ONNX model" in wrong.reason
-    assert len(engine.detect(repository.get("good"), np.zeros((40, 40, 3), np.uint8))) == 2
-    assert engine.body(repository.get("good")).provider == "CPUExecutionProvider"
-    engine.close()
+    with served(tmp_path) as models:
+        assert [one.version.label for one in models.list()] == ["good/1"]
+        (wrong,) = models.repository.unusable()
+        assert wrong.name == "broken" and "is not an ONNX model" in wrong.reason
+        with models.use("good") as good:
+            assert good.body().provider == "CPUExecutionProvider"
+            answer = good.lane.put(np.zeros((40, 40, 3), np.uint8), Priority.BULK).result(30)
+        assert len(answer.seen.found) == 2
 
 
 def _blind_in_the_dark(folder: Path) -> None:
@@ -322,22 +312,22 @@ async def test_picture_that_a_model_has_no_answer_for_ends_the_stream_with_its_f
     tmp_path: Path, readers: Readers
 ) -> None:
     _blind_in_the_dark(tmp_path)
-    repository = ModelRepository(tmp_path)
-    engine = Engine(repository, readers, concurrency=2, threads=1, image=None)
-    assert repository.unusable() == []
-    with av.open(str(tmp_path / "video.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        for brightness in (200, 200, 0, 200):
-            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), brightness, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    request = VideoDetectionRequest(path="video.mp4", last_frame=3)
-    lines = [line async for line in await engine.detect_video(repository.get("dark"), tmp_path, request)]
-    end = StreamEnd.model_validate_json(lines[-1])
-    assert (len(lines), end.frames, end.provider) == (3, 2, "CPUExecutionProvider")
-    assert "Frame 2" in str(end.error) and "not finite" in str(end.error)
-    engine.close()
+    with served(tmp_path) as models:
+        assert models.repository.unusable() == []
+        engine = Engine(models, readers, ahead=4, image=None)
+        with av.open(str(tmp_path / "video.mp4"), "w") as container:
+            stream = container.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            for brightness in (200, 200, 0, 200):
+                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), brightness, np.uint8), format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        request = VideoDetectionRequest(path="video.mp4", last_frame=3)
+        lines = [line async for line in await engine.detect_video("dark", "1", tmp_path, request)]
+        end = StreamEnd.model_validate_json(lines[-1])
+        assert (len(lines), end.frames, end.provider) == (3, 2, "CPUExecutionProvider")
+        assert "Frame 2" in str(end.error) and "not finite" in str(end.error)
+        engine.close()
 
 
 def _measured(real_data: Path, weights: str, output: dict[str, Any], picture: dict[str, Any], column: int) -> Any:

@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.ml_engine.onnx_models import served
 
 from vru.domain import VruError
-from vru.ml_engine.inference import Engine
-from vru.ml_engine.readers import Readers
 from vru.ml_engine.repository import ModelRepository, folder_digest
 from vru.ml_engine.runtimes import load
 from vru.service.errors import NotFoundError, UnprocessableError
@@ -76,14 +75,12 @@ def test_wrong_card_makes_its_version_unusable_and_nothing_else(
         repository.get("opencv-hog", "3")
 
 
-def test_card_that_its_runtime_refuses_is_set_aside_with_the_reason(root: Path, readers: Readers) -> None:
+def test_card_that_its_runtime_refuses_is_set_aside_with_the_reason(root: Path) -> None:
     _add_version(root, "2", runtime="magic")
-    repository = ModelRepository(root)
-    engine = Engine(repository, readers, concurrency=1, threads=1, image=None)
-    engine.close()
-    with pytest.raises(UnprocessableError, match="there is no 'magic'"):
-        repository.get("opencv-hog", "2")
-    assert [version.label for version in repository.list()] == ["opencv-hog/1"]
+    with served(root) as models:
+        with pytest.raises(UnprocessableError, match="there is no 'magic'"), models.use("opencv-hog", "2"):
+            pass
+        assert [one.version.label for one in models.list()] == ["opencv-hog/1"]
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,33 @@
 """The ML engine's HTTP API."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Literal
 
+import cv2
+import structlog
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from vru.ml_engine.inference import Engine, bodies
+from vru.ml_engine.lanes import LaneLimits, Priority
 from vru.ml_engine.readers import Readers
-from vru.ml_engine.repository import ModelRepository
+from vru.ml_engine.serving import Models
 from vru.ml_engine.settings import MlEngineSettings
 from vru.service.app import create_app
 from vru.service.errors import TooLargeError, UnavailableError
 from vru.service.schemas import DetectionBody, ModelBody, Problem, Schema, VideoDetectionRequest
 
+log = structlog.get_logger("vru.ml_engine")
 _MIB = 1024 * 1024
 # Lifts the application's general limit; what stands for it is _read_body, whose error is a problem with a fix.
 _LIMITED_HERE = 2**40
 # Decoded at once; further requests wait for their turn.
 _MOST_VIDEOS = 16
+_LOOK_AGAIN_S = 2
 _DESCRIPTION = "Runs the models of the model repository on single images and on videos in the media store."
 
 
@@ -39,7 +46,7 @@ class UnusableBody(Schema):
     reason: str
 
 
-class Models(ModelList):
+class ModelsBody(ModelList):
     """Every version of every model: those that run, and those that do not."""
 
     unusable: list[UnusableBody]
@@ -72,31 +79,42 @@ class NdjsonResponse(StreamingResponse):
 
 
 def create_ml_engine(settings: MlEngineSettings | None = None) -> FastAPI:
-    """The ML engine, ready for ``vru.service.app.serve``. Every model is loaded before it answers.
+    """The ML engine, ready for ``vru.service.app.serve``. It answers at once, and is ready when every model is warm.
 
     Raises:
         VruError: the model repository is missing.
     """
     settings = settings or MlEngineSettings()
-    repository = ModelRepository(settings.models_dir)
+    # Process-wide; 1 means: no threads of its own, which is fastest where several frames run at once.
+    cv2.setNumThreads(settings.ml_threads)
+    limits = LaneLimits(settings.batch, settings.ml_batch_delay_ms / 1000, settings.ml_max_requests)
+    models = Models(settings.models_dir, limits, threads=settings.ml_threads, at_once=settings.ml_concurrency)
     readers = Readers(videos=_MOST_VIDEOS, images=settings.ml_concurrency)
-    engine = Engine(
-        repository,
-        readers,
-        concurrency=settings.ml_concurrency,
-        threads=settings.ml_threads,
-        image=settings.image or None,
-    )
+    engine = Engine(models, readers, ahead=2 * settings.batch, image=settings.image or None)
+
+    async def follow() -> None:
+        """Load the models, and what changes in their folder."""
+        while True:
+            try:
+                await asyncio.to_thread(models.refresh_if_changed)
+            except Exception:
+                log.exception("the model repository could not be read")
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         readers.warm()
+        following = asyncio.create_task(follow())
         yield
+        following.cancel()
         readers.close()
+        await asyncio.to_thread(models.close)
         engine.close()
 
     async def check_models() -> None:
-        if not repository.list():
+        if not models.warm:
+            raise UnavailableError("The models are being loaded.")
+        if not models.list():
             raise UnavailableError(f"The model repository {settings.models_dir} has no usable model.")
 
     async def check_media() -> None:
@@ -129,45 +147,53 @@ async def _read_body(request: Request, limit: int) -> bytes:
 
 def _routes(engine: Engine, settings: MlEngineSettings) -> APIRouter:
     router = APIRouter(prefix="/models", tags=["models"])
-    models = engine.repository
+    models = engine.models
     picture = {"schema": {"type": "string", "format": "binary"}}
 
     @router.get("", summary="List models")
-    async def list_models() -> Models:
-        items = [engine.body(version) for version in models.list()]
-        unusable = [UnusableBody.model_validate(wrong) for wrong in models.unusable()]
-        return Models(items=items, total=len(items), unusable=unusable)
+    async def list_models() -> ModelsBody:
+        items = [served.body() for served in models.list()]
+        unusable = [UnusableBody.model_validate(wrong) for wrong in models.repository.unusable()]
+        return ModelsBody(items=items, total=len(items), unusable=unusable)
 
-    @router.get("/{name}", summary="List the versions of a model", responses=_problems(404, 422))
+    @router.get("/{name}", summary="List the versions of a model", responses=_problems(404, 422, 503))
     async def list_versions(name: str) -> ModelList:
-        models.get(name)
-        items = [engine.body(version) for version in models.list() if version.card.name == name]
+        with models.use(name):
+            items = [served.body() for served in models.list() if served.version.card.name == name]
         return ModelList(items=items, total=len(items))
 
-    @router.get("/{name}/{version}", summary="Get a model version", responses=_problems(404, 422))
+    @router.get("/{name}/{version}", summary="Get a model version", responses=_problems(404, 422, 503))
     async def get_version(name: str, version: str) -> ModelBody:
-        return engine.body(models.get(name, version))
+        with models.use(name, version) as served:
+            return served.body()
 
     @router.post(
         "/{name}/{version}/detect",
         summary="Detect in one image",
-        responses=_problems(404, 413, 422),
+        responses=_problems(404, 413, 422, 429, 503, 504),
         openapi_extra={"requestBody": {"required": True, "content": {"image/jpeg": picture, "image/png": picture}}},
         max_body_size=_LIMITED_HERE,
     )
     async def detect_image(
-        name: str, version: str, request: Request, score_threshold: Annotated[float, Query(ge=0, le=1)] = 0.5
+        name: str,
+        version: str,
+        request: Request,
+        score_threshold: Annotated[float, Query(ge=0, le=1)] = 0.5,
+        timeout_ms: Annotated[
+            float | None, Query(gt=0, description="look at it within this time, or not at all")
+        ] = None,
+        priority: Annotated[
+            Literal["interactive", "bulk"], Query(description="interactive comes first")
+        ] = "interactive",
     ) -> ImageDetections:
         """The body is the image file itself, JPEG or PNG. Rotation by metadata is not applied."""
-        chosen = models.get(name, version)
-        data = await _read_body(request, settings.ml_max_image_mb * _MIB)
-
-        def work() -> ImageDetections:
-            image = engine.decode(data, settings.ml_max_image_megapixels * 1_000_000)
-            found = bodies(engine.detect(chosen, image), 0, 0.0, score_threshold)
-            return ImageDetections(width=image.shape[1], height=image.shape[0], detections=found)
-
-        return await engine.run(work)
+        until = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
+        with models.use(name, version) as served, served.lane.let_in():
+            data = await _read_body(request, settings.ml_max_image_mb * _MIB)
+            most = settings.ml_max_image_megapixels * 1_000_000
+            image, answer = await engine.detect_image(served.lane, data, most, Priority[priority.upper()], until)
+        found = bodies(answer.seen.found, 0, 0.0, score_threshold)
+        return ImageDetections(width=image.shape[1], height=image.shape[0], detections=found)
 
     @router.post(
         "/{name}/{version}/detect-video",
@@ -175,12 +201,11 @@ def _routes(engine: Engine, settings: MlEngineSettings) -> APIRouter:
         response_class=NdjsonResponse,
         responses={
             200: {"description": "One FrameDetections a line; the last line is a StreamEnd."},
-            **_problems(404, 422),
+            **_problems(404, 422, 503),
         },
     )
     async def detect_video(name: str, version: str, request: VideoDetectionRequest) -> NdjsonResponse:
         """Streams while it decodes. An answer without a StreamEnd as its last line was cut and must not be used."""
-        chosen = models.get(name, version)
-        return NdjsonResponse(await engine.detect_video(chosen, settings.media_dir, request))
+        return NdjsonResponse(await engine.detect_video(name, version, settings.media_dir, request))
 
     return router

@@ -1,12 +1,13 @@
 """Run a detector over many pictures, several at once, in order."""
 
-import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
-from vru.ml_engine.detectors import Detector, Found
+from vru.domain import VruError
+from vru.ml_engine.detectors import Detector, Found, Seen
 from vru.ml_engine.media import Picture
 
 
@@ -19,23 +20,28 @@ class Looked:
     seconds: float
 
 
-def look_at(detector: Detector, pictures: Iterable[Picture], workers: int) -> Generator[Looked, None, None]:
-    """Each picture in order. ``workers`` are looked at at once, while the next one is decoded."""
+def look_at(detector: Detector, pictures: Iterable[Picture], together: int) -> Generator[Looked, None, None]:
+    """Each picture in order. ``together`` are looked at at once, while the next ones are decoded.
 
-    def look(picture: Picture) -> Looked:
-        began = time.perf_counter()
-        found = detector.detect(picture.image)
-        return Looked(picture, found, time.perf_counter() - began)
-
-    waiting: deque[Future[Looked]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="detect")
+    Raises:
+        VruError: the model has no answer for a picture; it is named.
+    """
+    waiting: deque[tuple[tuple[Picture, ...], Future[list[Seen | VruError]]]] = deque()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="detect")
     try:
-        for picture in pictures:
-            waiting.append(pool.submit(look, picture))
-            # One more than can run, so that no thread waits for a picture.
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
+        coming = iter(pictures)
+        while batch := tuple(islice(coming, together)):
+            waiting.append((batch, pool.submit(detector.look, [picture.image for picture in batch])))
+            if len(waiting) > 1:
+                yield from _looked(*waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield from _looked(*waiting.popleft())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _looked(batch: tuple[Picture, ...], coming: Future[list[Seen | VruError]]) -> Iterator[Looked]:
+    for picture, seen in zip(batch, coming.result(), strict=True):
+        if isinstance(seen, VruError):
+            raise VruError(f"{picture.name}: {seen.message}", seen.fix)
+        yield Looked(picture, seen.found, seen.stages.whole)

@@ -5,6 +5,7 @@ trained on the INRIA person data set, for a window of 64x128 pixels around an up
 """
 
 import threading
+import time
 from typing import Annotated, Any
 
 import cv2
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from vru.domain import Box, VruClass
-from vru.ml_engine.detectors import Found
+from vru.ml_engine.detectors import Found, Seen, Stages
 
 _WINDOW_HEIGHT = 128
 Share = Annotated[float, Field(ge=0, lt=0.5)]
@@ -88,6 +89,12 @@ class HogDetector:
             Found(VruClass.PEDESTRIAN, float(score), Box(float(x0), float(y0), float(x1 - x0), float(y1 - y0)))
             for (x0, y0, x1, y1), score in zip(merged, scores, strict=True)
         ]
+
+    def see(self, image: NDArray[np.uint8]) -> Seen:
+        """As ``detect``, with its time."""
+        began = time.perf_counter()
+        found = self.detect(image)
+        return Seen(found, Stages(0.0, time.perf_counter() - began, 0.0))
 
     def windows(self, image: NDArray[np.uint8]) -> tuple[Boxes, NDArray[np.float64]]:
         """Every window that the SVM accepts, and its margin, before anything is merged; the largest margin first."""

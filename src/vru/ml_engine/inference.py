@@ -1,41 +1,28 @@
-"""Run detectors outside of the event loop: a bounded number of frames at once, over all requests."""
+"""Requests: what is decoded, put in front of a model, and said of it, outside of the event loop."""
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-import cv2
-import numpy as np
 import structlog
-from numpy.typing import NDArray
-from prometheus_client import Counter, Histogram
 
 from vru.domain import VruError
-from vru.ml_engine.detectors import Detector, Found
+from vru.ml_engine.detectors import Found
+from vru.ml_engine.lanes import Answer, Lane, Priority
 from vru.ml_engine.readers import Readers, VideoPicture
-from vru.ml_engine.repository import ModelRepository, ModelVersion
-from vru.ml_engine.runtimes import load
+from vru.ml_engine.serving import Models, Served
 from vru.sandbox.shared import Picture
 from vru.service.media import resolve
 from vru.service.opened import OpenedFile, opened
-from vru.service.schemas import DetectionBody, FrameDetections, ModelBody, StreamEnd, VideoDetectionRequest
+from vru.service.schemas import DetectionBody, FrameDetections, StreamEnd, VideoDetectionRequest
 
-T = TypeVar("T")
 log = structlog.get_logger("vru.ml_engine")
-
-_frames = Counter("vru_ml_frames_total", "Frames that a model has looked at", ["model", "version"])
-_seconds = Histogram(
-    "vru_ml_inference_seconds",
-    "Time that a model took for one frame, without waiting and decoding",
-    ["model", "version"],
-    buckets=(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5),
-)
+# Threads that wait for the children that decode.
+_DECODERS = 32
 
 
 def bodies(found: list[Found], frame_index: int, time_s: float, score_threshold: float) -> list[DetectionBody]:
@@ -57,57 +44,37 @@ def bodies(found: list[Found], frame_index: int, time_s: float, score_threshold:
 
 
 class Engine:
-    """Every model of a repository, loaded, and the threads that run them."""
+    """Requests on the models of a repository: pictures and videos are decoded, and put in front of a model."""
 
-    def __init__(
-        self, repository: ModelRepository, readers: Readers, *, concurrency: int, threads: int, image: str | None
-    ) -> None:
-        """Load every model; one that cannot be loaded is set aside in the repository, with its reason.
+    def __init__(self, models: Models, readers: Readers, *, ahead: int, image: str | None) -> None:
+        """``ahead`` frames of a video are decoded before the first of them is seen.
 
-        ``concurrency`` frames are in inference at once, with ``threads`` threads for each. ``image`` names the
-        container image that this runs in. ``readers`` read files; who gave them closes them.
+        ``image`` names the container image that this runs in. Who gave ``models`` and ``readers`` closes them.
         """
-        # Process-wide; 1 means: no threads of its own, which is fastest where several frames run at once.
-        cv2.setNumThreads(threads)
-        self.repository = repository
-        self._detectors: dict[str, Detector] = {}
-        for version in repository.list():
-            try:
-                self._detectors[version.label] = load(version, threads)
-            except VruError as error:
-                repository.set_aside(version, error)
-        for wrong in repository.unusable():
-            log.error("model is unusable", model=f"{wrong.name}/{wrong.version}", reason=wrong.reason)
-        self._concurrency, self._image, self._readers = concurrency, image, readers
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="inference")
+        self.models = models
+        self._readers, self._ahead, self._image = readers, ahead, image
+        self._decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode picture")
 
     def close(self) -> None:
-        """Let running frames finish, forget waiting ones."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Forget pictures that wait to be decoded."""
+        self._decoders.shutdown(wait=True, cancel_futures=True)
 
-    def body(self, version: ModelVersion) -> ModelBody:
-        """A version as clients see it, with what runs it here."""
-        return version.body().model_copy(update={"provider": self._detectors[version.label].provider})
+    async def detect_image(
+        self, lane: Lane, data: bytes, max_pixels: int, priority: Priority, until: float | None
+    ) -> tuple[Picture, Answer]:
+        """The pixels of a JPEG or PNG, and what a model sees in it until ``until`` (monotonic seconds).
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Call ``function`` on one of the inference threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
-
-    def decode(self, data: bytes, max_pixels: int) -> Picture:
-        """The pixels of a JPEG or PNG. Blocks. Raises VruError, with the status that says whose fault it is."""
-        return self._readers.image_of(data, max_pixels)
-
-    def detect(self, version: ModelVersion, image: NDArray[np.uint8]) -> list[Found]:
-        """Everyone in ``image`` (BGR, uint8, HxWx3), the surest first. Blocks: call it on an inference thread."""
-        detector: Detector = self._detectors[version.label]
-        began = time.perf_counter()
-        found = detector.detect(image)
-        _seconds.labels(version.card.name, version.card.version).observe(time.perf_counter() - began)
-        _frames.labels(version.card.name, version.card.version).inc()
-        return found
+        Raises:
+            VruError: with the status that says whose fault it is.
+        """
+        loop = asyncio.get_running_loop()
+        with lane.announced():
+            picture = await loop.run_in_executor(self._decoders, self._readers.image_of, data, max_pixels)
+            answer = lane.put(picture, priority, until)
+        return picture, await asyncio.wrap_future(answer)
 
     async def detect_video(
-        self, version: ModelVersion, media_dir: Path, request: VideoDetectionRequest
+        self, name: str, number: str, media_dir: Path, request: VideoDetectionRequest
     ) -> AsyncGenerator[bytes, None]:
         """Lines of NDJSON for a range of a video's frames, in order, while it is decoded.
 
@@ -118,14 +85,15 @@ class Engine:
         decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
         loop = asyncio.get_running_loop()
         open_files = ExitStack()
+        served = open_files.enter_context(self.models.use(name, number))
 
         def begin() -> tuple[OpenedFile, Generator[VideoPicture, None, None]]:
             file = open_files.enter_context(opened(resolve(media_dir, request.path)))
             # What is hashed is what is decoded: both read the file that is open, whatever its name leads to.
             file.sha256()
-            # One is looked at on each inference thread, one waits for the first that is free, and one was just sent.
+            # One more is being decoded, and one was just sent.
             pictures = self._readers.frames(
-                file, request.first_frame, request.last_frame, request.frame_stride, kept=self._concurrency + 2
+                file, request.first_frame, request.last_frame, request.frame_stride, kept=self._ahead + 2
             )
             open_files.callback(pictures.close)
             return file, pictures
@@ -136,48 +104,50 @@ class Engine:
             decoder.submit(open_files.close)
             decoder.shutdown(wait=False)
             raise
-        return self._lines(version, _Source(file, pictures, decoder, open_files), request.score_threshold)
+        return self._lines(served, _Source(file, pictures, decoder, open_files), request.score_threshold)
 
     async def _lines(
         self,
-        version: ModelVersion,
+        served: Served,
         source: "_Source",
         score_threshold: float,
     ) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
-        waiting: deque[tuple[VideoPicture, asyncio.Future[list[Found]]]] = deque()
+        waiting: deque[tuple[VideoPicture, asyncio.Future[Answer]]] = deque()
         frames, error, ended = 0, None, False
         try:
             while not ended or waiting:
-                # One frame more than can run is decoded ahead, so that no inference thread waits for a picture.
-                while not ended and len(waiting) <= self._concurrency:
-                    try:
-                        picture = await loop.run_in_executor(source.decoder, next, source.pictures, None)
-                    except VruError as reason:
-                        error, picture = str(reason), None
-                    if picture is None:
-                        ended = True
-                        break
-                    waiting.append((picture, loop.run_in_executor(self._pool, self.detect, version, picture.image)))
+                # So many are decoded ahead that the model need not wait for a picture.
+                while not ended and len(waiting) < self._ahead:
+                    with served.lane.announced():
+                        try:
+                            picture = await loop.run_in_executor(source.decoder, next, source.pictures, None)
+                        except VruError as reason:
+                            error, picture = str(reason), None
+                        if picture is None:
+                            ended = True
+                            break
+                        coming = served.lane.put(picture.image, Priority.BULK)
+                    waiting.append((picture, asyncio.wrap_future(coming)))
                 if waiting:
                     picture, future = waiting.popleft()
                     try:
-                        found = await future
+                        answer = await future
                     except VruError as reason:  # the model cannot answer for this picture
                         error, ended = f"Frame {picture.frame_index}: {reason}", True
                         break
-                    yield _line(picture, found, score_threshold)
+                    yield _line(picture, answer.seen.found, score_threshold)
                     frames += 1
-            end = await loop.run_in_executor(source.decoder, self._end, version, source.file, frames, error)
+            end = await loop.run_in_executor(source.decoder, self._end, served, source.file, frames, error)
             yield end.model_dump_json().encode() + b"\n"
         finally:
             for _, future in waiting:
                 future.cancel()
             source.decoder.submit(source.open_files.close)
             source.decoder.shutdown(wait=False)
-            log.info("video detection ended", model=version.label, frames=frames, error=error, whole=ended)
+            log.info("video detection ended", model=served.version.label, frames=frames, error=error, whole=ended)
 
-    def _end(self, version: ModelVersion, file: OpenedFile, frames: int, error: str | None) -> StreamEnd:
+    def _end(self, served: Served, file: OpenedFile, frames: int, error: str | None) -> StreamEnd:
         try:
             file.check_unchanged()
         except VruError as changed:
@@ -186,9 +156,9 @@ class Engine:
             frames=frames,
             error=error,
             video_sha256=file.sha256(),
-            model_sha256=version.sha256,
+            model_sha256=served.version.sha256,
             image=self._image,
-            provider=self._detectors[version.label].provider,
+            provider=served.lane.provider,
         )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import statistics
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -56,10 +57,16 @@ def run(request: Request) -> None:
 
 def _run(request: Request, version: ModelVersion, classes: list[VruClass], readers: Readers) -> None:
     workers = request.threads or usable_cores()
-    media = open_media(readers, request.media, request.stride, kept=workers + 2)
+    media = open_media(readers, request.media, request.stride, kept=2 * workers + 2)
     if request.format_name == "mot" and not media.is_video:
         raise VruError(f"{request.media} is no video: MOT text counts frames.", "Use --format coco.")
-    detector = _loaded(version)
+    with closing(_loaded(version, workers)) as detector:
+        _write(request, version, classes, media, workers, detector)
+
+
+def _write(
+    request: Request, version: ModelVersion, classes: list[VruClass], media: Media, workers: int, detector: Detector
+) -> None:
     seconds: list[float] = []
     found: Counter[str] = Counter()
     with whole_file(request.output) as out:
@@ -82,22 +89,26 @@ def test(models: Path | None, name: str, path: Path, frames: int, score: float) 
         media = open_media(readers, path)
         if media.count > frames:
             media = open_media(readers, path, media.count // frames)
-        detector = _loaded(version)
-        seconds = []
-        for looked in look_at(detector, media.pictures, 1):
-            seconds.append(looked.seconds)
-            sure = [one for one in looked.found if one.score >= score]
-            click.echo(f"{looked.picture.name}: {len(sure) or 'nobody'}{' found' if sure else ''}")
-            for one in sure:
-                x, y, width, height = one.box.as_tuple()
-                click.echo(f"  {one.road_user:<16} {one.score:.2f}  x {x:.0f} y {y:.0f}, {width:.0f} x {height:.0f}")
+        with closing(_loaded(version, 1)) as detector:
+            seconds = []
+            for looked in look_at(detector, media.pictures, 1):
+                seconds.append(looked.seconds)
+                _say(looked, score)
     click.echo(f"{version.label} on {detector.provider}: {_times(seconds)}")
 
 
-def _loaded(version: ModelVersion) -> Detector:
+def _say(looked: Looked, score: float) -> None:
+    sure = [one for one in looked.found if one.score >= score]
+    click.echo(f"{looked.picture.name}: {len(sure) or 'nobody'}{' found' if sure else ''}")
+    for one in sure:
+        x, y, width, height = one.box.as_tuple()
+        click.echo(f"  {one.road_user:<16} {one.score:.2f}  x {x:.0f} y {y:.0f}, {width:.0f} x {height:.0f}")
+
+
+def _loaded(version: ModelVersion, at_once: int) -> Detector:
     # Pictures are looked at side by side; more threads for each would only compete.
     cv2.setNumThreads(1)
-    return load(version)
+    return load(version, at_once=at_once)
 
 
 def _kept_classes(version: ModelVersion, only: VruClass | None, format_name: str) -> list[VruClass]:

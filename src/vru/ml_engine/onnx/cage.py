@@ -15,7 +15,7 @@ SECONDS = 60
 # Of wall clock it may take more: other programs run too.
 _PATIENCE = 5
 _GIB = 1024**3
-_FIX = "Export the model again; if it is from somebody else, do not use it."
+FIX = "Export the model again; if it is from somebody else, do not use it."
 
 
 def inspect(file: Path) -> FileFacts:
@@ -36,10 +36,15 @@ def trial(parameters: OnnxParameters, folder: Path) -> FileFacts:
     return _ask("try_out", folder / parameters.file, parameters=parameters.model_dump(mode="json"))
 
 
+def load_limits(size_bytes: int) -> Limits:
+    """What loading a file of this size, and trying it, may take."""
+    return Limits(memory_bytes=4 * _GIB + 8 * size_bytes, cpu_s=SECONDS, wall_s=_PATIENCE * SECONDS)
+
+
 def _ask(function: str, file: Path, **arguments: Any) -> FileFacts:
     if not file.is_file():
         raise VruError(f"{file} cannot be read: there is no such file.", "Put the weights beside the card.")
-    limits = Limits(memory_bytes=4 * _GIB + 8 * file.stat().st_size, cpu_s=SECONDS, wall_s=_PATIENCE * SECONDS)
+    limits = load_limits(file.stat().st_size)
     # One child for each file, so that no file can have an effect on what is said of the next one.
     sandbox = Sandbox(["vru.ml_engine.onnx.trial"], children=1, spare=0, niceness=0)
     try:
@@ -47,7 +52,7 @@ def _ask(function: str, file: Path, **arguments: Any) -> FileFacts:
         with naming(file):
             facts = sandbox.call(reader, file, dict[str, Any], limits=limits, name=str(file), **arguments)
     except FileUnreadableError as error:
-        raise VruError(error.message, _FIX) from error
+        raise VruError(error.message, FIX) from error
     except OSError as error:
         raise VruError(f"{file} cannot be read: {error.strerror}.", "Put the weights beside the card.") from error
     finally:

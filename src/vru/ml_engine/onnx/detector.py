@@ -1,6 +1,7 @@
 """Runs ONNX models with onnxruntime."""
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from vru.domain import Box, VruClass, VruError
-from vru.ml_engine.detectors import Found
-from vru.ml_engine.onnx.adapters import Decoded, adapter
+from vru.ml_engine.detectors import Found, Seen, Stages
+from vru.ml_engine.onnx.adapters import Decoded, Tensors, adapter
 from vru.ml_engine.onnx.boxes import Array, Labels, suppress
 from vru.ml_engine.onnx.card import OnnxParameters
-from vru.ml_engine.onnx.inputs import prepare
+from vru.ml_engine.onnx.inputs import Prepared, prepare
 from vru.ml_engine.onnx.riders import mount
 
 _PROVIDER = "CPUExecutionProvider"
@@ -48,9 +49,22 @@ class OnnxDetector:
 
     def detect(self, image: NDArray[np.uint8]) -> list[Found]:
         """Every road user of the class map in ``image`` (BGR, uint8, HxWx3), the surest first."""
-        height, width = image.shape[:2]
+        return self.see(image).found
+
+    def see(self, image: NDArray[np.uint8]) -> Seen:
+        """As ``detect``, with the time of each stage."""
+        began = time.perf_counter()
         prepared = prepare(image, self._parameters.input)
-        decoded = self._decode(self._run(prepared.tensor))
+        ready = time.perf_counter()
+        tensors = self._run(prepared.tensor)
+        answered = time.perf_counter()
+        found = self._found(image, prepared, tensors)
+        stages = Stages(ready - began, answered - ready, time.perf_counter() - answered)
+        return Seen(found, stages)
+
+    def _found(self, image: NDArray[np.uint8], prepared: Prepared, tensors: Tensors) -> list[Found]:
+        height, width = image.shape[:2]
+        decoded = self._decode(tensors)
         self._refuse_nan(decoded)
         boxes, scores, labels = self._select(decoded)
         boxes = np.clip(prepared.in_picture(boxes), 0, np.array([width, height, width, height], np.float32))

@@ -34,15 +34,26 @@ def try_out(path: Path, name: str, parameters: dict[str, Any]) -> dict[str, Any]
         VruError: it is unfit, or does not fit its card.
     """
     facts = _facts(path, name)
+    _tried(path, name, parameters, 1)
+    return facts.model_dump()
+
+
+def passed(path: Path, name: str, parameters: dict[str, Any], threads: int) -> OnnxDetector:
+    """As ``try_out``; what it returns is the model, with ``threads`` threads for a picture."""
+    _facts(path, name)
+    return _tried(path, name, parameters, threads)
+
+
+def _tried(path: Path, name: str, parameters: dict[str, Any], threads: int) -> OnnxDetector:
     try:
-        detector = OnnxDetector(OnnxParameters.model_validate(parameters), path)
+        detector = OnnxDetector(OnnxParameters.model_validate(parameters), path, threads)
         noise = default_rng(0)
         for height, width in _SIZES:
             detector.detect(noise.integers(0, 256, (height, width, 3), np.uint8))
     except VruError as error:
         # It knows the file by its descriptor only.
         raise VruError(error.message.replace(str(path), name), error.fix) from error
-    return facts.model_dump()
+    return detector
 
 
 def _facts(path: Path, name: str) -> FileFacts:
