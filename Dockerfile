@@ -82,6 +82,8 @@ COPY src/vru/sandbox/ ${SITE}/sandbox/
 COPY src/vru/media/ ${SITE}/media/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/scenes/ ${SITE}/scenes/
+COPY src/vru/signals/ ${SITE}/signals/
+COPY src/vru/rig/ ${SITE}/rig/
 COPY src/vru/camera_service/ ${SITE}/camera_service/
 RUN python -m compileall -q ${SITE}
 USER 10001:10001

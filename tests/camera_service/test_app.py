@@ -22,9 +22,10 @@ from tests.conftest import free_port, stop
 class Service:
     """``python -m vru.camera_service`` with a media directory and a state directory."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
+        self.more = more
         self.media, self.state, self.log = folder / "media", folder / "state", folder / "log"
-        (self.media / "videos").mkdir(parents=True)
+        (self.media / "videos").mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.client = httpx2.Client(
             base_url=f"http://127.0.0.1:{self.port}", timeout=30, auth=Calling("camera_service")
@@ -36,15 +37,18 @@ class Service:
             "VRU_CAMERA_SERVICE_PORT": str(self.port),
             "VRU_MEDIA_DIR": str(self.media),
             "VRU_CAMERA_STATE_DIR": str(self.state),
+            **self.more,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "vru.camera_service"], env=environment, stdout=log)
-        for _ in range(300):
+        ends = time.monotonic() + 120  # a busy machine takes its time
+        while time.monotonic() < ends:
             try:
                 if self.client.get("/ready").status_code == 200:
                     return
             except httpx2.TransportError:
-                time.sleep(0.1)
+                pass
+            time.sleep(0.1)
         raise TimeoutError(self.log.read_text())
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:

@@ -7,6 +7,7 @@ NEEDED: Mapping[str, frozenset[str]] = {
     "VRU_API_GATEWAY_DATABASE_PASSWORD": frozenset({"migrate", "api_gateway"}),
     "VRU_VALIDATION_ENGINE_DATABASE_PASSWORD": frozenset({"migrate", "validation_engine"}),
     "VRU_VALIDATION_WORKER_DATABASE_PASSWORD": frozenset({"migrate", "validation_worker"}),
+    "VRU_CAMERA_SERVICE_DATABASE_PASSWORD": frozenset({"migrate", "camera_service"}),
     "VRU_SIGNER_DATABASE_PASSWORD": frozenset({"migrate", "signer"}),
     "VRU_REDIS_PASSWORD": frozenset(),
     "VRU_TLS_SEED": frozenset(),
@@ -20,4 +21,5 @@ NEEDED: Mapping[str, frozenset[str]] = {
     "VRU_API_GATEWAY_REDIS_PASSWORD": frozenset({"api_gateway"}),
     "VRU_VALIDATION_ENGINE_REDIS_PASSWORD": frozenset({"validation_engine"}),
     "VRU_VALIDATION_WORKER_REDIS_PASSWORD": frozenset({"validation_worker"}),
+    "VRU_CAMERA_SERVICE_REDIS_PASSWORD": frozenset({"camera_service"}),
 }

@@ -138,6 +138,7 @@ MAY = {
     "api_gateway": ["PING", "SET vru:session:x 1", "GETEX vru:session:x EX 60", "SADD vru:sessions-of:x 1"],
     "validation_engine": ["PING", "PUBLISH vru:run:1 x"],
     "validation_worker": ["PING", "PUBLISH vru:run:1 x", "HSET vru:run:1:frames 1 1", "HVALS vru:run:1:frames"],
+    "camera_service": ["PING", "XADD vru:signals * record x", "SET vru:signals:position 1", "GET vru:signals:position"],
     "exporter": ["PING", "INFO", "CONFIG GET maxmemory", "DBSIZE", "SLOWLOG LEN", "LATENCY LATEST"],
     "probe": ["PING"],
 }
@@ -160,6 +161,12 @@ NOBODY_MAY = [
 MAY_NOT = {
     "validation_engine": ["GET vru:session:x", "SET vru:session:x 1", "PUBLISH other x"],
     "validation_worker": ["GET vru:session:x", "HVALS vru:session:x", "SUBSCRIBE vru:run:1", "SADD vru:run:1 x"],
+    "camera_service": [
+        "GET vru:session:x",
+        "XADD vru:run:1 * x 1",
+        "PUBLISH vru:run:1 x",
+        "XTRIM vru:signals MAXLEN 0",
+    ],
     "exporter": ["GET vru:session:x", "TYPE vru:session:x", "MEMORY USAGE vru:session:x"],
     "api_gateway": ["PUBLISH vru:run:1 x", "HSET vru:run:1:frames 1 1", "SUBSCRIBE vru:run:1"],
     "probe": ["INFO", "GET vru:session:x"],

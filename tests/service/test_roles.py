@@ -9,6 +9,7 @@ from vru.service.database.migrate import MigrationSettings
 from vru.service.database.tables import Table
 
 GATEWAY, ENGINE, WORKER = (f"vru_{name}" for name in ("api_gateway", "validation_engine", "validation_worker"))
+CAMERAS = "vru_camera_service"
 ALL = (GATEWAY, ENGINE, WORKER)
 ONE = "00000000-0000-0000-0000-000000000001"
 
@@ -92,6 +93,11 @@ def test_only_the_worker_says_what_a_run_has_come_to(as_role, column):
         (WORKER, "UPDATE truth_boxes SET x = 0"),
         (WORKER, "UPDATE videos SET sha256 = ''"),
         (WORKER, "DELETE FROM runs"),
+        (WORKER, "SELECT value FROM signal_events"),
+        (CAMERAS, "SELECT name FROM projects"),
+        (CAMERAS, "UPDATE signal_events SET value = 'x'"),
+        (CAMERAS, "SELECT state FROM live_runs"),
+        (GATEWAY, "DELETE FROM signal_events"),
     ],
 )
 def test_what_is_another_service_s_work_is_refused(as_role, name, statement):

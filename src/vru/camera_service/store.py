@@ -1,4 +1,4 @@
-"""Cameras remembered across restarts: one small JSON file."""
+"""What is remembered across restarts: small JSON files."""
 
 import fcntl
 import os
@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from vru.domain import VruError
-from vru.service.schemas import CameraCreate
+from vru.service.schemas import CameraCreate, SignalSourceCreate
 
 
 class StoredCamera(CameraCreate):
@@ -20,17 +21,33 @@ class StoredCamera(CameraCreate):
     running: bool = False
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    version: int = 1
-    cameras: list[StoredCamera] = []
+class StoredSource(SignalSourceCreate):
+    """A signal source's definition, and whether it is meant to be running. ``secrets`` are empty: see ``sealed``."""
+
+    id: uuid.UUID
+    running: bool = False
+    # Its secrets, encrypted, and their names.
+    sealed: str = ""
+    secret_names: list[str] = Field(default_factory=list)
 
 
-class CameraStore:
-    """The file. While the service is replaced, two processes use it: who changes it holds ``exclusive``."""
+Item = TypeVar("Item", bound=BaseModel)
+
+
+class Store(Generic[Item]):
+    """A file of ``items``. While the service is replaced, two processes use it: who changes it holds ``exclusive``."""
+
+    items: ClassVar[str]
+    item: type[Item]
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "cameras.json"
+        self.path = folder / f"{self.items}.json"
+        self._document = create_model(
+            "Document",
+            __config__={"extra": "forbid"},
+            version=(int, 1),
+            **{self.items: (list[self.item], [])},  # type: ignore[call-overload, name-defined]
+        )
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -59,7 +76,7 @@ class CameraStore:
         return found.st_ino, found.st_mtime_ns
 
     def check(self) -> None:
-        """Raise VruError if cameras could not be saved now."""
+        """Raise VruError if they could not be saved now."""
         folder = self.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -67,10 +84,12 @@ class CameraStore:
         except OSError:
             writable = False
         if not writable:
-            raise VruError(f"Cameras cannot be saved in {folder}.", "Check VRU_CAMERA_STATE_DIR and who owns it.")
+            raise VruError(
+                f"{self.items.capitalize()} cannot be saved in {folder}.", "Check VRU_CAMERA_STATE_DIR and who owns it."
+            )
 
-    def load(self) -> list[StoredCamera]:
-        """All cameras; none if the file does not exist yet.
+    def load(self) -> list[Item]:
+        """All of them; none if the file does not exist yet.
 
         Raises:
             VruError: the file is damaged. It is never replaced silently.
@@ -82,20 +101,21 @@ class CameraStore:
         except OSError as error:
             raise VruError(f"{self.path} cannot be read: {error.strerror}.", "Check its permissions.") from error
         try:
-            document = _Document.model_validate_json(text)
+            document = self._document.model_validate_json(text)
         except ValidationError as error:
             raise VruError(
-                f"{self.path} is damaged.", "Repair it, or move it away to begin without cameras."
+                f"{self.path} is damaged.", f"Repair it, or move it away to begin without {self.items}."
             ) from error
-        return document.cameras
+        found: list[Item] = getattr(document, self.items)
+        return found
 
-    def save(self, cameras: Iterable[StoredCamera]) -> None:
-        """Replace the file as a whole: after a crash it holds either the old cameras or the new ones.
+    def save(self, items: Iterable[Item]) -> None:
+        """Replace the file as a whole: after a crash it holds either the old items or the new ones.
 
         Raises:
             VruError: it cannot be written.
         """
-        text = _Document(cameras=list(cameras)).model_dump_json(indent=2) + "\n"
+        text = self._document(**{self.items: list(items)}).model_dump_json(indent=2) + "\n"
         unfinished = self.path.with_name(f".{self.path.name}.part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,4 +133,21 @@ class CameraStore:
             raise self._unsaved(error) from error
 
     def _unsaved(self, error: OSError) -> VruError:
-        return VruError(f"Cameras cannot be saved in {self.path}: {error.strerror}.", "Check VRU_CAMERA_STATE_DIR.")
+        return VruError(
+            f"{self.items.capitalize()} cannot be saved in {self.path}: {error.strerror}.",
+            "Check VRU_CAMERA_STATE_DIR.",
+        )
+
+
+class CameraStore(Store[StoredCamera]):
+    """All cameras."""
+
+    items = "cameras"
+    item = StoredCamera
+
+
+class SourceStore(Store[StoredSource]):
+    """All signal sources."""
+
+    items = "sources"
+    item = StoredSource

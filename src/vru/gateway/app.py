@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -15,7 +15,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from starlette.exceptions import HTTPException
 
 from vru.domain import VruError
-from vru.gateway import cameras, health, models, runs
+from vru.gateway import cameras, health, models, runs, signal_sources
 from vru.gateway.auth import endpoints as auth
 from vru.gateway.auth.current import is_logged_in, nobody_is_logged_in, session_store
 from vru.gateway.auth.sessions import SessionStore
@@ -23,6 +23,8 @@ from vru.gateway.auth.users import ensure_admin
 from vru.gateway.data_sets import endpoints as data_sets
 from vru.gateway.docs import add_docs
 from vru.gateway.ground_truths import endpoints as ground_truths
+from vru.gateway.live_runs import advancing
+from vru.gateway.live_runs import endpoints as live_runs
 from vru.gateway.openapi import describe
 from vru.gateway.predictions import endpoints as predictions
 from vru.gateway.projects import endpoints as projects
@@ -109,7 +111,11 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
             log.info("removed what aborted uploads left", files=removed)
         async with open_resources(app, settings) as opened:
             await _begin(opened)
+            caretaker = asyncio.create_task(advancing.run(opened))
             yield
+            caretaker.cancel()
+            with suppress(asyncio.CancelledError):
+                await caretaker
 
     async def check_database() -> None:
         await resources().database.check()
@@ -143,13 +149,15 @@ def create_gateway(settings: GatewaySettings) -> FastAPI:
             {"name": "models", "description": "What can be validated"},
             {"name": "runs", "description": "Validation runs, their metrics and verdicts"},
             {"name": "cameras", "description": "Devices under test and picture sources"},
+            {"name": "signal sources", "description": "Devices that the platform listens to"},
+            {"name": "live runs", "description": "Camera runs that are made while the signals come"},
             {"name": "service", "description": "Health and readiness"},
         ],
     )
     app.state.latest_health = health.LatestHealth()
     api = APIRouter(prefix=PREFIX)
     recorded = (videos, ground_truths, signals, data_sets, predictions)
-    for module in (auth, projects, *recorded, models, runs, cameras):
+    for module in (auth, projects, *recorded, models, runs, cameras, signal_sources, live_runs):
         api.include_router(module.router)
     api.include_router(runs.keys)
     api.include_router(runs.comparisons)

@@ -11,13 +11,22 @@ from pydantic import BaseModel, SecretStr
 from pydantic.json_schema import models_json_schema
 
 from vru.gateway.settings import GatewaySettings
-from vru.service.schemas import CameraCreate, CameraRunCreate, DataSetRunCreate, Problem, RunChange, RunCreate, RunEvent
+from vru.service.schemas import (
+    CameraCreate,
+    CameraRunCreate,
+    DataSetRunCreate,
+    Problem,
+    RunChange,
+    RunCreate,
+    RunEvent,
+    SignalSourceCreate,
+)
 from vru.service.schemas.comparisons import ComparisonRequest
 
 # Bodies that the gateway passes on unread, so that FastAPI does not know of them.
 FORWARDED_BODIES: tuple[type[BaseModel], ...] = (
     *(RunCreate, CameraRunCreate, DataSetRunCreate, RunChange),
-    *(CameraCreate, ComparisonRequest),
+    *(CameraCreate, SignalSourceCreate, ComparisonRequest),
 )
 _COMPONENT = "#/components/schemas/{model}"
 

@@ -1,6 +1,6 @@
 """Who is on the road of a scenario, and when."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,26 @@ def road_of(scenario: Scenario) -> Road:
         return _of_spans(spans, road.duration_s or spans[-1][2] + _FIRST_S, road.fps)
     spans = [(one.road_user, one.first_s, one.last_s) for one in road.road_users or ()]
     return _of_spans(spans, road.duration_s or 0.0, road.fps)
+
+
+def road_of_users(users: Sequence[RoadUser], counted: Sequence[bool], end_s: float) -> Road:
+    """The road of road users of whom only the times are known, those of a platform's ground truth for example.
+
+    Who is not ``counted`` is visible and asks for no signal. Frames stand at the times that matter alone.
+    """
+    moments = {time for user in users for time in (user.shown_s, user.first_s, user.last_s, user.gone_s)}
+    times = tuple(sorted({0.0, end_s, *moments}))
+    index = {time: position for position, time in enumerate(times)}
+    tracks = []
+    for user, counts in zip(users, counted, strict=True):
+        seen = sorted({user.shown_s, user.first_s, user.last_s, user.gone_s})
+        boxes = (
+            TruthBox(index[time], time, _BOX, ignore=not (counts and user.first_s <= time <= user.last_s))
+            for time in seen
+        )
+        tracks.append(Track(user.track_id, user.road_user, tuple(boxes)))
+    truth = GroundTruth(_WIDTH, _HEIGHT, len(times), tuple(tracks), source="synthetic")
+    return Road(truth, times, tuple(user for user, counts in zip(users, counted, strict=True) if counts), end_s)
 
 
 def _of_spans(spans: list[tuple[VruClass, float, float]], duration_s: float, fps: float) -> Road:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from vru.domain import VruClass, VruError
 from vru.signals.driver import Driver, Fault, Reading, make_driver
 from vru.signals.records import Event, Record, StateChange
-from vru.signals.source import SourceSettings
+from vru.signals.source import SourceSettings, checked
 
 _WAIT_S = 0.2
 _LONGEST_REASON = 500
@@ -214,8 +214,7 @@ class Receiver:
         """The event that a reading is, or None and it is counted. The lock is held."""
         if isinstance(item, Reading):
             self._counts["received"] += 1
-            if isinstance(item.payload, bytes):
-                item = self.settings.payload.read(item)
+            item = self.settings.payload.read(item) if isinstance(item.payload, bytes) else checked(item)
         if isinstance(item, Fault):
             known = item.kind in self._malformed or len(self._malformed) < _MOST_FAULT_KINDS
             self._malformed[item.kind if known else "other"] += item.count

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from functools import cached_property
 from typing import Any, Literal
 
@@ -117,6 +118,17 @@ class SourceSettings(BaseModel):
     road_user: VruClass | None = None
     debounce_ms: float = Field(0.0, ge=0, le=60_000)
     most_per_second: float | None = Field(None, gt=0, le=1e6)
+
+
+def checked(reading: Reading) -> Reading | Fault:
+    """A reading of text as stores and files can hold it; a fault where a driver gave what they cannot."""
+    when, text = reading.received_ns, str(reading.payload)
+    if len(text) > _LONGEST:
+        return Fault(when, "too_long", f"a value of {len(text)} characters, more than {_LONGEST}")
+    for name, value in (("received_ns", when), ("device_ns", reading.device_ns)):
+        if value is not None and not 0 <= value <= _LARGEST_INTEGER:
+            return Fault(time.monotonic_ns(), "bad_time", f"the {name} {value}")
+    return Reading(when, _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text), reading.device_ns, reading.road_user)
 
 
 def _whole(value: object) -> int | None:

@@ -192,7 +192,7 @@ def test_only_who_needs_it_has_a_way_out(config: dict[str, Any]) -> None:
     }
     assert out == {"nginx", "camera_service", "alertmanager"}
     stores = {name for name, service in config["services"].items() if "stores" in (service.get("networks") or {})}
-    users = {"api_gateway", "validation_engine", "validation_worker", "migrate", "signer"}
+    users = {"api_gateway", "camera_service", "validation_engine", "validation_worker", "migrate", "signer"}
     assert stores == users | {"postgres", "redis", "redis_exporter"}
 
 

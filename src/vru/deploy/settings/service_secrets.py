@@ -18,13 +18,15 @@ REDIS_USERS: Mapping[str, str] = {
     f"{_ANYONE} +multi +exec +discard +get +getex +set +del +incrby +decrby +expire +pttl +sadd +srem +smembers",
     "validation_engine": f"resetkeys resetchannels &vru:run:* -@all {_ANYONE} {_FOLLOW}",
     "validation_worker": f"~vru:run:* resetchannels &vru:run:* -@all {_ANYONE} +publish +hset +hvals +expire",
+    "camera_service": "~vru:signals ~vru:signals:position resetchannels -@all "
+    f"{_ANYONE} +multi +exec +discard +xadd +get +set",
     # No password: figures only, and nothing of what is stored.
     "exporter": "resetkeys resetchannels -@all +ping +hello +client|setinfo +client|setname +info +config|get "
     "+latency|latest +latency|histogram +slowlog|len +dbsize",
     "probe": "resetkeys resetchannels -@all +ping",
 }
 # Those that use Redis and the database. In PostgreSQL the role is called vru_SERVICE.
-REDIS_SERVICES = ("api_gateway", "validation_engine", "validation_worker")
+REDIS_SERVICES = ("api_gateway", "validation_engine", "validation_worker", "camera_service")
 DATABASE_SERVICES = (*REDIS_SERVICES, "signer")
 
 

@@ -75,6 +75,7 @@ class MigrationSettings(ServiceSettings):
     api_gateway_database_password: SecretStr = SecretStr("")
     validation_engine_database_password: SecretStr = SecretStr("")
     validation_worker_database_password: SecretStr = SecretStr("")
+    camera_service_database_password: SecretStr = SecretStr("")
     signer_database_password: SecretStr = SecretStr("")
 
     @property

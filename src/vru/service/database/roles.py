@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
 
-SERVICES = ("api_gateway", "validation_engine", "validation_worker", "signer")
+SERVICES = ("api_gateway", "validation_engine", "validation_worker", "camera_service", "signer")
 
 _READ, _CHANGE, _ALL = "SELECT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE, DELETE"
 _QUEUE = "procrastinate_"
@@ -51,6 +51,7 @@ ROLES: Mapping[str, Role] = {
             "ground_truths": _ALL,
             "truth_boxes": _ALL,
             "signal_recordings": _ALL,
+            "live_runs": _ALL,
             **dict.fromkeys(_IMPORTED, _ALL),
             # With its project; the rest of a run goes by itself.
             "runs": "SELECT, DELETE",
@@ -82,6 +83,8 @@ ROLES: Mapping[str, Role] = {
             "ground_truths": _READ,
             "truth_boxes": _READ,
             "signal_recordings": _READ,
+            "signal_events": "",
+            "live_runs": "",
             **dict.fromkeys(_IMPORTED, _READ),
             "runs": "SELECT, UPDATE",
             "shards": _CHANGE,
@@ -91,6 +94,8 @@ ROLES: Mapping[str, Role] = {
         # What a later migration brings for results.
         others=_CHANGE,
     ),
+    # Cameras and devices are strangers: it writes what they say, and reads nothing else.
+    "camera_service": Role(timeout_s=30, tables={"signal_events": "SELECT, INSERT, DELETE"}, queue="", others=""),
     # It reads what it signs, and that its run is being analysed; it writes nothing here.
     "signer": Role(
         timeout_s=30,

@@ -1,7 +1,8 @@
 """Every table of the platform. Procrastinate keeps its own beside these; a migration creates both.
 
 Who writes what: the gateway writes users, projects, videos, ground truth, signals, data sets and imported predictions;
-the validation engine and its workers write runs, shards, detections and results. Everyone may read everything.
+the validation engine and its workers write runs, shards, detections and results; the camera service what signal
+sources say.
 """
 
 import uuid
@@ -406,6 +407,59 @@ class Seal(Table):
     # What was signed, as it was signed, and the signature in hexadecimal.
     document: Mapped[str | None]
     signature: Mapped[str | None]
+
+
+class SignalEvent(Table):
+    """One record of a signal source: a signal, or a change of the source's state. Kept for 30 days.
+
+    ``position`` orders the records of a spool, which is the camera service's own: what it has stored of it is known
+    from here. ``time_ns`` is the monotonic clock of that machine, ``received_at`` its wall clock at the same moment.
+    """
+
+    __tablename__ = "signal_events"
+    __table_args__ = (
+        Index("ix_signal_events_source_id_received_at", "source_id", "received_at"),
+        Index("ix_signal_events_received_at", "received_at", postgresql_using="brin"),
+    )
+    spool: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[str] = mapped_column(unique=True)
+    source_id: Mapped[uuid.UUID]
+    source: Mapped[str]
+    type: Mapped[str]  # "event" or "state"
+    time_ns: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    # The device's own clock.
+    device_ns: Mapped[int | None] = mapped_column(BigInteger)
+    road_user: Mapped[str | None]
+    value: Mapped[str]
+    received_at: Mapped[datetime]
+
+
+class LiveRun(Table):
+    """A camera run that is made while its signals come: the capture of a source, its recording, and then its run."""
+
+    __tablename__ = "live_runs"
+    __table_args__ = (
+        CheckConstraint("state IN ('recording', 'recorded', 'started', 'failed', 'cancelled')", name="state"),
+    )
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    video_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("videos.id", ondelete="CASCADE"))
+    ground_truth_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("ground_truths.id", ondelete="CASCADE"))
+    # The camera service's.
+    source_id: Mapped[uuid.UUID]
+    capture_id: Mapped[uuid.UUID]
+    # As it was asked for.
+    request: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(default="recording", index=True)
+    error: Mapped[str | None]
+    # What the rig has sent, as a truth table.
+    played: Mapped[dict[str, Any] | None]
+    signals_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("signal_recordings.id", ondelete="SET NULL"))
+    run_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class DetectionRow(Table):

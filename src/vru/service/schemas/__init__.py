@@ -43,6 +43,15 @@ from vru.service.schemas.runs import (
     run_body,
 )
 from vru.service.schemas.seals import SealBody
+from vru.service.schemas.signal_sources import (
+    DestinationBody,
+    PayloadBody,
+    SignalCounts,
+    SignalDelivery,
+    SignalSourceBody,
+    SignalSourceCreate,
+    SignalSourceList,
+)
 
 __all__ = [
     "RUN_FIELDS",
@@ -63,6 +72,7 @@ __all__ = [
     "DataSetRunMetrics",
     "DataSetTrackResult",
     "DataSetVersionRef",
+    "DestinationBody",
     "DetectionBody",
     "FrameDetections",
     "MeasurementBody",
@@ -71,6 +81,7 @@ __all__ = [
     "Name",
     "NewCriterion",
     "NewRunSettings",
+    "PayloadBody",
     "Priority",
     "Problem",
     "RecordingResult",
@@ -84,7 +95,12 @@ __all__ = [
     "SealBody",
     "SetAsideClip",
     "SignalBody",
+    "SignalCounts",
+    "SignalDelivery",
     "SignalList",
+    "SignalSourceBody",
+    "SignalSourceCreate",
+    "SignalSourceList",
     "StreamEnd",
     "TrackResult",
     "VideoDetectionRequest",

@@ -133,11 +133,17 @@ const cameras = createRoute({
   component: lazyRouteComponent(() => import("./pages/cameras"), "CamerasPage"),
 });
 
+const live = createRoute({
+  getParentRoute: () => app,
+  path: "/live",
+  component: lazyRouteComponent(() => import("./pages/live/live"), "LivePage"),
+});
+
 export function makeRouter(queries: QueryClient) {
   return createRouter({
     routeTree: root.addChildren([
       login,
-      app.addChildren([home, projects, newProject, project, dataSet, truth, run, cameras]),
+      app.addChildren([home, projects, newProject, project, dataSet, truth, run, cameras, live]),
     ]),
     context: { queries },
     defaultPreload: "intent",

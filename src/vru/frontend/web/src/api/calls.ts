@@ -111,6 +111,19 @@ export const startCamera = (camera_id: string) =>
 export const stopCamera = (camera_id: string) =>
   data<t.Camera>(sdk.stopCamera({ path: { camera_id }, ...THROW }));
 
+export const listSignalSources = () => items<t.SignalSource>(sdk.listSignalSources(THROW));
+export const createSignalSource = (body: t.SignalSourceDraft) =>
+  data<t.SignalSource>(sdk.createSignalSource({ body, ...THROW }));
+export const deleteSignalSource = (source_id: string) =>
+  data<void>(sdk.deleteSignalSource({ path: { source_id }, ...THROW }));
+export const startSignalSource = (source_id: string) =>
+  data<t.SignalSource>(sdk.startSignalSource({ path: { source_id }, ...THROW }));
+export const stopSignalSource = (source_id: string) =>
+  data<t.SignalSource>(sdk.stopSignalSource({ path: { source_id }, ...THROW }));
+
+export const listLiveRuns = () => items<t.LiveRun>(sdk.listLiveRuns({ query: { limit: 20 }, ...THROW }));
+export const createLiveRun = (body: t.LiveRunDraft) => data<t.LiveRun>(sdk.createLiveRun({ body, ...THROW }));
+
 // The generated client cannot give addresses to <video>, <img> and EventSource, nor tell an upload's progress.
 const ROOT = "/api/v1";
 

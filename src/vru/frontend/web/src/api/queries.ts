@@ -99,5 +99,11 @@ export const detectionsQuery = (runId: string, chunk: number) =>
     staleTime: Number.POSITIVE_INFINITY,
   });
 
+export const signalSourcesQuery = () =>
+  queryOptions({ queryKey: ["signal-sources"], queryFn: api.listSignalSources, refetchInterval: 2000 });
+
+export const liveRunsQuery = () =>
+  queryOptions({ queryKey: ["live-runs"], queryFn: api.listLiveRuns, refetchInterval: 2000 });
+
 export const camerasQuery = () =>
   queryOptions({ queryKey: ["cameras"], queryFn: api.listCameras, refetchInterval: 2000 });

@@ -18,6 +18,8 @@ import type {
   DetectionBody,
   Entry,
   GroundTruthBody,
+  LiveRunBody,
+  LiveRunCreate,
   MeasurementBody,
   ModelBody,
   ModelRunBody,
@@ -30,6 +32,8 @@ import type {
   RunMetrics as RunMetricsBody,
   RunSettings as RunSettingsBody,
   SignalBody,
+  SignalSourceBody,
+  SignalSourceCreate,
   SignalsBody,
   TrackResult,
   TruthBoxBody,
@@ -83,6 +87,10 @@ export type CameraRun = RunOf<CameraRunBody, CameraRunSettings, CameraRunMetrics
 export type Run = ModelRun | CameraRun;
 export type Model = ModelBody;
 export type Camera = CameraBody;
+export type SignalSource = SignalSourceBody;
+export type SignalSourceDraft = SignalSourceCreate;
+export type LiveRun = LiveRunBody;
+export type LiveRunDraft = LiveRunCreate;
 export type Project = Omit<ProjectBody, "criteria"> & { criteria: Criterion[] };
 export type ProjectDraft = Required<Omit<ProjectCreate, "state" | "criteria">> & { criteria: Criterion[] };
 export type RunDraft =

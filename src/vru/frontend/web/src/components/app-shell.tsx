@@ -46,6 +46,9 @@ export function AppShell() {
             <Link to="/cameras" className={LINK}>
               Cameras
             </Link>
+            <Link to="/live" className={LINK}>
+              Live
+            </Link>
             <a href="/docs" className={LINK}>
               API
             </a>

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, ChangeRunData, ChangeRunErrors, ChangeRunResponses, ChangeVersionData, ChangeVersionErrors, ChangeVersionResponses, CompareRunsData, CompareRunsErrors, CompareRunsResponses, CompareVersionsData, CompareVersionsErrors, CompareVersionsResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateDataSetData, CreateDataSetErrors, CreateDataSetResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, CreateVersionData, CreateVersionErrors, CreateVersionResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteDataSetData, DeleteDataSetErrors, DeleteDataSetResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeletePredictionsData, DeletePredictionsErrors, DeletePredictionsResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteSignalsData, DeleteSignalsErrors, DeleteSignalsResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDataSetData, GetDataSetErrors, GetDataSetResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetEvidenceData, GetEvidenceErrors, GetEvidenceKeyData, GetEvidenceKeyErrors, GetEvidenceKeyResponses, GetEvidenceLedgerData, GetEvidenceLedgerErrors, GetEvidenceLedgerResponses, GetEvidenceResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetPredictionsData, GetPredictionsErrors, GetPredictionsResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReportData, GetReportErrors, GetReportResponses, GetRunData, GetRunErrors, GetRunResponses, GetSignalsData, GetSignalsErrors, GetSignalsResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetUploadLimitsData, GetUploadLimitsErrors, GetUploadLimitsResponses, GetVersionData, GetVersionErrors, GetVersionResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ImportAttributesData, ImportAttributesErrors, ImportAttributesResponses, ImportPredictionsData, ImportPredictionsErrors, ImportPredictionsResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListDataSetsData, ListDataSetsErrors, ListDataSetsResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListPredictedRecordingsData, ListPredictedRecordingsErrors, ListPredictedRecordingsResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRecordingsData, ListRecordingsErrors, ListRecordingsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSignalsData, ListSignalsErrors, ListSignalsResponses, ListSlicesData, ListSlicesErrors, ListSlicesResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, PauseRunData, PauseRunErrors, PauseRunResponses, RankRunsData, RankRunsErrors, RankRunsResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, RetryRunData, RetryRunErrors, RetryRunResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StopCameraData, StopCameraErrors, StopCameraResponses, UpdateDataSetData, UpdateDataSetErrors, UpdateDataSetResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadMarkersData, UploadMarkersErrors, UploadMarkersResponses, UploadSignalsData, UploadSignalsErrors, UploadSignalsResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
+import type { AnswerReadyData, AnswerReadyErrors, AnswerReadyResponses, ApproveGroundTruthData, ApproveGroundTruthErrors, ApproveGroundTruthResponses, CancelRunData, CancelRunErrors, CancelRunResponses, ChangeRunData, ChangeRunErrors, ChangeRunResponses, ChangeVersionData, ChangeVersionErrors, ChangeVersionResponses, CompareRunsData, CompareRunsErrors, CompareRunsResponses, CompareVersionsData, CompareVersionsErrors, CompareVersionsResponses, CreateCameraData, CreateCameraErrors, CreateCameraResponses, CreateDataSetData, CreateDataSetErrors, CreateDataSetResponses, CreateLiveRunData, CreateLiveRunErrors, CreateLiveRunResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRunData, CreateRunErrors, CreateRunResponses, CreateSignalSourceData, CreateSignalSourceErrors, CreateSignalSourceResponses, CreateVersionData, CreateVersionErrors, CreateVersionResponses, DeleteCameraData, DeleteCameraErrors, DeleteCameraResponses, DeleteDataSetData, DeleteDataSetErrors, DeleteDataSetResponses, DeleteGroundTruthData, DeleteGroundTruthErrors, DeleteGroundTruthResponses, DeletePredictionsData, DeletePredictionsErrors, DeletePredictionsResponses, DeleteProjectData, DeleteProjectErrors, DeleteProjectResponses, DeleteSignalsData, DeleteSignalsErrors, DeleteSignalSourceData, DeleteSignalSourceErrors, DeleteSignalSourceResponses, DeleteSignalsResponses, DeleteVideoData, DeleteVideoErrors, DeleteVideoResponses, FinishLiveRunData, FinishLiveRunErrors, FinishLiveRunResponses, FollowLiveRunData, FollowLiveRunErrors, FollowLiveRunResponse, FollowLiveRunResponses, FollowRunData, FollowRunErrors, FollowRunResponse, FollowRunResponses, GetBoxesData, GetBoxesErrors, GetBoxesResponses, GetCameraData, GetCameraErrors, GetCameraResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetDataSetData, GetDataSetErrors, GetDataSetResponses, GetDetectionsData, GetDetectionsErrors, GetDetectionsResponses, GetEvidenceData, GetEvidenceErrors, GetEvidenceKeyData, GetEvidenceKeyErrors, GetEvidenceKeyResponses, GetEvidenceLedgerData, GetEvidenceLedgerErrors, GetEvidenceLedgerResponses, GetEvidenceResponses, GetFrameTimesData, GetFrameTimesErrors, GetFrameTimesResponses, GetGroundTruthData, GetGroundTruthErrors, GetGroundTruthResponses, GetLiveRunData, GetLiveRunErrors, GetLiveRunResponses, GetPlatformHealthData, GetPlatformHealthErrors, GetPlatformHealthResponses, GetPredictionsData, GetPredictionsErrors, GetPredictionsResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReportData, GetReportErrors, GetReportResponses, GetRunData, GetRunErrors, GetRunResponses, GetSignalDeliveryData, GetSignalDeliveryErrors, GetSignalDeliveryResponses, GetSignalsData, GetSignalsErrors, GetSignalSourceData, GetSignalSourceErrors, GetSignalSourceResponses, GetSignalsResponses, GetSnapshotData, GetSnapshotErrors, GetSnapshotResponses, GetUploadLimitsData, GetUploadLimitsErrors, GetUploadLimitsResponses, GetVersionData, GetVersionErrors, GetVersionResponses, GetVideoData, GetVideoErrors, GetVideoFileData, GetVideoFileErrors, GetVideoFileResponses, GetVideoResponses, ImportAttributesData, ImportAttributesErrors, ImportAttributesResponses, ImportPredictionsData, ImportPredictionsErrors, ImportPredictionsResponses, ListCamerasData, ListCamerasErrors, ListCamerasResponses, ListDataSetsData, ListDataSetsErrors, ListDataSetsResponses, ListGroundTruthsData, ListGroundTruthsErrors, ListGroundTruthsResponses, ListLiveRunsData, ListLiveRunsErrors, ListLiveRunsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListPredictedRecordingsData, ListPredictedRecordingsErrors, ListPredictedRecordingsResponses, ListPredictionsData, ListPredictionsErrors, ListPredictionsResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRecordingsData, ListRecordingsErrors, ListRecordingsResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListSignalsData, ListSignalsErrors, ListSignalSourcesData, ListSignalSourcesErrors, ListSignalSourcesResponses, ListSignalsResponses, ListSlicesData, ListSlicesErrors, ListSlicesResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, ListVideosData, ListVideosErrors, ListVideosResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, PauseRunData, PauseRunErrors, PauseRunResponses, RankRunsData, RankRunsErrors, RankRunsResponses, ResumeRunData, ResumeRunErrors, ResumeRunResponses, RetryRunData, RetryRunErrors, RetryRunResponses, StartCameraData, StartCameraErrors, StartCameraResponses, StartSignalSourceData, StartSignalSourceErrors, StartSignalSourceResponses, StopCameraData, StopCameraErrors, StopCameraResponses, StopSignalSourceData, StopSignalSourceErrors, StopSignalSourceResponses, UpdateDataSetData, UpdateDataSetErrors, UpdateDataSetResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UploadGroundTruthData, UploadGroundTruthErrors, UploadGroundTruthResponses, UploadMarkersData, UploadMarkersErrors, UploadMarkersResponses, UploadSignalsData, UploadSignalsErrors, UploadSignalsResponses, UploadVideoData, UploadVideoErrors, UploadVideoResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -1082,6 +1082,196 @@ export const getSnapshot = <ThrowOnError extends boolean = false>(options: Optio
             type: 'apiKey'
         }],
     url: '/api/v1/cameras/{camera_id}/snapshot',
+    ...options
+});
+
+/**
+ * List signal sources
+ *
+ * Each with its state, its counts and its last fault.
+ */
+export const listSignalSources = <ThrowOnError extends boolean = false>(options?: Options<ListSignalSourcesData, ThrowOnError>): RequestResult<ListSignalSourcesResponses, ListSignalSourcesErrors, ThrowOnError> => (options?.client ?? client).get<ListSignalSourcesResponses, ListSignalSourcesErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signal-sources',
+    ...options
+});
+
+/**
+ * Add a signal source
+ *
+ * It is stopped at first. What is secret goes into ``secrets``: it is encrypted, and never shown.
+ */
+export const createSignalSource = <ThrowOnError extends boolean = false>(options: Options<CreateSignalSourceData, ThrowOnError>): RequestResult<CreateSignalSourceResponses, CreateSignalSourceErrors, ThrowOnError> => (options.client ?? client).post<CreateSignalSourceResponses, CreateSignalSourceErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signal-sources',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Remove a signal source
+ *
+ * It is stopped first. What it said stays.
+ */
+export const deleteSignalSource = <ThrowOnError extends boolean = false>(options: Options<DeleteSignalSourceData, ThrowOnError>): RequestResult<DeleteSignalSourceResponses, DeleteSignalSourceErrors, ThrowOnError> => (options.client ?? client).delete<DeleteSignalSourceResponses, DeleteSignalSourceErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signal-sources/{source_id}',
+    ...options
+});
+
+/**
+ * Get a signal source
+ *
+ * What it is, what it is doing, and what it has counted since it was started.
+ */
+export const getSignalSource = <ThrowOnError extends boolean = false>(options: Options<GetSignalSourceData, ThrowOnError>): RequestResult<GetSignalSourceResponses, GetSignalSourceErrors, ThrowOnError> => (options.client ?? client).get<GetSignalSourceResponses, GetSignalSourceErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signal-sources/{source_id}',
+    ...options
+});
+
+/**
+ * Start a signal source
+ *
+ * Answers at once. It runs, also after a restart, until it is stopped; if its device is lost it is opened again.
+ */
+export const startSignalSource = <ThrowOnError extends boolean = false>(options: Options<StartSignalSourceData, ThrowOnError>): RequestResult<StartSignalSourceResponses, StartSignalSourceErrors, ThrowOnError> => (options.client ?? client).post<StartSignalSourceResponses, StartSignalSourceErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signal-sources/{source_id}/start',
+    ...options
+});
+
+/**
+ * Stop a signal source
+ *
+ * Nothing that it said before is lost.
+ */
+export const stopSignalSource = <ThrowOnError extends boolean = false>(options: Options<StopSignalSourceData, ThrowOnError>): RequestResult<StopSignalSourceResponses, StopSignalSourceErrors, ThrowOnError> => (options.client ?? client).post<StopSignalSourceResponses, StopSignalSourceErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signal-sources/{source_id}/stop',
+    ...options
+});
+
+/**
+ * Get the state of the delivery of signals
+ *
+ * Whether Redis and PostgreSQL take what the sources say, and how much waits for them on disk.
+ */
+export const getSignalDelivery = <ThrowOnError extends boolean = false>(options?: Options<GetSignalDeliveryData, ThrowOnError>): RequestResult<GetSignalDeliveryResponses, GetSignalDeliveryErrors, ThrowOnError> => (options?.client ?? client).get<GetSignalDeliveryResponses, GetSignalDeliveryErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/signal-delivery',
+    ...options
+});
+
+/**
+ * List live runs
+ *
+ * Newest first.
+ */
+export const listLiveRuns = <ThrowOnError extends boolean = false>(options?: Options<ListLiveRunsData, ThrowOnError>): RequestResult<ListLiveRunsResponses, ListLiveRunsErrors, ThrowOnError> => (options?.client ?? client).get<ListLiveRunsResponses, ListLiveRunsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/live-runs',
+    ...options
+});
+
+/**
+ * Start a live run
+ *
+ * The source is captured from now on; follow it with ``/live-runs/{live_run_id}/events``.
+ *
+ * With ``rig`` all else goes by itself, up to the verdict of the camera run.
+ */
+export const createLiveRun = <ThrowOnError extends boolean = false>(options: Options<CreateLiveRunData, ThrowOnError>): RequestResult<CreateLiveRunResponses, CreateLiveRunErrors, ThrowOnError> => (options.client ?? client).post<CreateLiveRunResponses, CreateLiveRunErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/live-runs',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Get a live run
+ *
+ * Its state; while it is recording, how far it is.
+ */
+export const getLiveRun = <ThrowOnError extends boolean = false>(options: Options<GetLiveRunData, ThrowOnError>): RequestResult<GetLiveRunResponses, GetLiveRunErrors, ThrowOnError> => (options.client ?? client).get<GetLiveRunResponses, GetLiveRunErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/live-runs/{live_run_id}',
+    ...options
+});
+
+/**
+ * Finish a live run
+ *
+ * Of one without a rig: ends the capture, and keeps its recording. One with a rig is cancelled.
+ */
+export const finishLiveRun = <ThrowOnError extends boolean = false>(options: Options<FinishLiveRunData, ThrowOnError>): RequestResult<FinishLiveRunResponses, FinishLiveRunErrors, ThrowOnError> => (options.client ?? client).post<FinishLiveRunResponses, FinishLiveRunErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/live-runs/{live_run_id}/finish',
+    ...options
+});
+
+/**
+ * Follow a live run
+ *
+ * Its state at once, and each change of it, to the end of its run. 503 while too many streams are followed.
+ */
+export const followLiveRun = <ThrowOnError extends boolean = false>(options: Options<FollowLiveRunData, ThrowOnError, FollowLiveRunResponse>): Promise<ServerSentEventsResult<FollowLiveRunResponses>> => (options.client ?? client).sse.get<FollowLiveRunResponses, FollowLiveRunErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }, {
+            in: 'cookie',
+            name: 'vru_session',
+            type: 'apiKey'
+        }],
+    url: '/api/v1/live-runs/{live_run_id}/events',
     ...options
 });
 

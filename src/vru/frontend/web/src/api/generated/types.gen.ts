@@ -758,6 +758,40 @@ export type DataSetVersionRef = {
 };
 
 /**
+ * DestinationBody
+ *
+ * Whether a store takes what sources say, and how many records wait for it on disk.
+ */
+export type DestinationBody = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Connected
+     */
+    connected: boolean;
+    /**
+     * Reason
+     */
+    reason: string;
+    /**
+     * Waiting
+     */
+    waiting: number;
+    /**
+     * Stored
+     *
+     * since the service was started
+     */
+    stored: number;
+    /**
+     * Refused
+     */
+    refused: number;
+};
+
+/**
  * DetectionBody
  *
  * One detected box. Pixels, origin top left; seconds of media time.
@@ -1049,6 +1083,145 @@ export type Leaderboard = {
      * Items
      */
     items: Array<Entry>;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
+ * LiveRunBody
+ *
+ * A live run. ``recording`` -> ``recorded`` -> ``started`` (its run is ``run_id``), or ``failed``, ``cancelled``.
+ *
+ * One without a rig stays ``recorded``: join the clock of ``signals_id`` with the video's, then start a camera run.
+ */
+export type LiveRunBody = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Project Id
+     */
+    project_id: string;
+    /**
+     * Video Id
+     */
+    video_id: string;
+    /**
+     * Ground Truth Id
+     */
+    ground_truth_id: string;
+    /**
+     * Source Id
+     */
+    source_id: string;
+    /**
+     * State
+     */
+    state: 'recording' | 'recorded' | 'started' | 'failed' | 'cancelled';
+    /**
+     * Error
+     */
+    error: string | null;
+    /**
+     * Media S
+     *
+     * how far the play is, while it is recording
+     */
+    media_s?: number | null;
+    /**
+     * End S
+     *
+     * where the play ends
+     */
+    end_s?: number | null;
+    /**
+     * Signals
+     *
+     * events so far
+     */
+    signals?: number | null;
+    /**
+     * what the rig has sent
+     */
+    played?: PlayTable | null;
+    /**
+     * Signals Id
+     *
+     * the recording
+     */
+    signals_id: string | null;
+    /**
+     * Run Id
+     */
+    run_id: string | null;
+    run_state?: RunState | null;
+    verdict?: Verdict | null;
+    /**
+     * Created By
+     */
+    created_by: string;
+    /**
+     * Created At
+     */
+    created_at: string;
+};
+
+/**
+ * LiveRunCreate
+ *
+ * A request for a live run of a camera: what ``source_id`` says now, against the ground truth of a video.
+ *
+ * With ``rig`` the virtual device plays the video's ground truth in real time. Without it the video is shown to a
+ * real device, and the run is finished by ``/finish``.
+ */
+export type LiveRunCreate = {
+    /**
+     * Project Id
+     */
+    project_id: string;
+    /**
+     * Video Id
+     */
+    video_id: string;
+    /**
+     * Ground Truth Id
+     */
+    ground_truth_id: string;
+    /**
+     * Source Id
+     *
+     * a signal source that runs
+     */
+    source_id: string;
+    rig?: RigBody | null;
+    settings?: CameraRunSettings;
+    /**
+     * Criteria
+     *
+     * the project's, if there are none
+     */
+    criteria?: Array<CriterionBody> | null;
+    /**
+     * Priority
+     *
+     * clips of runs with a higher one are done first
+     */
+    priority?: number;
+};
+
+/**
+ * LiveRunList
+ *
+ * One page of live runs, newest first, and how many there are in all.
+ */
+export type LiveRunList = {
+    /**
+     * Items
+     */
+    items: Array<LiveRunBody>;
     /**
      * Total
      */
@@ -1427,6 +1600,32 @@ export type PartHealth = {
 };
 
 /**
+ * PayloadBody
+ *
+ * What the bytes of a device mean; docs/cameras.md says more.
+ */
+export type PayloadBody = {
+    /**
+     * Format
+     */
+    format?: 'json' | 'text';
+    /**
+     * Pattern
+     *
+     * of text: groups class_, time_ns, value
+     */
+    pattern?: string | null;
+    /**
+     * Classes
+     *
+     * the device's words for road users
+     */
+    classes?: {
+        [key: string]: VruClass;
+    };
+};
+
+/**
  * PlatformHealth
  *
  * The platform's health: "degraded" if any part is not well.
@@ -1442,6 +1641,34 @@ export type PlatformHealth = {
     services: {
         [key: string]: PartHealth;
     };
+};
+
+/**
+ * PlayTable
+ *
+ * What a camera run must report of the signals that the rig has sent.
+ */
+export type PlayTable = {
+    /**
+     * Road Users
+     */
+    road_users: number;
+    /**
+     * Detections
+     */
+    detections: number;
+    /**
+     * Misses
+     */
+    misses: number;
+    /**
+     * False Positives
+     */
+    false_positives: number;
+    /**
+     * Duplicates
+     */
+    duplicates: number;
 };
 
 /**
@@ -1904,6 +2131,48 @@ export type RecordingResult = {
 };
 
 /**
+ * RigBody
+ *
+ * How the virtual device behaves. docs/cameras.md says what ``device``, ``clock`` and ``faults`` hold.
+ */
+export type RigBody = {
+    /**
+     * Scenario
+     *
+     * one that comes with the rig: its device, clock and faults
+     */
+    scenario?: string | null;
+    /**
+     * Device
+     *
+     * instead of the scenario's
+     */
+    device?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Clock
+     *
+     * instead of the scenario's
+     */
+    clock?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Faults
+     *
+     * instead of the scenario's
+     */
+    faults?: Array<{
+        [key: string]: unknown;
+    }> | null;
+    /**
+     * Seed
+     */
+    seed?: number | null;
+};
+
+/**
  * RunList
  *
  * One page of runs, newest first, and how many there are in all.
@@ -2061,6 +2330,80 @@ export type SignalBody = {
 };
 
 /**
+ * SignalCounts
+ *
+ * What a source counted since it was started: ``received`` = ``events`` + what was dropped, and malformed ones.
+ */
+export type SignalCounts = {
+    /**
+     * Received
+     */
+    received?: number;
+    /**
+     * Events
+     */
+    events?: number;
+    /**
+     * Debounced
+     */
+    debounced?: number;
+    /**
+     * Limited
+     *
+     * above the rate
+     */
+    limited?: number;
+    /**
+     * Clock Back
+     *
+     * the device's own clock was earlier than before
+     */
+    clock_back?: number;
+    /**
+     * Undelivered
+     *
+     * lost: there was no room to keep them
+     */
+    undelivered?: number;
+    /**
+     * Reopened
+     *
+     * times that the device was lost
+     */
+    reopened?: number;
+    /**
+     * Malformed
+     *
+     * by kind
+     */
+    malformed?: {
+        [key: string]: number;
+    };
+};
+
+/**
+ * SignalDelivery
+ *
+ * The way of records into the stores.
+ */
+export type SignalDelivery = {
+    /**
+     * Active
+     *
+     * false while another process of the service, which is being replaced, does it
+     */
+    active: boolean;
+    /**
+     * Spool Bytes
+     */
+    spool_bytes: number;
+    /**
+     * Destinations
+     */
+    destinations: Array<DestinationBody>;
+};
+
+/**
  * SignalList
  *
  * Signals of one kind: how many, and the first 1,000 of them in order of time.
@@ -2074,6 +2417,83 @@ export type SignalList = {
      * First
      */
     first: Array<SignalBody>;
+};
+
+/**
+ * SignalSourceBody
+ *
+ * A signal source, and what it is doing. A source that failed is opened again after a while.
+ */
+export type SignalSourceBody = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Driver
+     */
+    driver: string;
+    /**
+     * Settings
+     */
+    settings: {
+        [key: string]: unknown;
+    };
+    /**
+     * Secret Names
+     *
+     * of the secrets that it has
+     */
+    secret_names: Array<string>;
+    /**
+     * Camera Id
+     */
+    camera_id: string | null;
+    payload: PayloadBody;
+    road_user: VruClass | null;
+    /**
+     * Debounce Ms
+     */
+    debounce_ms: number;
+    /**
+     * Most Per Second
+     */
+    most_per_second: number | null;
+    /**
+     * State
+     */
+    state: 'stopped' | 'opening' | 'running' | 'failed';
+    /**
+     * Reason
+     *
+     * why it failed
+     */
+    reason: string;
+    counts: SignalCounts;
+    /**
+     * Last Fault
+     */
+    last_fault: string;
+};
+
+/**
+ * SignalSourceList
+ *
+ * All signal sources, in order of name.
+ */
+export type SignalSourceList = {
+    /**
+     * Items
+     */
+    items: Array<SignalSourceBody>;
+    /**
+     * Total
+     */
+    total: number;
 };
 
 /**
@@ -2797,6 +3217,63 @@ export type RunCreate = {
      * Kind
      */
     kind?: 'model';
+};
+
+/**
+ * SignalSourceCreate
+ *
+ * A device on a driver. docs/cameras.md lists drivers and settings.
+ */
+export type SignalSourceCreate = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Driver
+     *
+     * such as udp, serial, can, http, mqtt
+     */
+    driver: string;
+    /**
+     * Settings
+     *
+     * of the driver
+     */
+    settings?: {
+        [key: string]: unknown;
+    };
+    /**
+     * Secrets
+     *
+     * settings that are encrypted and never shown, such as password
+     */
+    secrets?: {
+        [key: string]: string;
+    };
+    /**
+     * Camera Id
+     *
+     * the camera that it belongs to
+     */
+    camera_id?: string | null;
+    payload?: PayloadBody;
+    /**
+     * whom it sees where a payload does not say
+     */
+    road_user?: VruClass | null;
+    /**
+     * Debounce Ms
+     *
+     * repeats within this time are dropped, and counted
+     */
+    debounce_ms?: number;
+    /**
+     * Most Per Second
+     *
+     * what exceeds it is dropped, and counted
+     */
+    most_per_second?: number | null;
 };
 
 /**
@@ -5915,6 +6392,488 @@ export type GetSnapshotResponses = {
 };
 
 export type GetSnapshotResponse = GetSnapshotResponses[keyof GetSnapshotResponses];
+
+export type ListSignalSourcesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/signal-sources';
+};
+
+export type ListSignalSourcesErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type ListSignalSourcesError = ListSignalSourcesErrors[keyof ListSignalSourcesErrors];
+
+export type ListSignalSourcesResponses = {
+    /**
+     * Successful Response
+     */
+    200: SignalSourceList;
+};
+
+export type ListSignalSourcesResponse = ListSignalSourcesResponses[keyof ListSignalSourcesResponses];
+
+export type CreateSignalSourceData = {
+    body: SignalSourceCreate;
+    path?: never;
+    query?: never;
+    url: '/api/v1/signal-sources';
+};
+
+export type CreateSignalSourceErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type CreateSignalSourceError = CreateSignalSourceErrors[keyof CreateSignalSourceErrors];
+
+export type CreateSignalSourceResponses = {
+    /**
+     * Successful Response
+     */
+    201: SignalSourceBody;
+};
+
+export type CreateSignalSourceResponse = CreateSignalSourceResponses[keyof CreateSignalSourceResponses];
+
+export type DeleteSignalSourceData = {
+    body?: never;
+    path: {
+        /**
+         * Source Id
+         */
+        source_id: string;
+    };
+    query?: never;
+    url: '/api/v1/signal-sources/{source_id}';
+};
+
+export type DeleteSignalSourceErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type DeleteSignalSourceError = DeleteSignalSourceErrors[keyof DeleteSignalSourceErrors];
+
+export type DeleteSignalSourceResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type DeleteSignalSourceResponse = DeleteSignalSourceResponses[keyof DeleteSignalSourceResponses];
+
+export type GetSignalSourceData = {
+    body?: never;
+    path: {
+        /**
+         * Source Id
+         */
+        source_id: string;
+    };
+    query?: never;
+    url: '/api/v1/signal-sources/{source_id}';
+};
+
+export type GetSignalSourceErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type GetSignalSourceError = GetSignalSourceErrors[keyof GetSignalSourceErrors];
+
+export type GetSignalSourceResponses = {
+    /**
+     * Successful Response
+     */
+    200: SignalSourceBody;
+};
+
+export type GetSignalSourceResponse = GetSignalSourceResponses[keyof GetSignalSourceResponses];
+
+export type StartSignalSourceData = {
+    body?: never;
+    path: {
+        /**
+         * Source Id
+         */
+        source_id: string;
+    };
+    query?: never;
+    url: '/api/v1/signal-sources/{source_id}/start';
+};
+
+export type StartSignalSourceErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type StartSignalSourceError = StartSignalSourceErrors[keyof StartSignalSourceErrors];
+
+export type StartSignalSourceResponses = {
+    /**
+     * Successful Response
+     */
+    200: SignalSourceBody;
+};
+
+export type StartSignalSourceResponse = StartSignalSourceResponses[keyof StartSignalSourceResponses];
+
+export type StopSignalSourceData = {
+    body?: never;
+    path: {
+        /**
+         * Source Id
+         */
+        source_id: string;
+    };
+    query?: never;
+    url: '/api/v1/signal-sources/{source_id}/stop';
+};
+
+export type StopSignalSourceErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type StopSignalSourceError = StopSignalSourceErrors[keyof StopSignalSourceErrors];
+
+export type StopSignalSourceResponses = {
+    /**
+     * Successful Response
+     */
+    200: SignalSourceBody;
+};
+
+export type StopSignalSourceResponse = StopSignalSourceResponses[keyof StopSignalSourceResponses];
+
+export type GetSignalDeliveryData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/signal-delivery';
+};
+
+export type GetSignalDeliveryErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type GetSignalDeliveryError = GetSignalDeliveryErrors[keyof GetSignalDeliveryErrors];
+
+export type GetSignalDeliveryResponses = {
+    /**
+     * Successful Response
+     */
+    200: SignalDelivery;
+};
+
+export type GetSignalDeliveryResponse = GetSignalDeliveryResponses[keyof GetSignalDeliveryResponses];
+
+export type ListLiveRunsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Project Id
+         *
+         * only this project's
+         */
+        project_id?: string | null;
+        /**
+         * Limit
+         *
+         * at most so many items
+         */
+        limit?: number;
+        /**
+         * Offset
+         *
+         * skip so many items
+         */
+        offset?: number;
+    };
+    url: '/api/v1/live-runs';
+};
+
+export type ListLiveRunsErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+};
+
+export type ListLiveRunsError = ListLiveRunsErrors[keyof ListLiveRunsErrors];
+
+export type ListLiveRunsResponses = {
+    /**
+     * Successful Response
+     */
+    200: LiveRunList;
+};
+
+export type ListLiveRunsResponse = ListLiveRunsResponses[keyof ListLiveRunsResponses];
+
+export type CreateLiveRunData = {
+    body: LiveRunCreate;
+    path?: never;
+    query?: never;
+    url: '/api/v1/live-runs';
+};
+
+export type CreateLiveRunErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type CreateLiveRunError = CreateLiveRunErrors[keyof CreateLiveRunErrors];
+
+export type CreateLiveRunResponses = {
+    /**
+     * Successful Response
+     */
+    201: LiveRunBody;
+};
+
+export type CreateLiveRunResponse = CreateLiveRunResponses[keyof CreateLiveRunResponses];
+
+export type GetLiveRunData = {
+    body?: never;
+    path: {
+        /**
+         * Live Run Id
+         */
+        live_run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/live-runs/{live_run_id}';
+};
+
+export type GetLiveRunErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type GetLiveRunError = GetLiveRunErrors[keyof GetLiveRunErrors];
+
+export type GetLiveRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: LiveRunBody;
+};
+
+export type GetLiveRunResponse = GetLiveRunResponses[keyof GetLiveRunResponses];
+
+export type FinishLiveRunData = {
+    body?: never;
+    path: {
+        /**
+         * Live Run Id
+         */
+        live_run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/live-runs/{live_run_id}/finish';
+};
+
+export type FinishLiveRunErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    409: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type FinishLiveRunError = FinishLiveRunErrors[keyof FinishLiveRunErrors];
+
+export type FinishLiveRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: LiveRunBody;
+};
+
+export type FinishLiveRunResponse = FinishLiveRunResponses[keyof FinishLiveRunResponses];
+
+export type FollowLiveRunData = {
+    body?: never;
+    path: {
+        /**
+         * Live Run Id
+         */
+        live_run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/live-runs/{live_run_id}/events';
+};
+
+export type FollowLiveRunErrors = {
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    401: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    404: Problem;
+    /**
+     * The request is not right
+     */
+    422: Problem;
+    /**
+     * A problem: what is wrong, and what to do
+     */
+    503: Problem;
+};
+
+export type FollowLiveRunError = FollowLiveRunErrors[keyof FollowLiveRunErrors];
+
+export type FollowLiveRunResponses = {
+    /**
+     * Server-sent events named `live_run`; the data of each is a LiveRunBody
+     */
+    200: LiveRunBody;
+};
+
+export type FollowLiveRunResponse = FollowLiveRunResponses[keyof FollowLiveRunResponses];
 
 export type GetEvidenceKeyData = {
     body?: never;
