@@ -325,7 +325,7 @@ class Executor:
     def _wait(self, services: Sequence[str], pending: Sequence[Change]) -> None:
         """Tell of each service that was changed; the others must be healthy too, but that is no news."""
         changed = {change.name for change in pending}
-        health.wait_with_steps(self.compose, self.journal, [name for name in services if name in changed])
+        health.wait(self.compose, [name for name in services if name in changed], self.journal)
         health.wait(self.compose, services)
 
     def _integrate(self) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from ..base.errors import HostError
-from ..base.journal import Journal
+from ..base.journal import Journal, Step
 from .compose import Compose, Container
 
 LIMIT_S = 240.0
@@ -15,10 +15,78 @@ _RESTARTS = 4
 _UNHEALTHY_S = 60.0
 
 
-class Waiter:
-    """Watches containers of some services until each is settled."""
+def await_ready(
+    look: Callable[[], Mapping[str, str]],
+    journal: Journal | None = None,
+    *,
+    phase: str = "orchestration",
+    services: Collection[str] = (),
+) -> None:
+    """Look again and again until all that is waited for is ready: the one loop behind every wait for containers.
 
-    def __init__(self, compose: Compose, services: Collection[str], limit_s: float = LIMIT_S) -> None:
+    Args:
+        look: what each service still lacks, in words, by its name; "" for one that is ready. It raises a
+            `HostError` for one that failed.
+        journal: where each service gets a step of its own, done when it is ready; without one, the wait is quiet.
+        phase: the steps' phase.
+        services: those whose steps begin before the first look.
+
+    Raises:
+        HostError: a service failed. Its step is marked failed, those still waited for are marked skipped.
+    """
+    steps = None if journal is None else _Steps(journal, phase, services)
+    try:
+        while True:
+            found = look()
+            if steps is not None:
+                steps.tell(found)
+            if not any(found.values()):
+                return
+            time.sleep(_POLL_S)
+    except HostError as error:
+        if steps is not None:
+            steps.break_off(error)
+        raise
+
+
+class _Steps:
+    """A journalled step for each service that is waited for."""
+
+    def __init__(self, journal: Journal, phase: str, services: Iterable[str]) -> None:
+        self._journal = journal
+        self._phase = phase
+        self._steps: dict[str, Step] = {}
+        self._told: dict[str, str] = {}
+        self._begin(services)
+
+    def _begin(self, services: Iterable[str]) -> None:
+        for name in services:
+            if name not in self._steps:
+                self._steps[name] = self._journal.start(self._phase, f"service {name}")
+
+    def tell(self, found: Mapping[str, str]) -> None:
+        """End the steps of what is ready, and say of the others what is new about them."""
+        self._begin(sorted(found))
+        for name, step in self._steps.items():
+            lacks = found.get(name, "")
+            if not lacks and not step.ended:
+                step.finish("done", "healthy")
+            elif lacks and self._told.get(name) != lacks:
+                self._told[name] = lacks
+                step.log(f"{name} {lacks}")
+
+    def break_off(self, error: HostError) -> None:
+        """End all steps: that of the service that failed, and those that are not waited for any more."""
+        for name, step in self._steps.items():
+            if not step.ended:
+                failed = name == error.service
+                step.finish("failed" if failed else "skipped", error.message if failed else "not waited for")
+
+
+class _Services:
+    """All containers of some services, looked at until each is settled."""
+
+    def __init__(self, compose: Compose, services: Collection[str], limit_s: float) -> None:
         self._compose = compose
         self._services = services
         self._limit_s = limit_s
@@ -26,8 +94,8 @@ class Waiter:
         self._unhealthy: dict[str, float] = {}
         self._restarts: dict[str, int] = {}
 
-    def look(self) -> tuple[set[str], Mapping[str, list[Container]]]:
-        """Which services are settled, and all their containers.
+    def look(self) -> Mapping[str, str]:
+        """What each service lacks; see `await_ready`.
 
         Raises:
             HostError: one has failed for good, or the time is up.
@@ -36,10 +104,13 @@ class Waiter:
         for container in self._compose.containers():
             if container.service in found:
                 found[container.service].append(container)
-        settled = {name for name, containers in found.items() if containers and all(c.settled for c in containers)}
-        for name in sorted(set(found) - settled):
-            self._judge(name, found[name])
-        return settled, found
+        lacks = {}
+        for name in sorted(found):
+            unsettled = [container for container in found[name] if not container.settled]
+            if unsettled or not found[name]:
+                self._judge(name, found[name])
+            lacks[name] = state_of(unsettled[0]) if unsettled else "" if found[name] else "has no container"
+        return lacks
 
     def _judge(self, name: str, containers: list[Container]) -> None:
         moment = time.monotonic()
@@ -62,8 +133,7 @@ class Waiter:
             if moment - since > _UNHEALTHY_S:
                 self._fail(container, f"is up but unhealthy for {moment - since:.0f} s")
             if late:
-                what = container.health if container.state == "running" else container.state
-                self._fail(container, f"is not healthy after {self._limit_s:.0f} s (it is {what})")
+                self._fail(container, f"is not healthy after {self._limit_s:.0f} s (it {state_of(container)})")
 
     def _fail(self, container: Container, what: str) -> None:
         raise HostError(
@@ -74,49 +144,23 @@ class Waiter:
         )
 
 
+def state_of(container: Container) -> str:
+    """What a container is, in words: "is starting"."""
+    return f"is {container.health if container.state == 'running' else container.state}"
+
+
 def _fix(service: str) -> str:
     return f"Read its log: vru-platform logs {service} --tail 100"
 
 
-def wait(compose: Compose, services: Collection[str], limit_s: float = LIMIT_S) -> None:
-    """Wait quietly.
+def wait(compose: Compose, services: Collection[str], journal: Journal | None = None, limit_s: float = LIMIT_S) -> None:
+    """Wait until all containers of some services are healthy, quietly or with a step a service in the journal.
 
     Raises:
         HostError: a service failed; its last log lines are in the error.
     """
-    waiter = Waiter(compose, services, limit_s)
-    while len(waiter.look()[0]) < len(services):
-        time.sleep(_POLL_S)
-
-
-def wait_with_steps(
-    compose: Compose,
-    journal: Journal,
-    services: Collection[str],
-    phase: str = "orchestration",
-    limit_s: float = LIMIT_S,
-) -> None:
-    """Wait with one journalled step a service, done when it is healthy.
-
-    Raises:
-        HostError: a service failed. Its step is marked failed, those still waiting are marked skipped.
-    """
-    waiter = Waiter(compose, services, limit_s)
-    waiting = {name: journal.start(phase, f"service {name}") for name in services}
-    try:
-        while waiting:
-            settled, _ = waiter.look()
-            for name in sorted(settled & waiting.keys()):
-                waiting.pop(name).finish("done", "healthy")
-            if waiting:
-                time.sleep(_POLL_S)
-    except HostError as error:
-        for name, step in waiting.items():
-            if name == error.service:
-                step.finish("failed", error.message)
-            else:
-                step.finish("skipped", "not waited for")
-        raise
+    if services:
+        await_ready(_Services(compose, services, limit_s).look, journal, services=services)
 
 
 def wait_for(ready: Callable[[], bool], otherwise: str, limit_s: float = 60.0) -> None:

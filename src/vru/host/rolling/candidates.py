@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from ..base.disk import human_size
 from ..base.errors import HostError
-from ..base.journal import Journal, Step
+from ..base.journal import Journal
+from ..docker import health
 from ..docker.compose import Compose, Container
 
 # How long a new container may take. The health checks of the Compose file allow 90 s to start.
@@ -23,7 +24,6 @@ LIMIT_S = 120.0
 # At a first deployment all start at once, and there is nothing to go back to.
 FIRST_LIMIT_S = 240.0
 PROBE_TIMEOUT_S = 5.0
-_POLL_S = 0.5
 # A service may end once or twice because something that it needs is not there yet.
 _CRASHES = 3
 _PROBES = 3
@@ -72,21 +72,6 @@ class _Seen:
     reason: str = ""
 
 
-def _finish(steps: Mapping[str, Step], waiting: Collection[str]) -> None:
-    """End the steps of services that are waited for no more."""
-    for name, step in steps.items():
-        if name not in waiting and not step.ended:
-            step.finish("done", "healthy")
-
-
-def _break_off(steps: Mapping[str, Step], error: HostError) -> None:
-    """End the other steps: the one of the service that failed, and those that are not waited for any more."""
-    for name, step in steps.items():
-        if not step.ended:
-            failed = name == error.service
-            step.finish("failed" if failed else "skipped", error.message if failed else "not waited for")
-
-
 @dataclass
 class Candidates:
     """Some new containers, by id, until they serve alone."""
@@ -107,38 +92,24 @@ class Candidates:
                 marked skipped.
         """
         deadline = time.monotonic() + limit_s
-        steps: dict[str, Step] = {}
-        told: dict[str, str] = {}
-        try:
-            while True:
-                found = self.compose.existing()
-                mine = self._mine(found)
-                others = [container for container in found if container.service in besides]
-                for name in sorted({container.service for container in (*mine, *others)}):
-                    if name not in steps:
-                        steps[name] = journal.start(phase, f"service {name}")
-                waiting = self._not_ready(mine)
-                waiting.update({c.service: c for c in others if not c.settled})
-                _finish(steps, waiting)
-                if not waiting:
-                    return
-                for name, container in waiting.items():
-                    if time.monotonic() > deadline:
-                        self.fail(container, f"{name} is not ready after {limit_s:.0f} s: it {self._state(container)}")
-                    said = f"{name} {self._state(container)}"
-                    if told.get(name) != said:
-                        told[name] = said
-                        steps[name].log(said)
-                time.sleep(_POLL_S)
-        except HostError as error:
-            _break_off(steps, error)
-            raise
 
-    def _state(self, container: Container) -> str:
-        if container.state != "running":
-            return f"is {container.state}"
+        def look() -> Mapping[str, str]:
+            found = self.compose.existing()
+            mine = self._mine(found)
+            others = [container for container in found if container.service in besides]
+            waiting = {**self._not_ready(mine), **{c.service: c for c in others if not c.settled}}
+            for name, container in waiting.items():
+                if time.monotonic() > deadline:
+                    self.fail(container, f"{name} is not ready after {limit_s:.0f} s: it {self._lacks(container)}")
+            lacks = {name: self._lacks(container) for name, container in waiting.items()}
+            return {**{container.service: "" for container in (*mine, *others)}, **lacks}
+
+        health.await_ready(look, journal, phase=phase)
+
+    def _lacks(self, container: Container) -> str:
         seen = self._seen.get(container.id)
-        return seen.reason if seen and seen.reason else f"is {container.health}"
+        answer = seen.reason if seen is not None and container.state == "running" else ""
+        return answer or health.state_of(container)
 
     def _not_ready(self, containers: Collection[Container]) -> dict[str, Container]:
         asked = dict(zip((c.id for c in containers), self._ask_all(containers), strict=True))
