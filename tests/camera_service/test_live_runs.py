@@ -21,14 +21,12 @@ from tests.gateway.conftest import (  # noqa: F401 - fixtures
     start_gateway,
 )
 from tests.validation_engine.conftest import (  # noqa: F401 - fixtures
+    MlEngine,
     StartWorker,
     Stored,
     db,
     engine_settings,
     media,
-    ml_engine,
-    models,
-    shared_ml_engine,
     signer,
     start_worker,
     stored,
@@ -41,6 +39,12 @@ CRITERIA = [
     {"metric": "track_recall", "comparator": ">=", "threshold": 0.3},
     {"metric": "latency_p95_ms", "comparator": "<=", "threshold": 900},
 ]
+
+
+@pytest.fixture
+def ml_engine(environment: dict[str, str], tmp_path: Path) -> MlEngine:
+    """One that is not started: a camera run asks no model."""
+    return MlEngine(9, environment, tmp_path / "log")
 
 
 @pytest.fixture

@@ -9,7 +9,14 @@ from vru.gateway.app import PREFIX, create_gateway
 from vru.gateway.settings import GatewaySettings
 
 GUIDE = Path(__file__).parents[2] / "docs" / "api.md"
-VARIABLES = {"PROJECT": "project_id", "VIDEO": "video_id", "TRUTH": "ground_truth_id", "RUN": "run_id"} | {
+VARIABLES = {
+    "SOURCE": "source_id",
+    "LIVE": "live_run_id",
+    "PROJECT": "project_id",
+    "VIDEO": "video_id",
+    "TRUTH": "ground_truth_id",
+    "RUN": "run_id",
+} | {
     "FORM": "form",
     "SIGNALS": "signals_id",
     "DATASET": "data_set_id",
