@@ -323,6 +323,16 @@ GROUPS: tuple[Group, ...] = (
             _operator(
                 "VRU_ML_MAX_IMAGE_MEGAPIXELS", "50", "largest single image, in millions of pixels", values.positive
             ),
+            _operator(
+                "VRU_ML_BATCH",
+                "",
+                "frames that a model looks at together, at most; empty: VRU_ML_CONCURRENCY",
+                values.positive,
+            ),
+            _operator("VRU_ML_BATCH_DELAY_MS", "5", "how long a frame waits for others, in ms", values.natural),
+            _operator(
+                "VRU_ML_MAX_REQUESTS", "128", "single images under way for a model; more get 429", values.positive
+            ),
             _operator("VRU_WORKER_REPLICAS", "1", "worker containers that validate side by side", values.positive),
             _operator("VRU_WORKER_CONCURRENCY", "2", "jobs that one worker does at a time", values.positive),
             _operator("VRU_WORKER_GRACE_S", "20", "seconds that a worker told to stop may go on", values.seconds),
