@@ -39,6 +39,7 @@ _SOURCES = frozenset(
     {".py", ".pyi", ".typed", ".sql", ".mako"}
     | {".html", ".css", ".json", ".ts", ".tsx", ".js", ".mjs", ".svg", ".ico", ".png", ".webp", ".woff2", ".npmrc"}
     | {".typ"}  # of reports
+    | {".dbc"}  # of the rig's CAN bus
     | {".yaml", ".onnx", ".txt", ".md"}  # of models
 )
 
