@@ -51,7 +51,7 @@ def test_the_server_keeps_to_what_is_the_platforms_own(deployed: Laptop) -> None
     ).split()
     assert (swarm, live) == ("inactive", "true")
     inside = on_server(
-        deployed, "for one in $(docker ps -q); do docker top $one -eo comm | tail -n +2; done | sort -u"
+        deployed, "for one in $(docker ps -q); do docker top $one -eo pid,comm; done | awk '{print $2}' | sort -u"
     ).split()
     assert "sshd" not in inside
     assert "nginx" in inside
