@@ -80,6 +80,10 @@ RUN --mount=type=bind,from=builder,source=/usr/local/bin/uv,target=/usr/local/bi
 COPY src/vru/domain/ ${SITE}/domain/
 COPY src/vru/sandbox/ ${SITE}/sandbox/
 COPY src/vru/media/ ${SITE}/media/
+# The rig's proof and its roads from files need these three; the service itself loads none of them.
+COPY src/vru/formats/ ${SITE}/formats/
+COPY src/vru/reports/ ${SITE}/reports/
+COPY src/vru/evaluation/ ${SITE}/evaluation/
 COPY src/vru/service/ ${SITE}/service/
 COPY src/vru/scenes/ ${SITE}/scenes/
 COPY src/vru/signals/ ${SITE}/signals/

@@ -133,7 +133,10 @@ def test_agreement_of_files(files: Path) -> None:
 
 def test_a_close_verdict_flips_with_noise_and_a_clear_one_does_not(files: Path) -> None:
     (files / "c.yaml").write_text(
-        "- {metric: precision, comparator: '>=', threshold: 0.96}\n- {metric: recall, comparator: '>=', threshold: 0.5}"
+        "assume: {unseen_false_boxes: 1}\n"
+        "criteria:\n"
+        "- {metric: precision, comparator: '>=', threshold: 0.96}\n"
+        "- {metric: recall, comparator: '>=', threshold: 0.5}\n"
     )
     result = vru(
         "noise", files / "a.json", files / "found.json", "--criteria", files / "c.yaml", "--json", "-"
