@@ -140,6 +140,16 @@ def start(servers: Servers, tmp_path: Path) -> Iterator[Callable[..., Deliverer]
         one.close(0.2)
 
 
+def test_where_nothing_waits_the_end_does_not_wait(start: Callable[..., Deliverer]) -> None:
+    for _ in range(2):  # the numbers of each start begin anew: the second's are far from what was stored
+        deliverer = start()
+        until(lambda one=deliverer: all(state.connected for state in one.states()))
+        assert deliverer.wait_stored("postgresql", deliverer.spool.last(), 0)
+        begun = time.monotonic()
+        deliverer.close(20)
+        assert time.monotonic() - begun < 10
+
+
 def delivered(deliverer: Deliverer) -> bool:
     return all(state.connected and not state.waiting for state in deliverer.states())
 
