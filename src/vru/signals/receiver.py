@@ -206,9 +206,10 @@ class Receiver:
                 event = self._event(item)
                 if event is not None:
                     events.append(event)
-            self._counts["events"] += len(events)
         if events:
             self._deliver(events)
+            # Only now: whoever reads the figure may rely on it that all of these are kept, or told as undelivered.
+            self._count("events", len(events))
 
     def _event(self, item: Reading | Fault) -> Event | None:
         """The event that a reading is, or None and it is counted. The lock is held."""
@@ -240,9 +241,9 @@ class Receiver:
                 self._counts["undelivered"] += len(records)
                 self._last_fault = f"undelivered: {_reason(error)}"
 
-    def _count(self, name: str) -> None:
+    def _count(self, name: str, more: int = 1) -> None:
         with self._lock:
-            self._counts[name] += 1
+            self._counts[name] += more
 
     def _id(self) -> str:
         return f"{self._prefix}-{next(self._numbers)}"
